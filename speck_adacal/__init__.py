@@ -1,0 +1,29 @@
+"""Adaptive Calibration for the SynSense Speck.
+
+The public names are loaded on first use, so that importing the package costs
+neither torch nor tonic nor matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC: dict[str, str] = {
+    "SpeckAdacalError": "speck_adacal.errors",
+    "Events": "speck_adacal.events.types",
+}
+
+__all__ = [*sorted(_PUBLIC), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,128 @@
+"""What adaptation found: the settings asked for, and the values chosen per layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.errors import SettingsError
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "threshold_method": ("mse", "max", "percentile"),
+    "correction": ("potential", "bias", "both", "weights", "none"),
+    "input_coding": ("events", "analog"),
+}
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """What `adapt` is asked to do. Every field has a default that suits deployment on Speck.
+
+    Attributes:
+        time_steps: T, number of time steps a sample is shown for.
+        phi: φ, the largest number of spikes a neuron may fire in one step (eq. 2).
+        threshold_method: `"mse"` (grid search, eqs. 6 and 8), `"max"` or `"percentile"`.
+        percentile: for `threshold_method="percentile"`, in percent.
+        per_channel: one threshold per channel instead of one per layer.
+        correction: `"potential"` (initial membrane potential), `"bias"`, `"both"`, `"weights"`
+            (advanced calibration) or `"none"`.
+        input_coding: `"events"`: inputs are spike counts per step (deterministic rate coding
+            of images, or binned recordings); `"analog"`: the first layer sees the same analog
+            input at every step (the paper's coding of static images).
+        batch_size: samples run at once.
+        seed: seed of everything that draws random numbers.
+
+    Raises:
+        SettingsError: naming the field, the value found and what is allowed.
+    """
+
+    time_steps: int = 8
+    phi: int = 4
+    threshold_method: str = "mse"
+    percentile: float = 99.9
+    per_channel: bool = False
+    correction: str = "potential"
+    input_coding: str = "events"
+    batch_size: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("time_steps", "phi", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise SettingsError(
+                    f"AdaptSettings.{name} must be a whole number of at least 1, found {value!r}."
+                )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise SettingsError(
+                    f"AdaptSettings.{name} must be one of {', '.join(allowed)}, "
+                    f"found {getattr(self, name)!r}."
+                )
+        if not 0 < self.percentile <= 100:
+            raise SettingsError(
+                f"AdaptSettings.percentile must be above 0 and at most 100, "
+                f"found {self.percentile!r}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecipe:
+    """The values of one spiking layer.
+
+    Attributes:
+        name: name of the activation node in the layer graph, or of the output node for the
+            readout layer.
+        phi: φ, spikes per step at most.
+        rho: ρ, threshold ratio (eq. 12): the neuron fires at `rho * threshold`.
+        threshold: V_th in units of the ANN's activation; float64, shape `()` or `[channels]`.
+        initial_potential: membrane potential before the first step, in the same units; float64,
+            shape `()`, `[channels]`, or the full layer's. Half a threshold unless calibrated.
+        readout: True for the classifier's output neurons, which exist on the chip only (in
+            the float network the classifier's membrane potential is read).
+    """
+
+    name: str
+    phi: int
+    rho: float
+    threshold: npt.NDArray[np.float64]
+    initial_potential: npt.NDArray[np.float64]
+    readout: bool = False
+
+    @property
+    def firing_threshold(self) -> npt.NDArray[np.float64]:
+        """θ = ρ · V_th."""
+        return np.asarray(self.rho * self.threshold)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step of the recipe did; `values` holds its measured numbers by name."""
+
+    step: str
+    seconds: float
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """The result of adaptation: settings, values per layer, and the trace of how it was found."""
+
+    settings: AdaptSettings
+    layers: tuple[LayerRecipe, ...]
+    trace: tuple[StepRecord, ...] = ()
+
+    def __getitem__(self, name: str) -> LayerRecipe:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise SettingsError(
+            f"The recipe has no layer {name!r}; it has {[layer.name for layer in self.layers]}."
+        )

@@ -1,0 +1,42 @@
+"""Where the shipped data files are: `chip_configs/` and `datasets/`.
+
+They are top-level folders of the checkout, and travel inside the wheel under
+`speck_adacal/_data/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from speck_adacal.errors import DataError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_path(folder: str, name: str) -> Path:
+    """Path of a shipped file.
+
+    Args:
+        folder: `"chip_configs"` or `"datasets"`.
+        name: file name inside that folder, with `/` between parts.
+
+    Raises:
+        DataError: the file is neither in the installed package nor in the checkout.
+    """
+    for root in (_PACKAGE / "_data", _PACKAGE.parent):
+        path = root / folder / name
+        if path.is_file():
+            return path
+    raise DataError(
+        f"The shipped file {folder}/{name} is missing from this installation; "
+        "reinstall speck-adacal, or run from a complete checkout."
+    )
+
+
+def resource_names(folder: str, suffix: str) -> tuple[str, ...]:
+    """Sorted names of the shipped files in `folder` that end in `suffix`."""
+    for root in (_PACKAGE / "_data", _PACKAGE.parent):
+        directory = root / folder
+        if directory.is_dir():
+            return tuple(sorted(p.name for p in directory.iterdir() if p.name.endswith(suffix)))
+    return ()
