@@ -42,9 +42,14 @@ class ConfigurationError(SpeckAdacalError, ValueError):
 
 
 class DesignRuleError(SpeckAdacalError):
-    """A network breaks one or more of the chip's design rules."""
+    """A network breaks one or more of the chip's design rules.
+
+    Attributes:
+        violations: the broken rules (`speck_adacal.chip.rules.Violation`), where known.
+    """
 
     exit_code = 3
+    violations: tuple[object, ...] = ()
 
 
 class BackendError(SpeckAdacalError, RuntimeError):

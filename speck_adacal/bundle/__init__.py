@@ -1,1 +1,23 @@
-"""bundle"""
+"""The artefact format: bundles, written whole or not at all and checked when read."""
+
+from speck_adacal.bundle.atomic import new_file, new_folder, refuse_existing
+from speck_adacal.bundle.format import (
+    Bundle,
+    Manifest,
+    dump_json,
+    parse_json,
+    read_bundle,
+    write_bundle,
+)
+
+__all__ = [
+    "Bundle",
+    "Manifest",
+    "dump_json",
+    "new_file",
+    "new_folder",
+    "parse_json",
+    "read_bundle",
+    "refuse_existing",
+    "write_bundle",
+]

@@ -1,0 +1,232 @@
+"""The bundle: a folder or zip of plain files under a manifest with their hashes.
+
+A bundle holds `manifest.json` and the files that it names; nothing else is read. File names are
+plain (no folders), every file's SHA-256 is checked, JSON with doubled keys is refused, and no
+pickle is ever loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from speck_adacal.bundle.atomic import new_file, new_folder
+from speck_adacal.errors import BundleError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LARGEST_FILE_BYTES = 1 << 30
+_VERSIONED_TOOLS = ("speck-adacal", "torch", "sinabs", "numpy", "numba")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle is and what made it.
+
+    Attributes:
+        kind: what the bundle holds: `"adapted"` or `"deployment"`.
+        seed: the seed the run was started with.
+        command: the command line or call that made it.
+        files: SHA-256 of every other file, by name.
+        tools: versions of the tools that made it, by name.
+        schema: version of this format.
+    """
+
+    kind: str
+    seed: int
+    command: str
+    files: dict[str, str]
+    tools: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle read from disk: its manifest, and the checked bytes of every file by name."""
+
+    path: Path
+    manifest: Manifest
+    files: dict[str, bytes]
+
+    def json(self, name: str) -> Any:
+        """Parse a JSON member.
+
+        Raises:
+            BundleError: the member is missing or is not sound JSON.
+        """
+        return parse_json(self.member(name), self.path, name)
+
+    def member(self, name: str) -> bytes:
+        """Bytes of a member.
+
+        Raises:
+            BundleError: there is no such member.
+        """
+        if name not in self.files:
+            raise BundleError(
+                f"The bundle {self.path} has no {name}; it has {', '.join(sorted(self.files))}; "
+                "make it again with the verb that writes what you need."
+            )
+        return self.files[name]
+
+
+def write_bundle(
+    path: Path,
+    files: Mapping[str, bytes],
+    *,
+    kind: str,
+    seed: int,
+    command: str,
+    force: bool = False,
+) -> Path:
+    """Write a bundle as a folder, or as a zip where `path` ends in `.zip`.
+
+    Raises:
+        OutputExistsError: `path` exists and `force` is False.
+    """
+    manifest = Manifest(
+        kind=kind,
+        seed=seed,
+        command=command,
+        files={name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+        tools=_tool_versions(),
+    )
+    members = {MANIFEST: dump_json(asdict(manifest)), **dict(sorted(files.items()))}
+    if path.suffix == ".zip":
+        with new_file(path, force=force) as temporary:
+            _write_zip(temporary, members)
+    else:
+        with new_folder(path, force=force) as temporary:
+            for name, data in members.items():
+                (temporary / name).write_bytes(data)
+    return path
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: it is missing, damaged, unsafe, or of another schema; the message names the
+            file and the reason.
+    """
+    if path.is_dir():
+        members = _read_folder(path)
+    elif path.is_file():
+        members = _read_zip(path)
+    else:
+        raise BundleError(f"There is no bundle at {path}; give the folder or zip made by `deploy`.")
+    if MANIFEST not in members:
+        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}.")
+    manifest = _checked_manifest(parse_json(members.pop(MANIFEST), path, MANIFEST), path)
+    for name, digest in manifest.files.items():
+        if name not in members:
+            raise BundleError(f"The bundle {path} is incomplete: {name} is missing; make it again.")
+        found = hashlib.sha256(members[name]).hexdigest()
+        if found != digest:
+            raise BundleError(
+                f"The bundle {path} is damaged: {name} has SHA-256 {found[:12]}…, the manifest "
+                f"says {digest[:12]}…; copy or make it again."
+            )
+    return Bundle(path, manifest, {name: members[name] for name in manifest.files})
+
+
+def dump_json(value: Any) -> bytes:
+    """Indented JSON with sorted keys and a closing newline; NaN is refused."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def parse_json(data: bytes, path: Path, name: str) -> Any:
+    """Parse JSON, refusing doubled keys.
+
+    Raises:
+        BundleError: naming the file and the reason.
+    """
+
+    def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise BundleError(f"{name} in {path} has the key {key!r} twice; make it again.")
+        return dict(pairs)
+
+    try:
+        return json.loads(data, object_pairs_hook=no_doubles)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{name} in {path} is not sound JSON: {error}; make it again.") from error
+
+
+def _checked_manifest(value: Any, path: Path) -> Manifest:
+    wanted = {"kind": str, "seed": int, "command": str, "files": dict, "tools": dict, "schema": int}
+    if not isinstance(value, dict):
+        raise BundleError(f"{MANIFEST} in {path} must be an object, found {type(value).__name__}.")
+    schema = value.get("schema")
+    if schema != SCHEMA:
+        raise BundleError(
+            f"The bundle {path} has schema {schema!r}, this version reads {SCHEMA}; "
+            "use the version of speck-adacal that made it, or make it again."
+        )
+    for key, kind in wanted.items():
+        if not isinstance(value.get(key), kind):
+            raise BundleError(f"{MANIFEST} in {path} needs {key!r} of type {kind.__name__}.")
+    for name, digest in value["files"].items():
+        if not _PLAIN_NAME.fullmatch(name) or not isinstance(digest, str):
+            raise BundleError(f"{MANIFEST} in {path} names an unsafe file {name!r}; refused.")
+    return Manifest(**{key: value[key] for key in wanted})
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    members = {}
+    for file in sorted(path.iterdir()):
+        if file.is_file() and not file.is_symlink():
+            if file.stat().st_size > _LARGEST_FILE_BYTES:
+                raise BundleError(f"{file} is larger than 1 GiB, which no bundle member is.")
+            members[file.name] = file.read_bytes()
+    return members
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    members: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not _PLAIN_NAME.fullmatch(info.filename):
+                    raise BundleError(
+                        f"The zip {path} has an unsafe member name {info.filename!r}; refused."
+                    )
+                if info.filename in members:
+                    raise BundleError(f"The zip {path} has {info.filename!r} twice; refused.")
+                if info.file_size > _LARGEST_FILE_BYTES:
+                    raise BundleError(f"{info.filename} in {path} is larger than 1 GiB; refused.")
+                members[info.filename] = archive.read(info)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise BundleError(f"{path} is not a sound zip: {error}; copy or make it again.") from error
+    return members
+
+
+def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            # A fixed date keeps two runs of the same command equal byte for byte.
+            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, data)
+
+
+def _tool_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for tool in _VERSIONED_TOOLS:
+        try:
+            versions[tool] = metadata.version(tool)
+        except metadata.PackageNotFoundError:
+            versions[tool] = "not installed"
+    return versions

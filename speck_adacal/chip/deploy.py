@@ -1,0 +1,98 @@
+"""From an adapted network to a Speck configuration: fold, quantise, check, map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speck_adacal.adapt.recipe import Recipe
+from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.chip.fold import fold
+from speck_adacal.chip.network import MappedNetwork, map_network
+from speck_adacal.chip.quantise import QuantisedLayer, quantise
+from speck_adacal.chip.rules import LayerShape, Violation, check_layers
+from speck_adacal.chip.value_rules import check_values
+from speck_adacal.chip_description import load_chip_description
+from speck_adacal.errors import DesignRuleError
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A network as it stands on the chip.
+
+    Attributes:
+        graph: the calibrated layer graph that was deployed.
+        recipe: the values adaptation chose.
+        chip: `"speck2e"` or `"speck2f"`.
+        layers: quantised layers in order of the signal, the readout last.
+        mapped: sinabs' network, the core of each layer, and samna's configuration.
+        violations: warnings of the design rules; errors are raised instead.
+    """
+
+    graph: LayerGraph
+    recipe: Recipe
+    chip: str
+    layers: tuple[QuantisedLayer, ...]
+    mapped: MappedNetwork
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """Core of each layer, in order of the signal."""
+        return self.mapped.cores
+
+    @property
+    def readout_core(self) -> int:
+        """The core whose spikes are read out."""
+        return self.mapped.cores[-1]
+
+    @property
+    def classes(self) -> int:
+        """Number of output neurons."""
+        return int(np.prod(self.layers[-1].folded.out_shape))
+
+
+def deploy_graph(
+    graph: LayerGraph,
+    recipe: Recipe,
+    *,
+    chip: str = "speck2f",
+    quantised: Sequence[QuantisedLayer] | None = None,
+    cores: Sequence[int] | None = None,
+) -> Deployment:
+    """Fold, check, quantise and map.
+
+    Args:
+        graph: the calibrated layer graph.
+        recipe: its recipe.
+        chip: `"speck2e"` or `"speck2f"`.
+        quantised: integers to use as they are (from a bundle) instead of quantising.
+        cores: placement to use as it is (from a bundle).
+
+    Raises:
+        ModelError: an operation has no counterpart on the chip.
+        DesignRuleError: with every violated rule in the message and in `violations`.
+        ConfigurationError: samna's own validation refused the result.
+    """
+    description = load_chip_description(chip)
+    folded = fold(graph, recipe)
+    violations = check_layers([LayerShape.of(layer) for layer in folded], description)
+    _refuse(violations, chip)
+    steps = recipe.settings.time_steps
+    layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
+    violations += check_values(layers)
+    _refuse(violations, chip)
+    mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
+    return Deployment(graph, recipe, chip, layers, mapped, violations)
+
+
+def _refuse(violations: Sequence[Violation], chip: str) -> None:
+    errors = [violation for violation in violations if violation.severity == "error"]
+    if errors:
+        listed = "\n".join(f"  {violation}" for violation in errors)
+        count = f"{len(errors)} design rule{'s' if len(errors) > 1 else ''}"
+        error = DesignRuleError(f"The network breaks {count} of {chip}:\n{listed}")
+        error.violations = tuple(errors)
+        raise error

@@ -1,0 +1,287 @@
+"""Fold a calibrated network into the form of the chip: one convolution and one neuron per core.
+
+Every layer is expressed in units of its own threshold: a weight of 1 lifts the membrane potential
+by exactly one firing threshold. Thresholds (per layer or per channel), threshold ratios and the
+factor of average pooling all end up in the weights; linear layers become convolutions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from speck_adacal.adapt.recipe import LayerRecipe, Recipe
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.errors import ModelError
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedLayer:
+    """One core's worth of network, in float.
+
+    Attributes:
+        name: the node with the weights in the layer graph.
+        recipe: the values adaptation chose for the layer's neurons.
+        weight: float64 `[out, in, ky, kx]` in thresholds of this layer.
+        bias: float64 `[out]` per time step, in thresholds.
+        initial: float64 `[out, height, width]` membrane potential at the start, in thresholds.
+        in_shape: `(channels, height, width)` of the input map.
+        out_shape: `(channels, height, width)` of the neuron map, before pooling.
+        stride: `(y, x)`.
+        padding: `(y, x)`.
+        pool: edge of the sum pooling behind the neurons (1 = none).
+    """
+
+    name: str
+    recipe: LayerRecipe
+    weight: Floats
+    bias: Floats
+    initial: Floats
+    in_shape: tuple[int, int, int]
+    out_shape: tuple[int, int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    pool: int = 1
+
+
+@dataclass(frozen=True)
+class _Signal:
+    """What flows between two layers: the value of one spike, per channel, and the map's shape."""
+
+    amplitude: Floats
+    shape: tuple[int, int, int]
+
+
+def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
+    """Fold a chain of layers with its recipe.
+
+    Returns:
+        The layers in order of the signal; the last one is the readout.
+
+    Raises:
+        ModelError: an operation has no counterpart on the chip; the message names it, its place
+            in the model and what to use instead.
+    """
+    nodes = _chain(graph)
+    signal = _Signal(np.ones(_as_map(graph.input_shape)[0]), _as_map(graph.input_shape))
+    layers: list[FoldedLayer] = []
+    position = 1
+    while position < len(nodes):
+        node = nodes[position]
+        if node.kind in (Kind.CONV, Kind.LINEAR):
+            after = nodes[position + 1] if position + 1 < len(nodes) else None
+            layer = _fold_weights(node, after, recipe, signal)
+            layers.append(layer)
+            signal = _Signal(_per_channel(layer.recipe, layer.out_shape[0]), layer.out_shape)
+            position += 1 if layer.recipe.readout else 2
+        elif node.kind in (Kind.AVG_POOL, Kind.SUM_POOL):
+            layers[-1:], signal = _fold_pool(node, layers, signal)
+            position += 1
+        elif node.kind is Kind.FLATTEN:
+            position += 1
+        else:
+            raise ModelError(
+                f"{_place(node)} is a {node.kind.value} operation, which no Speck core can do; "
+                "a core is a convolution, spiking neurons and sum pooling, so "
+                f"{_REPLACEMENTS.get(node.kind, 'replace it by those')}."
+            )
+    return tuple(layers)
+
+
+_REPLACEMENTS = {
+    Kind.MAX_POOL: "replace max pooling by average pooling and train again",
+    Kind.ACTIVATION: "put a convolution or linear layer before the activation",
+    Kind.SCALE: "place the batch norm directly behind a convolution so that it can be folded",
+    Kind.SUBSAMPLE: "use a stride in the convolution before it",
+    Kind.PAD: "use the padding of the convolution after it",
+}
+
+
+def _chain(graph: LayerGraph) -> tuple[Node, ...]:
+    if len(graph.outputs) != 1:
+        raise ModelError(
+            f"The network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
+            "deployment handles one: wrap the model so that it returns only the one to be read."
+        )
+    for node in graph.nodes:
+        if len(node.inputs) > 1 or len(graph.consumers(node.name)) > 1:
+            raise ModelError(
+                f"{_place(node)} joins or splits branches; deployment handles chains of layers "
+                "so far, and adaptation handles branches: adapt this network in simulation only."
+            )
+    return graph.nodes
+
+
+def _fold_weights(
+    node: Node, after: Node | None, recipe: Recipe, signal: _Signal
+) -> FoldedLayer:
+    layer_recipe = _neuron_recipe(node, after, recipe)
+    module = node.module
+    if isinstance(module, nn.Linear):
+        kernel, stride, padding = _linear_kernel(node, module, signal.shape)
+    elif isinstance(module, nn.Conv2d):
+        kernel, stride, padding = _conv_kernel(node, module)
+    else:
+        raise ModelError(
+            f"{_place(node)} is a {type(module).__name__}, which no Speck core can do; "
+            "use a two-dimensional convolution or a linear layer."
+        )
+    out_channels = kernel.shape[0]
+    threshold = _per_channel(layer_recipe, out_channels)
+    bias = module.bias.detach().double().numpy() if module.bias is not None else 0.0
+    out_shape = _conv_shape(node, signal.shape, kernel.shape, stride, padding)
+    return FoldedLayer(
+        name=node.name,
+        recipe=layer_recipe,
+        weight=kernel * signal.amplitude[None, :, None, None] / threshold[:, None, None, None],
+        bias=np.broadcast_to(bias, (out_channels,)) / threshold,
+        initial=_initial_map(layer_recipe, out_shape) / threshold[:, None, None],
+        in_shape=signal.shape,
+        out_shape=out_shape,
+        stride=stride,
+        padding=padding,
+    )
+
+
+def _neuron_recipe(node: Node, after: Node | None, recipe: Recipe) -> LayerRecipe:
+    if after is None:
+        return recipe[node.name]
+    if after.kind is not Kind.ACTIVATION:
+        raise ModelError(
+            f"{_place(node)} is followed by {_place(after)} ({after.kind.value}) instead of an "
+            "activation; every core of the chip ends in spiking neurons, so put a ReLU behind "
+            "it, and pooling behind the ReLU."
+        )
+    return recipe[after.name]
+
+
+def _fold_pool(
+    node: Node, layers: list[FoldedLayer], signal: _Signal
+) -> tuple[list[FoldedLayer], _Signal]:
+    edge = _pool_edge(node)
+    if not layers:
+        raise ModelError(
+            f"{_place(node)} pools the network's input, which no core does; "
+            "pool the images or recordings before they are encoded, or use the DVS stage's pooling."
+        )
+    layer = replace(layers[-1], pool=layers[-1].pool * edge)
+    channels, height, width = signal.shape
+    divisor = edge * edge if node.kind is Kind.AVG_POOL else 1
+    shape = (channels, height // edge, width // edge)
+    return [layer], _Signal(signal.amplitude / divisor, shape)
+
+
+def _pool_edge(node: Node) -> int:
+    module = node.module
+    size, stride, padding = (
+        getattr(module, key, default)
+        for key, default in (("kernel_size", 1), ("stride", None), ("padding", 0))
+    )
+    edges = {*_pair(size), *_pair(size if stride is None else stride)}
+    norm = getattr(module, "norm_type", 1)
+    if len(edges) != 1 or set(_pair(padding)) != {0} or norm != 1:
+        raise ModelError(
+            f"{_place(node)} pools with size {size}, stride {stride}, padding {padding}; the chip "
+            "pools square tiles without overlap or padding, so make size and stride equal."
+        )
+    return int(edges.pop())
+
+
+def _linear_kernel(
+    node: Node, module: nn.Linear, shape: tuple[int, int, int]
+) -> tuple[Floats, tuple[int, int], tuple[int, int]]:
+    channels, height, width = shape
+    if module.in_features != channels * height * width:
+        raise ModelError(
+            f"{_place(node)} expects {module.in_features} inputs but the map before it is "
+            f"{channels}×{height}×{width}; check input_shape."
+        )
+    weight = module.weight.detach().double().numpy()
+    return weight.reshape(-1, channels, height, width), (1, 1), (0, 0)
+
+
+def _conv_kernel(
+    node: Node, module: nn.Conv2d
+) -> tuple[Floats, tuple[int, int], tuple[int, int]]:
+    if isinstance(module.padding, str) or module.padding_mode != "zeros":
+        raise ModelError(
+            f"{_place(node)} uses padding {module.padding!r} ({module.padding_mode}); "
+            "the chip pads with zeros by a whole number of pixels."
+        )
+    if set(module.dilation) != {1}:
+        raise ModelError(
+            f"{_place(node)} uses dilation {module.dilation}; the chip has none: use dilation 1."
+        )
+    return (
+        _ungrouped(module),
+        _pair(module.stride),
+        _pair(module.padding),
+    )
+
+
+def _ungrouped(module: nn.Conv2d) -> Floats:
+    """A grouped convolution as a full one: the chip has no groups, zeros take their place."""
+    weight = module.weight.detach().double().numpy()
+    if module.groups == 1:
+        return weight
+    full = np.zeros((module.out_channels, module.in_channels, *weight.shape[2:]))
+    ins, outs = module.in_channels // module.groups, module.out_channels // module.groups
+    for group in range(module.groups):
+        rows, columns = (slice(group * n, (group + 1) * n) for n in (outs, ins))
+        full[rows, columns] = weight[rows]
+    return full
+
+
+def _conv_shape(
+    node: Node,
+    in_shape: tuple[int, int, int],
+    kernel_shape: tuple[int, ...],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+) -> tuple[int, int, int]:
+    if kernel_shape[1] != in_shape[0]:
+        raise ModelError(
+            f"{_place(node)} expects {kernel_shape[1]} channels but gets {in_shape[0]}; "
+            "check input_shape."
+        )
+    height, width = (
+        (in_shape[1 + axis] + 2 * padding[axis] - kernel_shape[2 + axis]) // stride[axis] + 1
+        for axis in (0, 1)
+    )
+    return (kernel_shape[0], height, width)
+
+
+def _per_channel(recipe: LayerRecipe, channels: int) -> Floats:
+    return np.broadcast_to(recipe.firing_threshold, (channels,)).astype(np.float64)
+
+
+def _initial_map(recipe: LayerRecipe, out_shape: tuple[int, int, int]) -> Floats:
+    initial = np.asarray(recipe.initial_potential, dtype=np.float64)
+    if initial.size == np.prod(out_shape):
+        return initial.reshape(out_shape)
+    return np.broadcast_to(initial.reshape(-1, 1, 1), out_shape).copy()
+
+
+def _as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(shape) == 3:
+        return (shape[0], shape[1], shape[2])
+    if len(shape) == 1:
+        return (shape[0], 1, 1)
+    raise ModelError(
+        f"The network's input shape is {shape}; the chip takes (channels, height, width)."
+    )
+
+
+def _pair(value: object) -> tuple[int, int]:
+    if isinstance(value, (tuple, list)):
+        return (int(value[0]), int(value[-1]))
+    return (int(value), int(value))  # type: ignore[call-overload]
+
+
+def _place(node: Node) -> str:
+    return f"{node.name!r} ({node.source})" if node.source else f"{node.name!r}"

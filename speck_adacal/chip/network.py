@@ -1,0 +1,130 @@
+"""Quantised layers as a sinabs `DynapcnnNetwork`, and from there to a Speck configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from speck_adacal.chip.quantise import QuantisedLayer
+from speck_adacal.errors import ConfigurationError
+from speck_adacal.virtual_samna import ensure_samna
+
+# sinabs' device names, by chip.
+DEVICES = {"speck2e": "speck2edevkit", "speck2f": "speck2fdevkit"}
+
+
+@dataclass(frozen=True, eq=False)
+class MappedNetwork:
+    """The network on the chip's cores.
+
+    Attributes:
+        network: sinabs' `DynapcnnNetwork` holding the quantised integers.
+        cores: core of each layer, in order of the signal.
+        configuration: samna's `SpeckConfiguration`.
+    """
+
+    network: Any
+    cores: tuple[int, ...]
+    configuration: Any
+
+
+def map_network(
+    layers: Sequence[QuantisedLayer], *, chip: str, time_steps: int, cores: Sequence[int] | None = None
+) -> MappedNetwork:
+    """Place the layers on cores through sinabs, and build the configuration.
+
+    The integers are ours (see `quantise`), so sinabs is told not to discretise again.
+
+    Args:
+        layers: quantised layers in order of the signal.
+        chip: `"speck2e"` or `"speck2f"`.
+        time_steps: steps per sample of the time-stepped forward pass.
+        cores: a placement to keep; sinabs finds one where none is given.
+
+    Raises:
+        ConfigurationError: samna's validation refused the configuration; its message is quoted.
+    """
+    ensure_samna()
+    from sinabs.backend.dynapcnn import DynapcnnNetwork
+
+    network = DynapcnnNetwork(
+        _sequential(layers, time_steps), input_shape=layers[0].folded.in_shape, discretize=False
+    )
+    reset_to_initial(network, layers)
+    placement = "auto" if cores is None else dict(zip(network.dynapcnn_layers, cores, strict=True))
+    said = io.StringIO()  # sinabs prints its verdict, and stdout belongs to the caller
+    try:
+        with contextlib.redirect_stdout(said):
+            configuration = network.make_config(device=DEVICES[chip], layer2core_map=placement)
+    except ValueError as error:
+        reason = said.getvalue().strip() or str(error)
+        raise ConfigurationError(
+            f"The configuration for {chip} was refused by samna's validation: {reason}"
+        ) from error
+    return MappedNetwork(network, tuple(network.layer2core_map.values()), configuration)
+
+
+def run_quantised(
+    mapped: MappedNetwork, layers: Sequence[QuantisedLayer], frames: torch.Tensor
+) -> npt.NDArray[np.float32]:
+    """Run the time-stepped quantised network (the `quantized` level).
+
+    Args:
+        mapped: the network on the chip.
+        layers: its layers, for the initial states.
+        frames: float32 `[n, T, channels, height, width]` event counts per step.
+
+    Returns:
+        float32 `[n, T, classes]` spikes of the readout neurons per step.
+    """
+    reset_to_initial(mapped.network, layers)
+    count, steps = frames.shape[:2]
+    with torch.no_grad():
+        out = mapped.network(frames.flatten(0, 1))
+    reset_to_initial(mapped.network, layers)
+    return out.reshape(count, steps, -1).numpy()
+
+
+def reset_to_initial(network: Any, layers: Sequence[QuantisedLayer]) -> None:
+    """Set every neuron's state to its configured initial value."""
+    for core_layer, layer in zip(network.dynapcnn_layers.values(), layers, strict=True):
+        initial = torch.from_numpy(layer.initial.astype(np.float32))[None]
+        core_layer.spk_layer.v_mem = initial
+
+
+def _sequential(layers: Sequence[QuantisedLayer], time_steps: int) -> nn.Sequential:
+    import sinabs.layers as sl
+    from sinabs.activation import MaxSpike
+
+    modules: list[nn.Module] = []
+    for layer in layers:
+        folded = layer.folded
+        out_channels, in_channels, *kernel = layer.weight.shape
+        conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            (kernel[0], kernel[1]),
+            stride=folded.stride,
+            padding=folded.padding,
+            bias=False,
+        )
+        conv.weight.data = torch.from_numpy(layer.weight.astype(np.float32))
+        conv.weight.requires_grad_(False)
+        neuron = sl.IAFSqueeze(
+            num_timesteps=time_steps,
+            spike_threshold=torch.tensor(float(layer.threshold)),
+            spike_fn=MaxSpike(folded.recipe.phi),
+            min_v_mem=None,
+        )
+        modules += [conv, neuron]
+        if folded.pool > 1:
+            modules.append(sl.SumPool2d(folded.pool))
+    return nn.Sequential(*modules)
