@@ -1,0 +1,188 @@
+"""Trained networks from files, safely: safetensors, `.npz`, plain state dicts and NIR.
+
+A file never decides what code runs: weights come without code, and the architecture is named
+beside them. A pickled module would run code of its own and is refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from speck_adacal.ann.architectures import architecture
+from speck_adacal.ann.weight_files import is_nir, read_state
+from speck_adacal.errors import CheckpointError
+
+
+def load_network(model_file: str | Path, arch: str | None = None) -> nn.Module:
+    """Load a trained network.
+
+    Args:
+        model_file: `.safetensors`; `.npz` with one array per tensor; `.pt` or `.pth` that holds a
+            plain state dict; or `.nir`, which brings its own architecture.
+        arch: name of a reference architecture (`speck_adacal.ann.architectures`), or
+            `"module:callable"`, a function without arguments that returns an `nn.Module`; the
+            module is looked for in the current directory too. Not used for NIR. Where it is not
+            given, the `arch` entry of a safetensors file's metadata is taken.
+
+    Returns:
+        The network with its weights, in evaluation mode, float32, on the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, unsafe, damaged, or does not fit the architecture;
+            the message names the first tensors that do not.
+    """
+    path = Path(model_file)
+    if not path.is_file():
+        raise CheckpointError(f"There is no model file {path}; check the path.")
+    if is_nir(path):
+        from speck_adacal.ann.nir_import import load_nir
+
+        return load_nir(path)
+    state = read_state(path)
+    name = arch or read_metadata(path).get("arch")
+    if not name:
+        raise CheckpointError(
+            f"{path} holds weights without an architecture; say which one they are for: "
+            "--arch NAME, or --arch module:callable for your own."
+        )
+    network = build_architecture(name)
+    _load_state(network, state, path, name)
+    return network.eval()
+
+
+def save_checkpoint(
+    network: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write a network's weights as safetensors, whole or not at all.
+
+    Args:
+        network: its `state_dict` is written.
+        path: ends in `.safetensors`; its folder is made where it is missing.
+        metadata: texts stored in the file's header; `arch` names the architecture.
+
+    Returns:
+        The path.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata=dict(metadata or {}))
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts in a safetensors file's header; empty for other formats.
+
+    Raises:
+        CheckpointError: the file is a damaged safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if Path(path).suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="np") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}).") from error
+
+
+def build_architecture(name: str) -> nn.Module:
+    """Build a network by name, or by `"module:callable"`.
+
+    Raises:
+        CheckpointError: the name is unknown, the module cannot be imported, or the callable
+            fails or returns something else than an `nn.Module`.
+    """
+    if ":" not in name:
+        return architecture(name).build()
+    module_name, _, attribute = name.partition(":")
+    factory: object = _import_module(module_name, name)
+    for part in attribute.split("."):
+        factory = getattr(factory, part, None)
+    if not callable(factory):
+        raise CheckpointError(
+            f"--arch {name}: the module {module_name!r} has no callable {attribute!r}; give "
+            "module:callable, a function without arguments that returns an nn.Module."
+        )
+    try:
+        network = factory()
+    except Exception as error:  # the user's own code may raise anything
+        raise CheckpointError(
+            f"--arch {name}: calling it failed ({type(error).__name__}: {error}); it must work "
+            "without arguments."
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise CheckpointError(
+            f"--arch {name} returned {type(network).__name__}, needed is a torch.nn.Module."
+        )
+    return network
+
+
+def _import_module(module_name: str, name: str) -> object:
+    """Import a module, the current directory first, leaving `sys.path` as it was."""
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        importlib.invalidate_caches()
+        return importlib.import_module(module_name)
+    except Exception as error:  # the user's own module may raise anything
+        raise CheckpointError(
+            f"--arch {name}: the module {module_name!r} cannot be imported "
+            f"({type(error).__name__}: {error}); run from its folder, or install it."
+        ) from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+
+
+def _load_state(
+    network: nn.Module, state: Mapping[str, torch.Tensor], path: Path, name: str
+) -> None:
+    own = network.state_dict()
+    needed = {k for k in own if not k.endswith("num_batches_tracked")}
+    problems = [f"missing {_listed(needed - state.keys())}"] if needed - state.keys() else []
+    if state.keys() - own.keys():
+        problems.append(f"unexpected {_listed(state.keys() - own.keys())}")
+    problems += [
+        f"{key} has shape {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ][:3]
+    if problems:
+        raise CheckpointError(
+            f"The weights in {path} do not fit the architecture {name}: {'; '.join(problems)}; "
+            "give the architecture that they were trained with."
+        )
+    for key, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"The tensor {key} in {path} has NaN or infinite values; train again, or "
+                "export an earlier checkpoint."
+            )
+    network.load_state_dict(dict(state), strict=False)
+
+
+def _listed(names: set[str]) -> str:
+    shown = sorted(names)
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + more

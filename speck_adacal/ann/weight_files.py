@@ -1,0 +1,124 @@
+"""Weights from files of several formats, told apart by their first bytes; no code is run."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speck_adacal.errors import CheckpointError
+
+_ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_PICKLE = b"\x80"
+_RESAVE = (
+    "load it where you trust it and save the weights alone: "
+    "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors'), "
+    "then give --arch NAME or module:callable"
+)
+
+
+def is_nir(path: Path) -> bool:
+    """Whether a file is NIR: by its ending or, for other endings, as HDF5."""
+    return path.suffix in {".nir", ".h5", ".hdf5"} or _start(path, 8) == _HDF5
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a weights file.
+
+    Returns:
+        Tensors on the CPU by name; half-precision and double values become float32.
+
+    Raises:
+        CheckpointError: the file is a pickle, is damaged, or has no known format.
+    """
+    start = _start(path, 16)
+    if start.startswith(_ZIP):
+        state = _read_npz(path) if _is_npz(path) else _read_torch_zip(path)
+    elif start.startswith(_PICKLE) or path.suffix in {".pkl", ".pickle"}:
+        raise CheckpointError(f"{path} is a pickle, which can run any code; {_RESAVE}.")
+    elif len(start) > 8 and start[8:9] == b"{":
+        state = _read_safetensors(path)
+    else:
+        raise CheckpointError(
+            f"{path} is no readable model file (it starts with {start[:8].hex(' ')!r}); known "
+            "are safetensors, npz, a plain state dict saved by torch, and NIR."
+        )
+    return {name: _plain(tensor) for name, tensor in state.items()}
+
+
+def _start(path: Path, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}).") from error
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} is a damaged safetensors file ({error}); copy or export it again."
+        ) from error
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path} is a damaged zip archive ({error}).") from error
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def _read_npz(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: torch.from_numpy(file[name]) for name in file.files}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as numbers ({error}); save one numeric array per tensor."
+        ) from error
+
+
+def _read_torch_zip(path: Path) -> dict[str, torch.Tensor]:
+    """A state dict that `torch.save` wrote, through torch's reader without code."""
+    if _torch_version() < (2, 6):  # earlier ones could be made to run code even so
+        raise CheckpointError(
+            f"{path} was saved by torch.save, which this torch {torch.__version__} cannot read "
+            f"safely (2.6 or later can); {_RESAVE}."
+        )
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # its reader raises many kinds; never retried
+        raise CheckpointError(
+            f"{path} holds more than plain weights (or is damaged) and may run code when "
+            f"loaded; {_RESAVE}."
+        ) from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise CheckpointError(f"{path} holds {type(loaded).__name__}, no weights; {_RESAVE}.")
+    strange = [k for k, v in loaded.items() if not isinstance(v, torch.Tensor)]
+    if strange:
+        raise CheckpointError(
+            f"{path} is no plain state dict ({strange[0]!r} is no tensor); {_RESAVE}."
+        )
+    return {str(name): tensor.detach() for name, tensor in loaded.items()}
+
+
+def _torch_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])

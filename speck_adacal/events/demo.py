@@ -1,0 +1,61 @@
+"""The demo's digits and trained network, which are shipped with the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.errors import DataError
+from speck_adacal.resources import resource_path
+
+
+@dataclass(frozen=True, eq=False)
+class DemoDigits:
+    """Real MNIST digits: 400 of the test set to measure on, 256 of the training set to calibrate.
+
+    Attributes:
+        images: float32 `[400, 1, 28, 28]`, 0 to 1; 40 of each class.
+        labels: int64 `[400]`.
+        calibration_images: float32 `[256, 1, 28, 28]`, 0 to 1.
+        calibration_labels: int64 `[256]`.
+    """
+
+    images: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    calibration_images: npt.NDArray[np.float32]
+    calibration_labels: npt.NDArray[np.int64]
+
+
+def load_demo_digits() -> DemoDigits:
+    """Load the shipped digits (`datasets/mnist_digits.npz`, licence in `datasets/mnist.toml`).
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    path = resource_path("datasets", "mnist_digits.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return DemoDigits(
+                images=_images(file["images"]),
+                labels=file["labels"].astype(np.int64),
+                calibration_images=_images(file["calibration_images"]),
+                calibration_labels=file["calibration_labels"].astype(np.int64),
+            )
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"The shipped file {path} is damaged ({error}); reinstall it.") from error
+
+
+def demo_checkpoint_path() -> Path:
+    """Path of the demo's trained network, a safetensors file for the architecture `digits_cnn`.
+
+    Raises:
+        DataError: the file is missing.
+    """
+    return resource_path("datasets", "digits_cnn.safetensors")
+
+
+def _images(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return pixels.astype(np.float32)[:, None] / np.float32(255)
