@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speck_adacal.adapt.recipe import Recipe
-from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.adapt.adapted import AdaptedNetwork
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.network import MappedNetwork, map_network
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
@@ -23,16 +22,14 @@ class Deployment:
     """A network as it stands on the chip.
 
     Attributes:
-        graph: the calibrated layer graph that was deployed.
-        recipe: the values adaptation chose.
+        adapted: the network that was deployed, and its recipe.
         chip: `"speck2e"` or `"speck2f"`.
         layers: quantised layers in order of the signal, the readout last.
         mapped: sinabs' network, the core of each layer, and samna's configuration.
         violations: warnings of the design rules; errors are raised instead.
     """
 
-    graph: LayerGraph
-    recipe: Recipe
+    adapted: AdaptedNetwork
     chip: str
     layers: tuple[QuantisedLayer, ...]
     mapped: MappedNetwork
@@ -54,9 +51,8 @@ class Deployment:
         return int(np.prod(self.layers[-1].folded.out_shape))
 
 
-def deploy_graph(
-    graph: LayerGraph,
-    recipe: Recipe,
+def deploy_network(
+    adapted: AdaptedNetwork,
     *,
     chip: str = "speck2f",
     quantised: Sequence[QuantisedLayer] | None = None,
@@ -65,8 +61,7 @@ def deploy_graph(
     """Fold, check, quantise and map.
 
     Args:
-        graph: the calibrated layer graph.
-        recipe: its recipe.
+        adapted: the calibrated network.
         chip: `"speck2e"` or `"speck2f"`.
         quantised: integers to use as they are (from a bundle) instead of quantising.
         cores: placement to use as it is (from a bundle).
@@ -77,15 +72,15 @@ def deploy_graph(
         ConfigurationError: samna's own validation refused the result.
     """
     description = load_chip_description(chip)
-    folded = fold(graph, recipe)
+    folded = fold(adapted.graph, adapted.recipe)
     violations = check_layers([LayerShape.of(layer) for layer in folded], description)
     _refuse(violations, chip)
-    steps = recipe.settings.time_steps
+    steps = adapted.recipe.settings.time_steps
     layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
     violations += check_values(layers)
     _refuse(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
-    return Deployment(graph, recipe, chip, layers, mapped, violations)
+    return Deployment(adapted, chip, layers, mapped, violations)
 
 
 def _refuse(violations: Sequence[Violation], chip: str) -> None:

@@ -1,0 +1,68 @@
+"""A recipe as plain data (for JSON) and named tensors (for safetensors), and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.errors import BundleError, SettingsError
+
+_POTENTIAL = "initial_potential/"
+
+
+def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Split a recipe into plain data and tensors (the initial potentials can be large)."""
+    layers = [
+        {
+            "name": layer.name,
+            "phi": layer.phi,
+            "rho": layer.rho,
+            "threshold": np.asarray(layer.threshold).tolist(),
+            "readout": layer.readout,
+        }
+        for layer in recipe.layers
+    ]
+    data = {
+        "settings": recipe.settings.to_dict(),
+        "layers": layers,
+        "trace": [
+            {"step": record.step, "seconds": record.seconds, "values": dict(record.values)}
+            for record in recipe.trace
+        ],
+    }
+    tensors = {
+        _POTENTIAL + layer.name: torch.tensor(layer.initial_potential, dtype=torch.float64)
+        for layer in recipe.layers
+    }
+    return data, tensors
+
+
+def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Recipe:
+    """Rebuild a recipe.
+
+    Raises:
+        BundleError: a field is missing, unknown or of the wrong type.
+    """
+    try:
+        return Recipe(
+            settings=AdaptSettings(**data["settings"]),
+            layers=tuple(_layer(entry, tensors) for entry in data["layers"]),
+            trace=tuple(StepRecord(**record) for record in data["trace"]),
+        )
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise BundleError(f"The stored recipe is malformed ({error!r}); make it again.") from error
+
+
+def _layer(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> LayerRecipe:
+    return LayerRecipe(
+        name=entry["name"],
+        phi=entry["phi"],
+        rho=entry["rho"],
+        threshold=np.asarray(entry["threshold"], dtype=np.float64),
+        initial_potential=tensors[_POTENTIAL + entry["name"]].numpy(),
+        readout=entry["readout"],
+    )

@@ -1,0 +1,152 @@
+"""A layer graph as plain data (for JSON) and named tensors (for safetensors), and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sinabs.layers as sl
+import torch
+from torch import nn
+
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.modules import Add, Concat, Pad, Rectifier, Scale, Subsample
+from speck_adacal.errors import CheckpointError
+
+_CONV = (
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "padding_mode",
+)
+_AVG = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+_MAX = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
+# Constructor arguments that rebuild a module, by its type's name.
+_ARGUMENTS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+    "Conv1d": (nn.Conv1d, _CONV),
+    "Conv2d": (nn.Conv2d, _CONV),
+    "Linear": (nn.Linear, ("in_features", "out_features")),
+    "Rectifier": (Rectifier, ("upper",)),
+    "AvgPool1d": (nn.AvgPool1d, ("kernel_size", "stride", "padding", "ceil_mode")),
+    "AvgPool2d": (nn.AvgPool2d, _AVG),
+    "SumPool2d": (sl.SumPool2d, ("kernel_size", "stride")),
+    "MaxPool1d": (nn.MaxPool1d, _MAX),
+    "MaxPool2d": (nn.MaxPool2d, _MAX),
+    "Flatten": (nn.Flatten, ("start_dim", "end_dim")),
+    "Add": (Add, ()),
+    "Concat": (Concat, ()),
+    "Subsample": (Subsample, ("slices",)),
+    "Pad": (Pad, ("padding",)),
+    "Scale": (Scale, ()),
+}
+_BIASED = ("Conv1d", "Conv2d", "Linear")
+
+
+def graph_to_data(graph: LayerGraph) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Split a graph into plain data and tensors named `"<node>.<parameter>"`.
+
+    Raises:
+        CheckpointError: a node holds a module that has no file form.
+    """
+    nodes, tensors = [], {}
+    for node in graph.nodes:
+        nodes.append(_node_to_data(node))
+        if node.module is not None:
+            for name, value in node.module.state_dict().items():
+                tensors[f"{node.name}.{name}"] = value.detach().contiguous().clone()
+    data = {
+        "nodes": nodes,
+        "outputs": list(graph.outputs),
+        "input_shape": list(graph.input_shape),
+    }
+    return data, tensors
+
+
+def graph_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> LayerGraph:
+    """Rebuild a graph.
+
+    Raises:
+        CheckpointError: the data name an unknown module, or tensors are missing or of another
+            shape; the message names the node.
+    """
+    try:
+        return LayerGraph(
+            nodes=tuple(_node_from_data(entry, tensors) for entry in data["nodes"]),
+            outputs=tuple(data["outputs"]),
+            input_shape=tuple(data["input_shape"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"The stored layer graph is incomplete or malformed ({error!r}); make it again."
+        ) from error
+
+
+def _node_to_data(node: Node) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": node.name,
+        "kind": node.kind.value,
+        "inputs": list(node.inputs),
+        "shape": list(node.shape),
+        "source": node.source,
+    }
+    if node.module is None:
+        return data
+    kind = type(node.module).__name__
+    if kind not in _ARGUMENTS:
+        raise CheckpointError(
+            f"Node {node.name!r} holds a {kind}, which has no file form; known are "
+            f"{', '.join(_ARGUMENTS)}."
+        )
+    data["module"] = {
+        "type": kind,
+        "arguments": {key: getattr(node.module, key) for key in _ARGUMENTS[kind][1]},
+    }
+    if kind in _BIASED:
+        data["module"]["arguments"]["bias"] = node.module.bias is not None
+    return data
+
+
+def _node_from_data(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Node:
+    name = entry["name"]
+    prefix = f"{name}."
+    state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    # A node "a" must not take the tensors of a node "a.b".
+    state = {key: value for key, value in state.items() if "." not in key}
+    module = _module_from_data(name, entry["module"], state) if "module" in entry else None
+    return Node(
+        name=name,
+        kind=Kind(entry["kind"]),
+        inputs=tuple(entry["inputs"]),
+        module=module,
+        shape=tuple(entry["shape"]),
+        source=entry["source"],
+    )
+
+
+def _module_from_data(
+    name: str, entry: Mapping[str, Any], state: dict[str, torch.Tensor]
+) -> nn.Module:
+    kind = entry["type"]
+    if kind not in _ARGUMENTS:
+        raise CheckpointError(f"Node {name!r} names an unknown module {kind!r}; make it again.")
+    if kind == "Scale":
+        return Scale(state["weight"], state["bias"])
+    build: Callable[..., nn.Module] = _ARGUMENTS[kind][0]
+    arguments = {key: _as_tuples(value) for key, value in entry["arguments"].items()}
+    module = build(**arguments)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The stored tensors do not fit node {name!r}: {str(error).splitlines()[-1].strip()}"
+        ) from error
+    return module.eval().requires_grad_(False)
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(item) for item in value) if isinstance(value, list) else value

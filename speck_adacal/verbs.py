@@ -1,0 +1,115 @@
+"""The verbs: adapt, deploy, simulate, save, load. Thin composition of the parts below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from speck_adacal.adapt import adapt_graph
+from speck_adacal.adapt.adapted import AdaptedNetwork
+from speck_adacal.adapt.batches import encode_samples
+from speck_adacal.adapt.recipe import AdaptSettings
+from speck_adacal.ann import trace
+from speck_adacal.bundle import read_bundle, write_bundle
+from speck_adacal.chip.deploy import Deployment, deploy_network
+from speck_adacal.chip.files import from_files, to_files
+from speck_adacal.chip.levels import as_recordings
+from speck_adacal.chip.simulate import Simulation, run_on_twin
+
+
+def adapt(
+    ann: nn.Module,
+    calibration: Any,
+    *,
+    input_shape: Sequence[int],
+    settings: AdaptSettings | None = None,
+) -> AdaptedNetwork:
+    """Turn a trained network into a spiking one, without training.
+
+    Args:
+        ann: the trained network; it is not changed.
+        calibration: inputs as they come at inference, no labels needed: images
+            `[n, *input_shape]` with values 0 to 1, event counts `[n, T, *input_shape]`, a list
+            of `Events`, or a loader of image batches. A few dozen to a few hundred samples.
+        input_shape: shape of one input, such as `(1, 28, 28)`.
+        settings: see `AdaptSettings`.
+
+    Raises:
+        ModelError: the network cannot be traced or holds NaN weights.
+        CalibrationError: the calibration set is empty, of another shape, or not finite.
+        SettingsError: a setting is out of range.
+    """
+    settings = settings or AdaptSettings()
+    graph = trace(ann, tuple(input_shape))
+    batches = encode_samples(calibration, graph.input_shape, settings)
+    recipe, calibrated = adapt_graph(graph, batches, settings)
+    return AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
+
+
+def deploy(adapted: AdaptedNetwork, *, chip: str = "speck2f") -> Deployment:
+    """Put an adapted network on a chip: fold, check, quantise, map and configure.
+
+    Args:
+        adapted: the result of `adapt`.
+        chip: `"speck2e"` or `"speck2f"`.
+
+    Raises:
+        ModelError: an operation has no counterpart on the chip.
+        DesignRuleError: one or more design rules are violated; all are listed.
+        ConfigurationError: the chip is not known, or samna refused the configuration.
+    """
+    return deploy_network(adapted, chip=chip)
+
+
+def simulate(deployment: Deployment, events: Any) -> Simulation:
+    """Run a deployment on the chip twin.
+
+    Args:
+        deployment: the result of `deploy`.
+        events: one `Events`, a list of them, or images `[n, channels, height, width]` with
+            values 0 to 1, which are rate-coded.
+
+    Raises:
+        EventError: a recording has another shape than the network takes.
+        DataError: images of a wrong shape or range.
+    """
+    return run_on_twin(deployment, as_recordings(events, deployment.adapted.recipe.settings))
+
+
+def save(
+    obj: AdaptedNetwork | Deployment, path: str | Path, *, command: str = "", force: bool = False
+) -> Path:
+    """Write a bundle: a folder, or a zip where `path` ends in `.zip`.
+
+    A killed run leaves no half bundle.
+
+    Args:
+        obj: what `adapt` or `deploy` returned.
+        path: where to write.
+        command: the command line that made it, kept in the manifest.
+        force: replace what stands at `path`.
+
+    Raises:
+        OutputExistsError: `path` exists and `force` is False.
+    """
+    adapted = obj.adapted if isinstance(obj, Deployment) else obj
+    return write_bundle(
+        Path(path),
+        to_files(obj),
+        kind="deployment" if isinstance(obj, Deployment) else "adapted",
+        seed=adapted.recipe.settings.seed,
+        command=command or "speck_adacal.save",
+        force=force,
+    )
+
+
+def load(path: str | Path) -> AdaptedNetwork | Deployment:
+    """Read a bundle written by `save`.
+
+    Raises:
+        BundleError: it is missing, damaged, unsafe, or of another schema.
+    """
+    return from_files(read_bundle(Path(path)))
