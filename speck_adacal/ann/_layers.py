@@ -1,0 +1,255 @@
+"""Layers with weights and pools, rebuilt as plain PyTorch modules with copied parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sinabs import layers as sl
+from torch import nn
+from torch.nn import functional as F
+
+from speck_adacal.ann import modules as m
+from speck_adacal.ann.graph import Kind
+
+Steps = list[tuple[Kind, nn.Module]]
+
+
+class LayerRefusedError(Exception):
+    """Settings of a layer that have no spiking counterpart; the text says which."""
+
+
+def from_module(module: nn.Module | None, x: torch.Tensor) -> Steps:
+    """The node(s) of a layer called on `x`."""
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return _batch_norm(module)
+    if isinstance(module, nn.Linear):
+        return linear(x, module.weight, module.bias)
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        if module.padding_mode != "zeros":
+            raise LayerRefusedError(f"its padding mode is {module.padding_mode!r}; 'zeros' is")
+        return convolution(
+            x,
+            module.weight,
+            module.bias,
+            module.stride,
+            module.padding,
+            module.dilation,
+            module.groups,
+        )
+    if isinstance(module, sl.SumPool2d):
+        return [(Kind.SUM_POOL, _sum_pool(module))]
+    return _pool_module(module, x)
+
+
+def _pool_module(module: nn.Module | None, x: torch.Tensor) -> Steps:
+    if isinstance(module, nn.AvgPool1d):
+        return _average(
+            nn.AvgPool1d(
+                module.kernel_size,
+                module.stride,
+                module.padding,
+                module.ceil_mode,
+                module.count_include_pad,
+            )
+        )
+    if isinstance(module, nn.AvgPool2d):
+        return _average(
+            nn.AvgPool2d(
+                module.kernel_size,
+                module.stride,
+                module.padding,
+                module.ceil_mode,
+                module.count_include_pad,
+                module.divisor_override,
+            )
+        )
+    if isinstance(module, nn.MaxPool1d | nn.MaxPool2d):
+        if module.return_indices:
+            raise LayerRefusedError("it returns indices")
+        kind = nn.MaxPool1d if isinstance(module, nn.MaxPool1d) else nn.MaxPool2d
+        pool = kind(
+            module.kernel_size,
+            module.stride,
+            module.padding,
+            module.dilation,
+            ceil_mode=module.ceil_mode,
+        )
+        return [(Kind.MAX_POOL, pool)]
+    if isinstance(module, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d):
+        return adaptive(x, module.output_size, average=True)
+    if isinstance(module, nn.AdaptiveMaxPool1d | nn.AdaptiveMaxPool2d):
+        if module.return_indices:
+            raise LayerRefusedError("it returns indices")
+        return adaptive(x, module.output_size, average=False)
+    raise LayerRefusedError(f"{type(module).__name__} has no counterpart")
+
+
+def _average(pool: nn.Module) -> Steps:
+    return [(Kind.AVG_POOL, pool)]
+
+
+def _sum_pool(module: nn.Module) -> nn.Module:
+    return sl.SumPool2d(module.kernel_size, module.stride, module.ceil_mode)
+
+
+def _batch_norm(module: nn.modules.batchnorm._BatchNorm) -> Steps:
+    if module.running_mean is None or module.running_var is None:
+        raise LayerRefusedError("it keeps no running statistics (track_running_stats=False)")
+    mean, variance = module.running_mean.double(), module.running_var.double()
+    gain = 1.0 / torch.sqrt(variance + module.eps)
+    if module.weight is not None:
+        gain = gain * module.weight.detach().double()
+    shift = -mean * gain
+    if module.bias is not None:
+        shift = shift + module.bias.detach().double()
+    return [(Kind.SCALE, m.Scale(gain, shift))]
+
+
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Steps:
+    """A fully connected layer on `[batch, features]`."""
+    if x.ndim != 2:
+        raise LayerRefusedError(
+            f"its input has {x.ndim - 1} axes; flatten to one axis of features first"
+        )
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
+    return [(Kind.LINEAR, _with(layer, weight, bias))]
+
+
+def convolution(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Steps:
+    """A 1-D or 2-D convolution; uneven "same" padding becomes a padding node."""
+    axes = weight.ndim - 2
+    stride, dilation = _tuple(stride, axes), _tuple(dilation, axes)
+    steps: Steps = []
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        padding = tuple(t // 2 for t in total)
+        if any(t % 2 for t in total):
+            both = [p for t in reversed(total) for p in (t // 2, t - t // 2)]
+            steps.append((Kind.PAD, m.Pad(tuple(both))))
+            padding = (0,) * axes
+    elif padding == "valid":
+        padding = (0,) * axes
+    kind = nn.Conv1d if axes == 1 else nn.Conv2d
+    layer = kind(
+        weight.shape[1] * groups,
+        weight.shape[0],
+        tuple(weight.shape[2:]),  # type: ignore[arg-type]
+        stride,  # type: ignore[arg-type]
+        _tuple(padding, axes),  # type: ignore[arg-type]
+        dilation,  # type: ignore[arg-type]
+        groups,
+        bias is not None,
+    )
+    return [*steps, (Kind.CONV, _with(layer, weight, bias))]
+
+
+def _with(layer: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+    layer.weight = nn.Parameter(weight.detach().clone().float(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach().clone().float(), requires_grad=False)
+    return layer.eval()
+
+
+def _tuple(value: Any, axes: int) -> tuple[int, ...]:
+    return (int(value),) * axes if isinstance(value, int) else tuple(int(v) for v in value)
+
+
+def global_average(x: torch.Tensor) -> tuple[Kind, nn.Module]:
+    """Average over all spatial axes."""
+    return adaptive(x, 1, average=True)[0]
+
+
+def adaptive(x: torch.Tensor, output_size: Any, *, average: bool) -> Steps:
+    """Adaptive pooling as a pool with a fixed window, where the sizes divide evenly."""
+    sizes = tuple(x.shape[2:])
+    wanted = (output_size,) * len(sizes) if isinstance(output_size, int) else tuple(output_size)
+    wanted = tuple(size if n is None else n for n, size in zip(wanted, sizes, strict=True))
+    if any(size % n for size, n in zip(sizes, wanted, strict=True)):
+        raise LayerRefusedError(f"it pools {sizes} to {wanted}; sizes that divide evenly are")
+    window = tuple(size // n for size, n in zip(sizes, wanted, strict=True))
+    if math.prod(window) == 1:
+        return []
+    kind = Kind.AVG_POOL if average else Kind.MAX_POOL
+    one, two = (nn.AvgPool1d, nn.AvgPool2d) if average else (nn.MaxPool1d, nn.MaxPool2d)
+    pool: nn.Module = one(window[0]) if len(window) == 1 else two(window)  # type: ignore[arg-type]
+    return [(kind, pool)]
+
+
+def from_function(name: str, *args: Any, **kwargs: Any) -> Steps:
+    """The node(s) of a functional form, by the function's name and its real arguments."""
+    if name in ("conv1d", "conv2d"):
+        return convolution(*args, **kwargs)
+    if name == "linear":
+        return linear(*args, **kwargs)
+    if name == "batch_norm":
+        return _functional_batch_norm(*args, **kwargs)
+    x = args[0] if args else kwargs.pop("input")
+    if name.startswith("adaptive"):
+        size = args[1] if len(args) > 1 else kwargs["output_size"]
+        return adaptive(x, size, average="avg" in name)
+    kwargs.pop("return_indices", None)
+    pools: dict[str, tuple[type[nn.Module], Kind]] = {
+        "avg_pool1d": (nn.AvgPool1d, Kind.AVG_POOL),
+        "avg_pool2d": (nn.AvgPool2d, Kind.AVG_POOL),
+        "max_pool1d": (nn.MaxPool1d, Kind.MAX_POOL),
+        "max_pool2d": (nn.MaxPool2d, Kind.MAX_POOL),
+    }
+    pool, kind = pools[name]
+    return [(kind, pool(*args[1:], **kwargs))]
+
+
+def _functional_batch_norm(
+    x: torch.Tensor,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Steps:
+    if training or running_mean is None or running_var is None:
+        raise LayerRefusedError("it normalises by the batch; running statistics are needed")
+    layer = nn.BatchNorm1d(len(running_mean), eps=eps)
+    layer.running_mean, layer.running_var = running_mean, running_var
+    layer.weight = nn.Parameter(
+        torch.ones_like(running_mean) if weight is None else weight.detach()
+    )
+    layer.bias = nn.Parameter(torch.zeros_like(running_mean) if bias is None else bias.detach())
+    return _batch_norm(layer)
+
+
+MODULES: tuple[type[nn.Module], ...] = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    sl.SumPool2d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool1d,
+    nn.AdaptiveMaxPool2d,
+)
+
+
+def functions() -> tuple[Callable[..., Any], ...]:
+    """The functional forms that `from_function` knows."""
+    plain = ("conv1d", "conv2d", "linear", "batch_norm")
+    pools = tuple(f"{n}_pool{d}d" for n in ("avg", "max") for d in (1, 2))
+    adaptive_names = [f"adaptive_{n}_pool{d}d" for n in ("avg", "max") for d in (1, 2)]
+    return tuple(getattr(F, name) for name in (*plain, *pools, *adaptive_names))

@@ -1,0 +1,166 @@
+"""From `torch.fx` nodes to the nodes of a layer graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from speck_adacal.ann import _operations as ops
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.errors import ModelError
+
+SUPPORTED = (
+    "Conv1d, Conv2d, Linear, BatchNorm, ReLU, ReLU6, Hardtanh and clamp from 0, average, sum and "
+    "max pooling, mean over space, flatten, dropout, addition, concatenation of channels, "
+    "strided slices, zero padding, and scaling by constants"
+)
+
+
+def is_leaf(module: nn.Module, path: str, source: str) -> bool:
+    """Whether `module` is lowered whole: PyTorch's and sinabs' own layers.
+
+    Raises:
+        ModelError: it is one of these, and not supported.
+    """
+    package = type(module).__module__
+    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        return False
+    if not package.startswith(("torch.nn", "torch.ao.nn", "sinabs.", "speck_adacal.ann.")):
+        return False
+    if not ops.supports(module):
+        raise unsupported(type(module).__name__, _user_path(path), source)
+    return True
+
+
+def unsupported(label: str, path: str, source: str, why: str = "") -> ModelError:
+    """The refusal of one operation, with its place and what is supported."""
+    place = f" ({path})" if path else ""
+    place += f" at {source}" if source else ""
+    reason = f": {why}" if why else ""
+    return ModelError(
+        f"Operation {label}{place} is not supported{reason}; supported are {SUPPORTED}."
+    )
+
+
+def _user_path(target: str) -> str:
+    return target.removeprefix("inner").removeprefix(".") or "the network itself"
+
+
+class Lowering:
+    """Collects layer graph nodes, one fx node at a time.
+
+    Args:
+        model: the traced (private) model, for its modules and parameters.
+        tracer: holds every value on the example batch, and the sources.
+        input_shape: shape of one input.
+    """
+
+    def __init__(self, model: nn.Module, tracer: Any, input_shape: tuple[int, ...]) -> None:
+        self._model = model
+        self._tracer = tracer
+        self._input_shape = input_shape
+        self._nodes: list[Node] = []
+        self._of: dict[fx.Node, str] = {}
+        self._outputs: tuple[str, ...] = ()
+
+    def graph(self) -> LayerGraph:
+        """The finished graph."""
+        return LayerGraph(tuple(self._nodes), self._outputs, self._input_shape)
+
+    def lower(self, node: fx.Node) -> None:
+        """Take in one fx node."""
+        if node.op == "placeholder":
+            self._nodes.append(Node("input", Kind.INPUT, (), None, self._input_shape))
+            self._of[node] = "input"
+        elif node.op == "output":
+            self._outputs = self._output_names(node.args[0])
+        elif node.op != "get_attr":
+            self._lower_operation(node)
+
+    def _lower_operation(self, node: fx.Node) -> None:
+        call = ops.Call.of(node, self._tracer.values, self._tracer.root)
+        handler = ops.handler_for(call)
+        tensors = [a for a in node.all_input_nodes if a in self._of]
+        if not tensors:  # arithmetic on parameters alone; its value is a constant
+            return
+        if handler is None:
+            raise self._unsupported(node, call)
+        try:
+            steps = handler(call)
+        except ops.RefusedError as refusal:
+            raise self._unsupported(node, call, str(refusal)) from None
+        inputs = tuple(self._of[a] for a in call.tensor_nodes(set(self._of)))
+        for i, (kind, module) in enumerate(steps):
+            inputs = (self._append(node, call, i, kind, module, inputs),)
+        self._of[node] = inputs[0]
+        if call.in_place:
+            self._overwrite(call, inputs[0])
+        self._check_shape(node, call)
+
+    def _overwrite(self, call: ops.Call, name: str) -> None:
+        """An in-place operation changes what later readers of its first argument see."""
+        first = call.args[0] if call.args else None
+        old = self._of.get(first) if isinstance(first, fx.Node) else None
+        for node, value in self._of.items():
+            if value == old:
+                self._of[node] = name
+
+    def _append(
+        self,
+        node: fx.Node,
+        call: ops.Call,
+        step: int,
+        kind: Kind,
+        module: nn.Module,
+        inputs: tuple[str, ...],
+    ) -> str:
+        base = self._base_name(node, call)
+        name = self._unique(base if step == 0 else f"{base}.{kind.value}")
+        shapes = {n.name: n.shape for n in self._nodes}
+        with torch.no_grad():
+            device = self._tracer.values[node].device
+            shape = module(*(torch.zeros((1, *shapes[i]), device=device) for i in inputs)).shape[1:]
+        source = self._tracer.sources.get(node, "")
+        self._nodes.append(Node(name, kind, inputs, module, tuple(shape), source))
+        return name
+
+    def _base_name(self, node: fx.Node, call: ops.Call) -> str:
+        if node.op == "call_module":
+            path = str(node.target).removeprefix("inner").removeprefix(".")
+            return path or type(call.module).__name__.lower()
+        return node.name
+
+    def _unique(self, base: str) -> str:
+        taken = {n.name for n in self._nodes}
+        name, count = base, 1
+        while name in taken:
+            count += 1
+            name = f"{base}#{count}"
+        return name
+
+    def _check_shape(self, node: fx.Node, call: ops.Call) -> None:
+        value = self._tracer.values[node]
+        name = self._of[node]
+        found = next(n.shape for n in self._nodes if n.name == name)
+        if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != found:
+            raise self._unsupported(node, call, "its result does not keep the batch axis first")
+
+    def _output_names(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, fx.Node):
+            if value not in self._of:
+                raise ModelError("The network's output does not depend on its input.")
+            return (self._of[value],)
+        if isinstance(value, dict):
+            value = tuple(value.values())
+        if not isinstance(value, tuple | list) or not value:
+            raise ModelError(
+                f"The network returns {type(value).__name__}; a tensor, or a tuple, list or "
+                "dict of tensors is supported."
+            )
+        return tuple(name for item in value for name in self._output_names(item))
+
+    def _unsupported(self, node: fx.Node, call: ops.Call, why: str = "") -> ModelError:
+        path = _user_path(str(node.target)) if node.op == "call_module" else ""
+        return unsupported(call.label, path, self._tracer.sources.get(node, ""), why)

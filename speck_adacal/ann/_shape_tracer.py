@@ -1,0 +1,177 @@
+"""A `torch.fx` tracer that knows the shape of every value, so that code may branch on shapes."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+_TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__).parent)
+
+
+class ShapeProxy(fx.Proxy):
+    """A proxy whose shape can be read as plain numbers while tracing."""
+
+    @property
+    def _value(self) -> torch.Tensor:
+        return self.tracer.values[self.node]  # type: ignore[attr-defined]
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape with the tracing batch size of 2."""
+        return self._value.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._value.ndim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Element type."""
+        return self._value.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device."""
+        return self._value.device
+
+    def size(self, dim: int | None = None) -> Any:
+        """Shape, or the length of one axis."""
+        return self._value.size() if dim is None else self._value.size(dim)
+
+    def dim(self) -> int:
+        """Number of axes."""
+        return self._value.ndim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._value.numel()
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+
+class OneInput(nn.Module):
+    """Calls `inner` with one tensor, so that optional arguments keep their defaults."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Run the network."""
+        return self.inner(x)
+
+
+class ShapeTracer(fx.Tracer):
+    """Traces a module on one example batch; `values` and `sources` are kept per fx node.
+
+    Args:
+        example: `[2, *input_shape]`.
+        is_leaf: which modules, given their path and caller, are not looked into.
+    """
+
+    def __init__(
+        self, example: torch.Tensor, is_leaf: Callable[[nn.Module, str, str], bool]
+    ) -> None:
+        super().__init__(autowrap_modules=())
+        self._example = example
+        self._is_leaf = is_leaf
+        self._running = False
+        self.values: dict[fx.Node, Any] = {}
+        self.sources: dict[fx.Node, str] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether `m` becomes one node; `is_leaf` refuses what could not be lowered later."""
+        return self._is_leaf(m, module_qualified_name, _user_frame())
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """The object that user code sees for `node`."""
+        if isinstance(self.values.get(node), torch.Tensor):
+            return ShapeProxy(node, self)
+        return fx.Proxy(node, self)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Attributes of modules; parameters become graph nodes unless a value is computed."""
+        if self._running:
+            return attr_val
+        if isinstance(attr_val, torch.Tensor) and not isinstance(attr_val, nn.Parameter):
+            return self._buffer(attr_val)
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def _buffer(self, value: torch.Tensor) -> Any:
+        for name, buffer in self.root.named_buffers():
+            if buffer is value:
+                return self.create_proxy("get_attr", name, (), {})
+        return value
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Any
+    ) -> Any:
+        """A module call met while tracing or while computing a value."""
+        if self._running:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def create_node(
+        self,
+        kind: str,
+        target: Any,
+        args: Any,
+        kwargs: Any,
+        name: Any = None,
+        type_expr: Any = None,
+    ) -> fx.Node:
+        """Record a node, its value on the example, and where it stands in the user's code."""
+        node = super().create_node(kind, target, args, kwargs, name, type_expr)
+        self.sources[node] = _user_frame()
+        if kind != "output":
+            self._running = True
+            try:
+                self.values[node] = self._compute(kind, target, args, kwargs)
+            finally:
+                self._running = False
+        return node
+
+    def _compute(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        if kind == "placeholder":
+            return self._example
+        if kind == "get_attr":
+            return _attribute(self.root, target)
+        lookup = self.values.__getitem__
+        args, kwargs = fx.map_arg(args, lookup), fx.map_arg(kwargs, lookup)
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if kind == "call_module":
+                return self.root.get_submodule(target)(*args, **kwargs)
+            if kind == "call_method":
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return target(*args, **kwargs)
+
+
+def _attribute(root: Any, path: str) -> Any:
+    value = root
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _user_frame() -> str:
+    """`file:line (function)` of the innermost caller outside torch and this package, or ''."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_HERE):
+            if frame.f_code.co_name == "trace":
+                return ""
+        elif not name.startswith((_TORCH, "<")):
+            return f"{Path(name).name}:{frame.f_lineno} ({frame.f_code.co_name})"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""

@@ -1,0 +1,113 @@
+"""From any PyTorch network to one typed layer graph."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+
+import torch
+from torch import fx, nn
+
+from speck_adacal.ann._fold import fold_scales
+from speck_adacal.ann._lower import Lowering, is_leaf
+from speck_adacal.ann._shape_tracer import OneInput, ShapeTracer
+from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.errors import ModelError
+
+_BATCH = 2
+
+
+def trace(module: nn.Module, input_shape: Sequence[int]) -> LayerGraph:
+    """Trace a network in inference mode; batch norm is folded, dropout and identity removed.
+
+    Args:
+        module: the network; called with one float32 tensor `[batch, *input_shape]`. It is
+            never changed: the graph holds copies of its parameters.
+        input_shape: shape of one input without the batch axis, such as `(1, 28, 28)`.
+
+    Returns:
+        The layer graph in topological order; every module and functional form has its own
+        node, also where the user's code uses one module twice.
+
+    Raises:
+        ModelError: an operation is not supported (named, with its source line), a weight is
+            NaN or infinite (the layer named), the input shape does not fit, or the control
+            flow depends on the data.
+    """
+    shape = tuple(int(n) for n in input_shape)
+    if not shape or min(shape) < 1:
+        raise ModelError(
+            f"input_shape must hold positive sizes without the batch axis, found {shape}; "
+            "give for instance (1, 28, 28)."
+        )
+    model = _private_copy(module)
+    _refuse_bad_weights(model)
+    tracer, fx_graph = _trace_fx(model, shape)
+    lowering = Lowering(model, tracer, shape)
+    for node in fx_graph.nodes:
+        lowering.lower(node)
+    return fold_scales(_without_dead_code(lowering.graph()))
+
+
+def _private_copy(module: nn.Module) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"trace needs a torch.nn.Module, found {type(module).__name__}; load the network first."
+        )
+    try:
+        return copy.deepcopy(module).eval().float()
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"{type(module).__name__} cannot be copied ({error}); "
+            "detach its tensors, or rebuild it from a state_dict."
+        ) from error
+
+
+def _refuse_bad_weights(model: nn.Module) -> None:
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            bad = int((~torch.isfinite(value)).sum())
+            raise ModelError(
+                f"{name} holds {bad} NaN or infinite values of {value.numel()}; "
+                "all weights must be finite: check the checkpoint."
+            )
+
+
+def _trace_fx(model: nn.Module, shape: tuple[int, ...]) -> tuple[ShapeTracer, fx.Graph]:
+    _refuse_several_inputs(model)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    tracer = ShapeTracer(torch.zeros((_BATCH, *shape), device=device), is_leaf)
+    try:
+        graph = tracer.trace(OneInput(model))
+    except fx.proxy.TraceError as error:
+        raise ModelError(
+            f"{type(model).__name__} decides on the values of its data while it runs ({error}); "
+            "only decisions on shapes and on constants can be traced."
+        ) from error
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be traced with inputs of shape {shape}: {error}; "
+            "check input_shape, and that forward takes one tensor."
+        ) from error
+    return tracer, graph
+
+
+def _refuse_several_inputs(model: nn.Module) -> None:
+    parameters = inspect.signature(model.forward).parameters.values()
+    optional = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
+    if len(needed) > 1:
+        raise ModelError(
+            f"{type(model).__name__}.forward needs {len(needed)} inputs ({', '.join(needed)}); "
+            "one tensor is supported: wrap the network in a module that takes one."
+        )
+
+
+def _without_dead_code(graph: LayerGraph) -> LayerGraph:
+    used = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if node.name in used:
+            used.update(node.inputs)
+    nodes = tuple(n for i, n in enumerate(graph.nodes) if i == 0 or n.name in used)
+    return LayerGraph(nodes, graph.outputs, graph.input_shape)
