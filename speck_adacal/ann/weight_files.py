@@ -39,10 +39,10 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     start = _start(path, 16)
     if start.startswith(_ZIP):
         state = _read_npz(path) if _is_npz(path) else _read_torch_zip(path)
+    elif start[8:9] == b"{":  # after the header's length, whose first byte may be anything
+        state = _read_safetensors(path)
     elif start.startswith(_PICKLE) or path.suffix in {".pkl", ".pickle"}:
         raise CheckpointError(f"{path} is a pickle, which can run any code; {_RESAVE}.")
-    elif len(start) > 8 and start[8:9] == b"{":
-        state = _read_safetensors(path)
     else:
         raise CheckpointError(
             f"{path} is no readable model file (it starts with {start[:8].hex(' ')!r}); known "
@@ -86,7 +86,7 @@ def _is_npz(path: Path) -> bool:
 
 def _read_npz(path: Path) -> dict[str, torch.Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: torch.from_numpy(file[name]) for name in file.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -37,14 +38,14 @@ def load_demo_digits() -> DemoDigits:
     """
     path = resource_path("datasets", "mnist_digits.npz")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return DemoDigits(
                 images=_images(file["images"]),
                 labels=file["labels"].astype(np.int64),
                 calibration_images=_images(file["calibration_images"]),
                 calibration_labels=file["calibration_labels"].astype(np.int64),
             )
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DataError(f"The shipped file {path} is damaged ({error}); reinstall it.") from error
 
 
