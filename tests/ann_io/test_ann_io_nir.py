@@ -60,7 +60,9 @@ def test_file_of_a_sinabs_network_becomes_the_ann(tmp_path):
         nn.Linear(96, 5, bias=False),
     ]
     graph = sinabs.nir.to_nir(nn.Sequential(*layers), torch.rand(1, 2, 24, 24))
-    graph.nodes["5"].input_type = {"input": np.array([6, 4, 4])}  # nir cannot write None
+    graph.nodes["0"].input_shape = (24, 24)  # nir cannot write the exporter's None
+    graph.nodes["3"].input_shape = (6, 6)
+    graph.nodes["5"].input_type = {"input": np.array([6, 4, 4])}
     nir.write(tmp_path / "net.nir", graph)
     network = load_network(tmp_path / "net.nir")
     assert isinstance(network, nn.Sequential)
