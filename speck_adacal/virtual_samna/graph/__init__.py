@@ -1,0 +1,1 @@
+"""Event filter graphs: nodes, the threads that run them, and the built-in filters."""

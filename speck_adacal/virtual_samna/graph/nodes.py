@@ -1,0 +1,160 @@
+"""Nodes of a graph: sources that are written to, sinks that are read, filters in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from speck_adacal.virtual_samna.fields import FieldValueError
+from speck_adacal.virtual_samna.graph.batch import Batch, Columns, as_list
+
+if TYPE_CHECKING:
+    from speck_adacal.virtual_samna.graph.worker import Worker
+
+
+class Node:
+    """A place in a graph. Subclasses say what `process` makes of a batch that arrives.
+
+    A node may belong to several graphs at once; each graph's own thread carries what leaves
+    the node along that graph's edges.
+    """
+
+    def __init__(self) -> None:
+        self._edges: tuple[tuple[Worker, weakref.ref[Node]], ...] = ()
+        self._feeders: tuple[Worker, ...] = ()
+        self._wiring = threading.Lock()
+        self._busy = threading.Lock()
+
+    def process(self, batch: Batch) -> list[Batch]:
+        """What leaves the node when `batch` arrives; called by one thread at a time."""
+        raise NotImplementedError
+
+    def emit(self, batch: Batch) -> None:
+        """Hand a batch to every graph that this node feeds, from outside the graphs' threads."""
+        for worker, target in self.targets():
+            worker.post(target, batch)
+
+    def targets(self) -> list[tuple[Worker, Node]]:
+        """The nodes that this one feeds, each with the graph it is fed through."""
+        return [(w, target) for w, ref in self._edges if (target := ref()) is not None]
+
+    def _attach(self, worker: Worker, target: Node) -> None:
+        edge = (worker, weakref.ref(target))
+        with self._wiring:
+            if edge not in self._edges:
+                self._edges = (*self._edges, edge)
+        with target._wiring:
+            if worker not in target._feeders:
+                target._feeders = (*target._feeders, worker)
+
+    def _detach(self, worker: Worker) -> None:
+        with self._wiring:
+            self._edges = tuple(e for e in self._edges if e[0] is not worker)
+            self._feeders = tuple(f for f in self._feeders if f is not worker)
+
+
+class BasicSourceNode(Node):
+    """A source that a program writes lists of events to."""
+
+    ACCEPTS: ClassVar[tuple[type[Any], ...]] = ()
+
+    def write(self, events: Sequence[Any]) -> None:
+        """Send events on their way, in order.
+
+        Raises:
+            FieldValueError: something in the list is not an event of this node's kind; nothing
+                is sent then.
+        """
+        checked = check_events(type(self).__name__, events, self.ACCEPTS)
+        if checked:
+            self.emit(checked)
+
+    def process(self, batch: Batch) -> list[Batch]:
+        """Pass on what another node sends here."""
+        return [batch]
+
+
+class BasicSinkNode(Node):
+    """A sink whose events a program takes out; they wait here, however many, until it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[Batch] = deque()
+        self._arrived = threading.Condition()
+
+    def process(self, batch: Batch) -> list[Batch]:
+        """Keep the batch until it is read."""
+        with self._arrived:
+            self._waiting.append(batch)
+            self._arrived.notify_all()
+        return []
+
+    def get_events(self) -> list[Any]:
+        """Everything received since the last read, in order; the buffer is empty afterwards."""
+        with self._arrived:
+            batches, self._waiting = self._waiting, deque()
+        events: list[Any] = []
+        for batch in batches:
+            events.extend(as_list(batch))
+        return events
+
+    def get_events_blocking(self, timeout_ms: int | None = None) -> list[Any]:
+        """As `get_events`, but wait for at least one event.
+
+        Args:
+            timeout_ms: give up after so many milliseconds and return an empty list. Without it
+                the wait ends as well when every graph that feeds this sink has been stopped.
+        """
+        deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
+        with self._arrived:
+            while not self._waiting and not self._nothing_can_come():
+                left = 0.05 if deadline is None else min(0.05, deadline - time.monotonic())
+                if left <= 0:
+                    break
+                self._arrived.wait(left)
+        return self.get_events()
+
+    def clear_events(self) -> None:
+        """Throw away everything received so far."""
+        with self._arrived:
+            self._waiting.clear()
+
+    def _nothing_can_come(self) -> bool:
+        feeders = self._feeders
+        return bool(feeders) and all(f.was_started and not f.is_running for f in feeders)
+
+
+def check_events(where: str, events: Any, accepts: tuple[type[Any], ...]) -> list[Any]:
+    """`events` as a list, after a look at every element's class."""
+    if isinstance(events, Columns):
+        return [events] if len(events) else []
+    if isinstance(events, (str, bytes)) or not hasattr(type(events), "__getitem__"):
+        raise FieldValueError(
+            f"{where}.write takes a list of events, found {type(events).__name__}; "
+            "put a single event into a list."
+        )
+    items = list(events)
+    if accepts and not set(map(type, items)) <= set(accepts):
+        index, item = next((i, e) for i, e in enumerate(items) if type(e) not in accepts)
+        names = ", ".join(sorted({cls.__name__ for cls in accepts}))
+        raise FieldValueError(
+            f"{where}.write takes events of {accepts[0].__module__} ({names}), found "
+            f"{type(item).__module__}.{type(item).__name__} at position {index}."
+        )
+    return items
+
+
+def source_class(name: str, accepts: tuple[type[Any], ...], module: str = "samna") -> type[Any]:
+    """A `BasicSourceNode_...` class for events of the given classes."""
+    doc = f"Source of {accepts[0].__module__} events." if accepts else "Source of any events."
+    body = {"ACCEPTS": accepts, "__module__": module, "__doc__": doc}
+    return type(name, (BasicSourceNode,), body)
+
+
+def sink_class(name: str, module: str = "samna") -> type[Any]:
+    """A `BasicSinkNode_...` class."""
+    return type(name, (BasicSinkNode,), {"__module__": module, "__doc__": "Sink of events."})

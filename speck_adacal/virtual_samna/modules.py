@@ -1,0 +1,120 @@
+"""The virtual samna as modules: what `import samna`, `samna.speck2f.event`, ... find."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+VERSION = "0.48.6+virtual"
+"""Version whose contract is followed; the local part says that it is not the vendor's."""
+
+CHIPS = ("speck2e", "speck2f")
+
+
+def install() -> str:
+    """Put the virtual samna and samnagui into `sys.modules`; returns the version."""
+    tree = build()
+    sys.modules.update(tree)
+    return VERSION
+
+
+def build() -> dict[str, ModuleType]:
+    """All modules of the virtual samna, by full name, not yet installed."""
+    from speck_adacal.virtual_samna import device, gui, ui
+    from speck_adacal.virtual_samna.vectors import Vec2_bool, Vec2_unsigned_char
+
+    tree: dict[str, ModuleType] = {}
+    _add(tree, "samna", "A virtual samna: the vendor's driver, in software.", package=True)
+    samna = tree["samna"]
+    samna.__dict__.update(
+        __version__=VERSION,
+        SPECK_ADACAL_VIRTUAL=True,
+        Vec2_unsigned_char=Vec2_unsigned_char,
+        Vec2_bool=Vec2_bool,
+    )
+    for chip in CHIPS:
+        samna.__dict__.update(_chip(tree, chip))
+    samna.__dict__.update(_specksim(tree))
+    _graph(tree)
+    _add(tree, "samna.device", "Finding, opening and closing boards.", device.public())
+    _add(tree, "samna.ui", "Configuration of the live view.", ui.public())
+    samna.__dict__.update(ui.nodes())
+    _add(tree, "samnagui", "Live view of events.", gui.public())
+    return tree
+
+
+def _chip(tree: dict[str, ModuleType], chip: str) -> dict[str, Any]:
+    from speck_adacal.virtual_samna import chip as chips
+
+    family = chips.family(chip)
+    _add(
+        tree,
+        f"samna.{chip}",
+        f"The {chip} chip.",
+        {
+            "validate_configuration": family.validate_configuration,
+            "configuration_to_flash_binary": family.configuration_to_flash_binary,
+        },
+        package=True,
+    )
+    _add(tree, f"samna.{chip}.configuration", f"Configuration of {chip}.", family.configuration)
+    _add(tree, f"samna.{chip}.event", f"Events of {chip}.", family.public_events)
+    return dict(family.nodes)
+
+
+def _specksim(tree: dict[str, ModuleType]) -> dict[str, Any]:
+    from speck_adacal.virtual_samna.graph.nodes import sink_class, source_class
+    from speck_adacal.virtual_samna.specksim import layers, nodes
+
+    names = ("Convolution2d", "IntegrateAndFire", "SumPooling")
+    public = {name: getattr(layers, name) for name in names}
+    _add(tree, "samna.specksim", "Event-driven float layers.", public, package=True)
+    events = {"Spike": layers.Spike, "WeightedEvent": layers.WeightedEvent}
+    _add(tree, "samna.specksim.events", "Events of specksim.", events)
+    filters = ("Convolutional", "IAF", "SumPooling")
+    filter_names = [f"Specksim{name}FilterNode" for name in filters]
+    classes = {name: getattr(nodes, name) for name in filter_names}
+    _add(tree, "samna.specksim.nodes", "The layers as filters of a graph.", classes)
+    ends: dict[str, Any] = {}
+    for label, event in (("spike", layers.Spike), ("weighted_event", layers.WeightedEvent)):
+        source, sink = (f"Basic{end}Node_specksim_events_{label}" for end in ("Source", "Sink"))
+        ends[source] = source_class(source, (event,))
+        ends[sink] = sink_class(sink)
+    return ends
+
+
+def _graph(tree: dict[str, ModuleType]) -> None:
+    from speck_adacal.virtual_samna.graph import graph
+
+    public = {
+        "EventFilterGraph": graph.EventFilterGraph,
+        "sequential": graph.sequential,
+        "source_to": graph.source_to,
+        "sink_from": graph.sink_from,
+    }
+    _add(tree, "samna.graph", "Event filter graphs.", public)
+
+
+def _add(
+    tree: dict[str, ModuleType],
+    name: str,
+    doc: str,
+    names: Mapping[str, Any] | None = None,
+    *,
+    package: bool = False,
+) -> None:
+    module = ModuleType(name, doc)
+    module.__spec__ = ModuleSpec(
+        name, None, origin="speck_adacal.virtual_samna", is_package=package
+    )
+    if package:
+        module.__path__ = []
+    module.__package__ = name if package else name.rpartition(".")[0]
+    module.__dict__.update(names or {})
+    tree[name] = module
+    parent, _, leaf = name.rpartition(".")
+    if parent:
+        setattr(tree[parent], leaf, module)

@@ -1,0 +1,67 @@
+"""`samna.ui`: configuration objects of the live view, and the nodes that carry them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speck_adacal.virtual_samna.events import Event
+from speck_adacal.virtual_samna.fields import Evidence, Free, Schema
+from speck_adacal.virtual_samna.graph.nodes import sink_class, source_class
+from speck_adacal.virtual_samna.objects import define
+
+_SEEN = Evidence("M", "argument order from public callers")
+
+
+def _free(*names: str) -> Schema:
+    return {name: Free(evidence=_SEEN) for name in names}
+
+
+_LINES = (
+    "layout",
+    "show_x_span",
+    "label_interval",
+    "max_y_rate_text",
+    "max_y_rate",
+    "show_point_circle",
+    "default_y_max",
+    "y_label_name",
+    "x_label_name",
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "ActivityPlotConfiguration": _free("image_width", "image_height", "title", "layout"),
+    "SpikeCountPlotConfiguration": _free("title", "line_count", "line_names", *_LINES),
+    "ReadoutPlotConfiguration": _free("title", "images", "layout"),
+    "PowerMeasurementPlotConfiguration": _free(
+        "title", "line_count", "line_names", *_LINES, "y_label_unit"
+    ),
+    "VisualizerConfiguration": {"plots": Free(default=(), evidence=_SEEN)},
+    "Readout": _free("feature", "timestamp"),
+    "Measurement": _free("timestamp", "channel", "value"),
+    "SpikeCount": _free("timestamp", "counts"),
+    "DvsEvent": _free("p", "y", "x", "timestamp"),
+}
+_CLASSES: dict[str, Any] = {}
+
+
+def classes() -> dict[str, Any]:
+    """The classes of `samna.ui`, by name."""
+    if not _CLASSES:
+        for name, schema in SCHEMAS.items():
+            cls = define(
+                name, schema, module="samna.ui", qualified=f"ui::{name}", family={}, base=Event
+            )
+            cls.FIELDS = tuple(schema)
+            _CLASSES[name] = cls
+    return _CLASSES
+
+
+def public() -> dict[str, Any]:
+    """Names of the module; `Event` is the variant of all of them."""
+    return {**classes(), "Event": tuple(classes().values())}
+
+
+def nodes() -> dict[str, Any]:
+    """`BasicSourceNode_ui_event` and `BasicSinkNode_ui_event`."""
+    source, sink = "BasicSourceNode_ui_event", "BasicSinkNode_ui_event"
+    return {source: source_class(source, tuple(classes().values())), sink: sink_class(sink)}
