@@ -12,8 +12,18 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
-    "SpeckAdacalError": "speck_adacal.errors",
+    "AdaptSettings": "speck_adacal.adapt.recipe",
+    "AdaptedNetwork": "speck_adacal.adapt.adapted",
+    "Deployment": "speck_adacal.chip.deploy",
     "Events": "speck_adacal.events.types",
+    "Recipe": "speck_adacal.adapt.recipe",
+    "Simulation": "speck_adacal.chip.simulate",
+    "SpeckAdacalError": "speck_adacal.errors",
+    "adapt": "speck_adacal.verbs",
+    "deploy": "speck_adacal.verbs",
+    "load": "speck_adacal.verbs",
+    "save": "speck_adacal.verbs",
+    "simulate": "speck_adacal.verbs",
 }
 
 __all__ = [*sorted(_PUBLIC), "__version__"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,12 @@ def simulate(deployment: Deployment, events: Any) -> Simulation:
 
 
 def save(
-    obj: AdaptedNetwork | Deployment, path: str | Path, *, command: str = "", force: bool = False
+    obj: AdaptedNetwork | Deployment,
+    path: str | Path,
+    *,
+    command: str = "",
+    force: bool = False,
+    extra: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a bundle: a folder, or a zip where `path` ends in `.zip`.
 
@@ -91,6 +96,7 @@ def save(
         path: where to write.
         command: the command line that made it, kept in the manifest.
         force: replace what stands at `path`.
+        extra: more files to put into the bundle, such as `report.html`.
 
     Raises:
         OutputExistsError: `path` exists and `force` is False.
@@ -98,7 +104,7 @@ def save(
     adapted = obj.adapted if isinstance(obj, Deployment) else obj
     return write_bundle(
         Path(path),
-        to_files(obj),
+        {**to_files(obj), **(extra or {})},
         kind="deployment" if isinstance(obj, Deployment) else "adapted",
         seed=adapted.recipe.settings.seed,
         command=command or "speck_adacal.save",

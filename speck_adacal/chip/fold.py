@@ -117,9 +117,7 @@ def _chain(graph: LayerGraph) -> tuple[Node, ...]:
     return graph.nodes
 
 
-def _fold_weights(
-    node: Node, after: Node | None, recipe: Recipe, signal: _Signal
-) -> FoldedLayer:
+def _fold_weights(node: Node, after: Node | None, recipe: Recipe, signal: _Signal) -> FoldedLayer:
     layer_recipe = _neuron_recipe(node, after, recipe)
     module = node.module
     if isinstance(module, nn.Linear):
@@ -205,9 +203,7 @@ def _linear_kernel(
     return weight.reshape(-1, channels, height, width), (1, 1), (0, 0)
 
 
-def _conv_kernel(
-    node: Node, module: nn.Conv2d
-) -> tuple[Floats, tuple[int, int], tuple[int, int]]:
+def _conv_kernel(node: Node, module: nn.Conv2d) -> tuple[Floats, tuple[int, int], tuple[int, int]]:
     if isinstance(module.padding, str) or module.padding_mode != "zeros":
         raise ModelError(
             f"{_place(node)} uses padding {module.padding!r} ({module.padding_mode}); "

@@ -98,7 +98,9 @@ def measure_levels(
     start = time.perf_counter()
     simulation = run_on_twin(deployment, recordings)
     seconds = time.perf_counter() - start
-    results.append(_result("event", "chip twin, event by event", simulation.decisions, truth, seconds))
+    results.append(
+        _result("event", "chip twin, event by event", simulation.decisions, truth, seconds)
+    )
     return tuple(results), simulation
 
 
@@ -124,9 +126,7 @@ def _decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArr
             yield adapted.network(batch).sum(1).flatten(1).argmax(1).numpy()
 
 
-def _decide_quantised(
-    deployment: Deployment, batches: Batches
-) -> Iterator[npt.NDArray[np.int64]]:
+def _decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
     for batch in batches:
         yield run_quantised(deployment.mapped, deployment.layers, batch).sum(1).argmax(1)
 

@@ -37,7 +37,11 @@ class MappedNetwork:
 
 
 def map_network(
-    layers: Sequence[QuantisedLayer], *, chip: str, time_steps: int, cores: Sequence[int] | None = None
+    layers: Sequence[QuantisedLayer],
+    *,
+    chip: str,
+    time_steps: int,
+    cores: Sequence[int] | None = None,
 ) -> MappedNetwork:
     """Place the layers on cores through sinabs, and build the configuration.
 

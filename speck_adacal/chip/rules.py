@@ -164,7 +164,11 @@ def _rule_padding(layer: LayerShape, description: ChipDescription) -> Violation 
     if max(layer.padding) <= limit:
         return None
     return Violation(
-        "padding", layer.name, f"padding {layer.padding}", f"0 to {limit}", f"pad by at most {limit}"
+        "padding",
+        layer.name,
+        f"padding {layer.padding}",
+        f"0 to {limit}",
+        f"pad by at most {limit}",
     )
 
 

@@ -1,1 +1,1 @@
-"""report"""
+"""What people look at: tables (rich), figures (matplotlib) and the one-page HTML report."""

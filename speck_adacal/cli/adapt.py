@@ -1,0 +1,87 @@
+"""`speck-adacal adapt`: a trained network becomes a spiking one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "adapt"
+EXAMPLE = (
+    "Example: speck-adacal adapt --model digits.safetensors --arch digits_cnn "
+    "--calibration digits.npz --out digits.adapted"
+)
+
+
+def command(
+    model: Annotated[
+        Path, typer.Option("--model", help="Weights: .safetensors, .npz, a plain state dict, .nir.")
+    ],
+    calibration: Annotated[
+        Path,
+        typer.Option(
+            "--calibration",
+            help="Inputs as they come at inference: .npz with 'images', or recordings (x, y, p, t, "
+            "offsets); .npy images.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="A reference architecture, or module:callable."),
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input-shape", help="Such as 1,28,28; taken from the samples if left out."),
+    ] = None,
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+    ] = "256",
+    time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a sample.")] = 8,
+    phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 4,
+    correction: Annotated[
+        str, typer.Option("--correction", help="potential, bias, both, weights or none.")
+    ] = "potential",
+    per_channel: Annotated[
+        bool, typer.Option("--per-channel", help="One threshold per channel, not per layer.")
+    ] = False,
+    as_json: common.Json = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Turn a trained network into a spiking one, without training."""
+    common.refuse_early(out, force=force)
+    from speck_adacal.adapt.recipe import AdaptSettings
+    from speck_adacal.ann.checkpoint import load_network
+    from speck_adacal.events.samples import load_samples
+    from speck_adacal.report.tables import recipe_table
+    from speck_adacal.verbs import adapt, save
+
+    settings = AdaptSettings(
+        time_steps=time_steps, phi=phi, correction=correction, per_channel=per_channel, seed=seed
+    )
+    with common.calm_libraries(), common.status("Adapting", quiet=quiet or as_json):
+        network = load_network(model, arch)
+        data = load_samples(calibration).part(common.parse_slice(samples))
+        shape = common.parse_shape(input_shape) if input_shape else data.input_shape
+        adapted = adapt(network, data.inputs, input_shape=shape, settings=settings)
+        save(adapted, out, command=common.command_line(), force=force)
+    results = {
+        "bundle": str(out),
+        "settings": settings.to_dict(),
+        "layers": [
+            {
+                "name": layer.name,
+                "phi": layer.phi,
+                "rho": layer.rho,
+                "threshold": layer.threshold.tolist(),
+                "readout": layer.readout,
+            }
+            for layer in adapted.recipe.layers
+        ],
+    }
+    common.show(results, recipe_table(adapted, out), as_json=as_json, quiet=quiet)

@@ -1,0 +1,107 @@
+"""Options that every verb shares, and how results leave the program."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speck_adacal.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the output where it exists.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Chip = Annotated[str, typer.Option("--chip", help="speck2f or speck2e.")]
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """A rich console on stdout or stderr; colours only on a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=to_stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def show(results: Any, rendered: RenderableType, *, as_json: bool, quiet: bool) -> None:
+    """Print results: as JSON, for people, or not at all."""
+    if as_json:
+        sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
+    elif not quiet:
+        console().print(rendered)
+
+
+@contextmanager
+def status(text: str, *, quiet: bool) -> Iterator[None]:
+    """A spinner on stderr while something long runs; off when stderr is not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    with console(to_stderr=True).status(text):
+        yield
+
+
+@contextmanager
+def calm_libraries() -> Iterator[None]:
+    """Keep deprecation notes of libraries, which no user can act on, off the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """`"1,28,28"` to `(1, 28, 28)`.
+
+    Raises:
+        SettingsError: it is no list of positive numbers.
+    """
+    try:
+        shape = tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise SettingsError(
+            f"--input-shape {text!r} is no shape; give positive numbers such as 1,28,28."
+        )
+    return shape
+
+
+def parse_slice(text: str | None) -> slice:
+    """`"0:200"`, `":200"` or `"200"` (the first 200) to a slice.
+
+    Raises:
+        SettingsError: it is none of these.
+    """
+    if text is None:
+        return slice(None)
+    parts = text.split(":")
+    try:
+        numbers = [int(part) if part else None for part in parts]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 2 or any(n is not None and n < 0 for n in numbers):
+        raise SettingsError(f"--samples {text!r} is no range; give N, or FROM:TO such as 0:200.")
+    return slice(*numbers) if len(numbers) == 2 else slice(0, numbers[0])
+
+
+def command_line() -> str:
+    """The command as typed, for the manifest; the path of the program itself is left out."""
+    return shlex.join(["speck-adacal", *sys.argv[1:]])
+
+
+def refuse_early(path: Path | None, *, force: bool) -> None:
+    """Check an output path before any work is done."""
+    from speck_adacal.bundle import refuse_existing
+
+    if path is not None:
+        refuse_existing(path, force=force)

@@ -1,0 +1,47 @@
+"""`speck-adacal deploy`: an adapted network becomes a Speck configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "deploy"
+EXAMPLE = "Example: speck-adacal deploy digits.adapted --chip speck2f --out digits.bundle"
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
+    chip: common.Chip = "speck2f",
+    as_json: common.Json = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Fold, check, quantise and map a network onto the chip's cores.
+
+    Exit code 3 where design rules are violated, with all of them listed.
+    """
+    common.refuse_early(out, force=force)
+    from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.report.summary import layer_rows
+    from speck_adacal.report.tables import deployment_table
+    from speck_adacal.verbs import deploy, load, save
+
+    with common.calm_libraries(), common.status("Deploying", quiet=quiet or as_json):
+        loaded = load(bundle)
+        adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
+        deployment = deploy(adapted, chip=chip)
+        save(deployment, out, command=common.command_line(), force=force)
+    rows = layer_rows(deployment)
+    results = {
+        "bundle": str(out),
+        "chip": chip,
+        "layers": [row.to_dict() for row in rows],
+        "warnings": [str(violation) for violation in deployment.violations],
+    }
+    common.show(results, deployment_table(deployment, rows, out), as_json=as_json, quiet=quiet)

@@ -1,0 +1,53 @@
+"""`speck-adacal env`: what this installation is made of."""
+
+from __future__ import annotations
+
+from speck_adacal.cli import common
+
+NAME = "env"
+EXAMPLE = "Example: speck-adacal env --json"
+
+_TOOLS = ("speck-adacal", "torch", "sinabs", "samna", "tonic", "numba", "numpy", "rich")
+
+
+def command(
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Show versions, the samna back end in use, and where caches are."""
+    import os
+    import platform
+    from importlib import metadata
+
+    import platformdirs
+    from rich.table import Table
+
+    from speck_adacal.errors import BackendError, HardwareMissingError
+    from speck_adacal.virtual_samna import ensure_samna
+
+    versions = {}
+    for tool in _TOOLS:
+        try:
+            versions[tool] = metadata.version(tool)
+        except metadata.PackageNotFoundError:
+            versions[tool] = "not installed"
+    try:
+        backend = ensure_samna()
+        samna = {"kind": backend.kind, "reason": backend.reason}
+    except (BackendError, HardwareMissingError) as error:
+        samna = {"kind": "none", "reason": str(error)}
+    results = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "versions": versions,
+        "samna": samna,
+        "cache": platformdirs.user_cache_dir("speck-adacal"),
+    }
+    table = Table("what", "found", title="speck-adacal environment")
+    for key in ("python", "system", "processors", "cache"):
+        table.add_row(key, str(results[key]))
+    for tool, version in versions.items():
+        table.add_row(tool, version)
+    table.add_row("samna back end", f"{samna['kind']}: {samna['reason']}")
+    common.show(results, table, as_json=as_json, quiet=quiet)

@@ -1,0 +1,56 @@
+"""`speck-adacal report`: measure every level and write one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "report"
+EXAMPLE = "Example: speck-adacal report digits.bundle --samples-from digits.npz --out digits.html"
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="What `deploy` wrote.")],
+    samples_from: Annotated[
+        Path, typer.Option("--samples-from", help="Labelled images or recordings (.npz).")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The HTML page to write.")],
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+    ] = None,
+    as_json: common.Json = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Measure accuracy and cost at every level and write them on one page."""
+    common.refuse_early(out, force=force)
+    from speck_adacal.bundle import new_file
+    from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.errors import BundleError, DataError
+    from speck_adacal.events.samples import load_samples
+    from speck_adacal.report.page import render_page
+    from speck_adacal.report.summary import summarise
+    from speck_adacal.report.tables import summary_view
+    from speck_adacal.verbs import load
+
+    with common.calm_libraries(), common.status("Measuring", quiet=quiet or as_json):
+        deployment = load(bundle)
+        if not isinstance(deployment, Deployment):
+            raise BundleError(f"{bundle} is adapted but not deployed; run `deploy` on it first.")
+        data = load_samples(samples_from).part(common.parse_slice(samples))
+        if data.labels is None:
+            raise DataError(f"{samples_from} holds no 'labels', which accuracy needs; add them.")
+        summary = summarise(deployment, data.inputs, data.labels, command=common.command_line())
+        with new_file(out, force=force) as temporary:
+            temporary.write_text(render_page(summary), encoding="utf-8")
+    common.show(
+        {**summary.to_dict(), "report": str(out)},
+        summary_view(summary, {"report": str(out)}),
+        as_json=as_json,
+        quiet=quiet,
+    )

@@ -1,0 +1,53 @@
+"""`speck-adacal simulate`: recordings or images through the chip twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "simulate"
+EXAMPLE = "Example: speck-adacal simulate digits.bundle --events recordings.npz --samples 0:100"
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="What `deploy` wrote.")],
+    events: Annotated[
+        Path,
+        typer.Option("--events", help="Recordings (.npz: x, y, p, t, offsets) or images (.npz)."),
+    ],
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write decisions and counts to this .npz.")
+    ] = None,
+    as_json: common.Json = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
+    common.refuse_early(out, force=force)
+    from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.errors import BundleError
+    from speck_adacal.events.samples import load_samples
+    from speck_adacal.report.summary import simulation_to_dict, write_simulation
+    from speck_adacal.report.tables import simulation_table
+    from speck_adacal.verbs import load, simulate
+
+    with common.calm_libraries(), common.status("Simulating", quiet=quiet or as_json):
+        deployment = load(bundle)
+        if not isinstance(deployment, Deployment):
+            raise BundleError(f"{bundle} is adapted but not deployed; run `deploy` on it first.")
+        data = load_samples(events).part(common.parse_slice(samples))
+        simulation = simulate(deployment, data.inputs)
+        if out is not None:
+            write_simulation(simulation, data.labels, out, force=force)
+    results = simulation_to_dict(deployment, simulation, data.labels)
+    common.show(
+        results, simulation_table(deployment, simulation, data.labels), as_json=as_json, quiet=quiet
+    )

@@ -1,0 +1,96 @@
+"""Figures of a deployment, as inline SVG for the page or as files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from speck_adacal.chip_description import load_chip_description
+from speck_adacal.report.summary import Summary
+
+_BLUE, _ORANGE, _GREY = "#3567b5", "#c96a1b", "#9aa1ab"
+# Text as text (searchable, scalable), ids the same in every run, and ink that both a light and
+# a dark page can show behind the figure's own background.
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "speck-adacal",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def draw_levels(axes: Axes, summary: Summary) -> None:
+    """Accuracy at every level, with standard errors."""
+    names = [level.level for level in summary.levels]
+    values = [100 * level.accuracy for level in summary.levels]
+    errors = [100 * level.standard_error for level in summary.levels]
+    axes.bar(names, values, yerr=errors, color=[_GREY, _BLUE, _BLUE, _ORANGE], capsize=4)
+    axes.set_ylabel("accuracy, %")
+    axes.set_ylim(max(0.0, min(values) - 10), 100.5)
+    for position, value in enumerate(values):
+        axes.annotate(
+            f"{value:.1f}",
+            (position, value),
+            xytext=(0, -16),
+            textcoords="offset points",
+            ha="center",
+            color="white",
+        )
+
+
+def draw_synops(axes: Axes, summary: Summary) -> None:
+    """Simulated SynOps and spikes of every layer, mean per sample."""
+    names = [row.name for row in summary.layers]
+    at = np.arange(len(names))
+    synops = [row.synops or 0.0 for row in summary.layers]
+    spikes = [row.spikes or 0.0 for row in summary.layers]
+    axes.barh(at - 0.2, synops, height=0.38, color=_BLUE, label="SynOps")
+    axes.barh(at + 0.2, spikes, height=0.38, color=_ORANGE, label="spikes")
+    axes.set_yticks(at, names)
+    axes.invert_yaxis()
+    axes.set_xscale("symlog", linthresh=100)
+    axes.set_xlabel("per sample (simulated)")
+    axes.legend(frameon=False)
+
+
+def draw_memory(axes: Axes, summary: Summary) -> None:
+    """Memory in use of every core of the chip, in percent of what the core has."""
+    cores = len(load_chip_description(summary.chip).cores)
+    used = {row.core: row for row in summary.layers}
+    at = np.arange(cores)
+    for offset, color, label, share in (
+        (-0.2, _BLUE, "kernel memory", lambda row: row.kernel_used / row.kernel_available),
+        (0.2, _ORANGE, "neuron memory", lambda row: row.neuron_used / row.neuron_available),
+    ):
+        heights = [100 * share(used[core]) if core in used else 0.0 for core in range(cores)]
+        axes.bar(at + offset, heights, width=0.38, color=color, label=label)
+    labels = [f"{core}\n{used[core].name}" if core in used else f"{core}\nfree" for core in at]
+    axes.set_xticks(at, labels, fontsize=9)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("memory used, %")
+    axes.legend(frameon=False)
+
+
+FIGURES: Mapping[str, tuple[str, Callable[[Axes, Summary], None]]] = {
+    "levels": ("Accuracy at every level, from the trained network to the chip twin", draw_levels),
+    "synops": ("Where the synaptic operations go", draw_synops),
+    "memory": ("What each core of the chip holds", draw_memory),
+}
+
+
+def figure_svg(name: str, summary: Summary) -> str:
+    """One figure of `FIGURES` as an SVG element, without the XML prologue."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        FIGURES[name][1](figure.subplots(), summary)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,121 @@
+"""Results as rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from speck_adacal.adapt.adapted import AdaptedNetwork
+from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.simulate import Simulation
+from speck_adacal.report.summary import LayerRow, Summary, layer_rows
+
+
+def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
+    """The recipe, layer by layer, and the next command."""
+    settings = adapted.recipe.settings
+    table = Table(title=f"Recipe: T = {settings.time_steps}, correction: {settings.correction}")
+    for column in ("layer", "φ", "ρ", "threshold V_th"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in adapted.recipe.layers:
+        threshold = f"{float(np.mean(layer.threshold)):.4g}"
+        if layer.threshold.size > 1:
+            threshold += f" (mean of {layer.threshold.size} channels)"
+        name = layer.name + (" (readout)" if layer.readout else "")
+        table.add_row(name, str(layer.phi), f"{layer.rho:g}", threshold)
+    return Group(table, f"Written: {out}", f"Next: speck-adacal deploy {out} --out OUT.bundle")
+
+
+def deployment_table(deployment: Deployment, rows: Sequence[LayerRow], out: Path) -> RenderableType:
+    """The layers on their cores, warnings, and the next command."""
+    return Group(
+        layer_table(rows, f"On the cores of {deployment.chip}"),
+        *(Text(f"Warning: {violation}") for violation in deployment.violations),
+        f"Written: {out}",
+        f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
+    )
+
+
+def simulation_table(
+    deployment: Deployment, simulation: Simulation, labels: npt.NDArray[np.int64] | None
+) -> RenderableType:
+    """Decisions and cost of a simulation."""
+    table = Table("what", "value", title=f"Simulated on the {deployment.chip} twin")
+    table.add_row("samples", str(len(simulation)))
+    if labels is not None:
+        table.add_row("accuracy", f"{simulation.accuracy(labels):.2%}")
+    table.add_row("input events a sample", f"{simulation.events.mean():,.0f}")
+    table.add_row("SynOps a sample", f"{simulation.synops.mean():,.0f}")
+    table.add_row("no decision", str(int(np.count_nonzero(simulation.decisions < 0))))
+    return Group(table, layer_table(layer_rows(deployment, simulation), "Per core"))
+
+
+def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
+    """The whole result: accuracy by level, layers, energy, and where it was written."""
+    levels = Table(
+        title=f"Accuracy by level ({summary.levels[0].samples} samples, T = {summary.time_steps})"
+    )
+    for column in ("level", "what runs", "accuracy", "± s.e.", "seconds"):
+        levels.add_column(column, justify="left" if column in ("level", "what runs") else "right")
+    for level in summary.levels:
+        levels.add_row(
+            level.level,
+            level.meaning,
+            f"{level.accuracy:.2%}",
+            f"{level.standard_error:.2%}",
+            f"{level.seconds:.1f}",
+        )
+    energy = summary.energy
+    lines = [
+        f"SynOps a sample (simulated): {summary.synops:,.0f} from {summary.events:,.0f} events",
+        f"Energy a sample (estimated, {energy.convention}): {energy.snn_nj:,.0f} nJ spiking, "
+        f"{energy.ann_nj:,.0f} nJ for the network's own {energy.macs:,} multiply-accumulates",
+        *(f"Warning: {warning}" for warning in summary.warnings),
+        f"Measured in {summary.seconds:.1f} s",
+        *(f"Written: {what}: {path}" for what, path in paths.items()),
+        *next_steps(paths),
+    ]
+    table = layer_table(summary.layers, f"Layers on the cores of {summary.chip} (a sample)")
+    return Group(levels, table, *(Text(line) for line in lines))
+
+
+def next_steps(paths: Mapping[str, str]) -> list[str]:
+    """Commands to try next."""
+    if "bundle" not in paths:
+        return []
+    return [
+        f"Next: open {paths['report']}",
+        f"      speck-adacal deploy {paths['bundle']} --chip speck2e --out other_chip",
+        "      speck-adacal adapt --help      (your own network)",
+    ]
+
+
+def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
+    """The per-layer table; memory as used of available words."""
+    table = Table(title=title)
+    columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel memory", "neuron memory"]
+    simulated = rows[0].spikes is not None
+    columns += ["spikes", "SynOps"] if simulated else []
+    for column in columns:
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for row in rows:
+        cells = [
+            row.name,
+            str(row.core),
+            str(row.phi),
+            f"{row.rho:g}",
+            f"{row.threshold:.3g}",
+            str(row.weight_levels),
+            f"{row.kernel_used} of {row.kernel_available}",
+            f"{row.neuron_used} of {row.neuron_available}",
+        ]
+        if simulated:
+            cells += [f"{row.spikes:,.0f}", f"{row.synops:,.0f}"]
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,17 @@
+"""Fixtures shared by all areas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real networks and recordings beside the checkout; users do not have it."""
+    if not _SHARED.is_dir():
+        pytest.skip(f"no shared data folder at {_SHARED}")
+    return _SHARED
