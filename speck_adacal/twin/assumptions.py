@@ -1,0 +1,85 @@
+"""What is not publicly known of the chip: named, with a default, and switchable.
+
+`docs/assumptions.md` lists each one with its evidence, and the tests in
+`tests/twin/test_twin_assumptions.py` show where it matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from speck_adacal.errors import SettingsError
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "overflow": ("saturate", "wrap"),
+    "spike_order": ("row_column_feature", "feature_row_column", "reversed"),
+    "arbitration": ("depth_first", "breadth_first"),
+    "decimator_passes": ("last", "first"),
+    "decimator_before_monitor": (False, True),
+    "leak_fires": (False, True),
+    "tick_before_event": (True, False),
+    "lose_event_after_write": (False, True),
+    "readout_erratum": (True, False),
+}
+_SPIKES_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """How the twin decides what no public source says.
+
+    Attributes:
+        overflow: a membrane potential beyond 16 bits `"saturate"`s or `"wrap"`s.
+        spikes_per_event: spikes a neuron fires at most for one input event. One on the chip
+            (datasheet §3.2.4.6.2); more is for comparing with burst models.
+        parallel_spikes_per_event: the same for cores 0 and 1, which compute in parallel.
+        spike_order: order of the spikes that one input event causes in one core: by row, column
+            and feature; by feature, row and column; or the first order backwards.
+        arbitration: `"depth_first"`: a spike and all it causes is done before the next spike
+            of the same core is delivered; `"breadth_first"`: spikes are delivered in the order
+            of their firing. Both agree wherever a core has one source.
+        decimator_passes: of each n spikes the `"last"` or the `"first"` passes.
+        decimator_before_monitor: the monitor sees decimated spikes only.
+        leak_fires: a neuron that a tick of the slow clock lifts to its threshold fires at the
+            tick (once), instead of at its next input event.
+        tick_before_event: a tick at the very time of an event comes before it.
+        lose_event_after_write: the first event that reaches a core after one of its neurons was
+            written at run time is lost (seen once by a third party).
+        readout_erratum: core channel 4k counts as readout class k+1 and other channels do not
+            count (sinabs docs, chip errata); if False, channel k counts as class k+1.
+    """
+
+    overflow: str = "saturate"
+    spikes_per_event: int = 1
+    parallel_spikes_per_event: int = 1
+    spike_order: str = "row_column_feature"
+    arbitration: str = "depth_first"
+    decimator_passes: str = "last"
+    decimator_before_monitor: bool = False
+    leak_fires: bool = False
+    tick_before_event: bool = True
+    lose_event_after_write: bool = False
+    readout_erratum: bool = True
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise SettingsError(
+                    f"Assumptions.{name} must be one of {', '.join(map(str, allowed))}, "
+                    f"found {getattr(self, name)!r}."
+                )
+        for name in ("spikes_per_event", "parallel_spikes_per_event"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 64:
+                raise SettingsError(
+                    f"Assumptions.{name} must be a whole number from 1 to {_SPIKES_LIMIT}, "
+                    f"found {value!r}."
+                )
+
+    def spikes_of_core(self, core: int) -> int:
+        """Spikes a neuron of `core` fires at most for one input event."""
+        return self.parallel_spikes_per_event if core in (0, 1) else self.spikes_per_event
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -1,0 +1,295 @@
+"""Reads a samna-like `SpeckConfiguration` (the real library's or the virtual one's).
+
+Objects are read by attribute name only. samna's tensors have x before y: weights
+`[out][in][x][y]`, membrane potentials `[feature][x][y]`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.errors import ConfigurationError
+from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.program import (
+    ChipProgram,
+    CoreProgram,
+    Destination,
+    DvsFilterProgram,
+    DvsProgram,
+    Pair,
+    ReadoutProgram,
+    Shape,
+)
+
+
+def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipProgram:
+    """Turn a chip configuration into what the twin runs, and check it.
+
+    A core counts as configured if an enabled destination leads to it, or if it has weights other
+    than the empty or single-zero default.
+
+    Args:
+        config: object with samna's `SpeckConfiguration` attributes.
+        chip: name of the chip.
+
+    Raises:
+        ConfigurationError: naming the first field that is missing or out of range.
+    """
+    description = load_chip_description(chip)
+    reader = _Reader(config, "")
+    layers = reader.sequence("cnn_layers", len(description.cores))
+    dvs = _dvs(reader)
+    cores: dict[int, CoreProgram] = {}
+    for index in _configured(layers, dvs):
+        cores[index] = _core(index, layers[index], description)
+    program = ChipProgram(
+        chip=description,
+        cores=cores,
+        dvs=dvs,
+        readout=_readout(reader.child("readout")),
+        internal_clock_divider=reader.child("factory_config").integer(
+            "internal_slow_clk_divider", 14
+        ),
+        notes=_notes(cores),
+    )
+    check_program(program)
+    return program
+
+
+class _Reader:
+    """Typed access to the attributes of one configuration object."""
+
+    def __init__(self, target: Any, path: str) -> None:
+        self.target = target
+        self.path = path
+
+    def name(self, attribute: str) -> str:
+        return f"{self.path}.{attribute}" if self.path else attribute
+
+    def raw(self, attribute: str, default: Any = None) -> Any:
+        try:
+            return getattr(self.target, attribute)
+        except AttributeError:
+            if default is not None:
+                return default
+        raise ConfigurationError(
+            f"The chip configuration has no field {self.name(attribute)}; "
+            "pass an object with the fields of samna's SpeckConfiguration."
+        )
+
+    def child(self, attribute: str) -> _Reader:
+        return _Reader(self.raw(attribute, _NOTHING), self.name(attribute))
+
+    def sequence(self, attribute: str, length: int) -> list[_Reader]:
+        try:
+            items = list(self.raw(attribute))
+        except TypeError:
+            items = []
+        if len(items) != length:
+            raise self.invalid(attribute, f"{len(items)} items", f"{length} items")
+        return [_Reader(item, f"{self.name(attribute)}[{i}]") for i, item in enumerate(items)]
+
+    def integer(self, attribute: str, default: int | None = None) -> int:
+        value = self.raw(attribute, default)
+        try:
+            number = int(value)
+            whole = bool(number == value)
+        except (TypeError, ValueError, OverflowError):
+            whole = False
+        if not whole:
+            raise self.invalid(attribute, repr(value), "a whole number")
+        return number
+
+    def flag(self, attribute: str, default: bool | None = None) -> bool:
+        value = self.integer(attribute, default)
+        if value not in (0, 1):
+            raise self.invalid(attribute, repr(value), "True or False")
+        return bool(value)
+
+    def pair(self, attribute: str, default: Pair | None = None) -> Pair:
+        """An x/y pair, as `(y, x)`."""
+        if default is not None and not hasattr(self.target, attribute):
+            return default
+        child = self.child(attribute)
+        return child.integer("y"), child.integer("x")
+
+    def tensor(self, attribute: str, dtype: type[np.signedinteger]) -> npt.NDArray[Any]:
+        """A nested list or array of integers that must fit `dtype`."""
+        try:
+            array = np.asarray(self.raw(attribute))
+        except ValueError:
+            raise self.invalid(attribute, "lists of different lengths", "a regular array") from None
+        if array.size == 0:
+            return np.zeros(array.shape, dtype=dtype)
+        if array.dtype.kind not in "iufb" or not np.array_equal(array, np.trunc(array)):
+            raise self.invalid(attribute, f"values of type {array.dtype}", "whole numbers")
+        limits = np.iinfo(dtype)
+        bad = (array < limits.min) | (array > limits.max)
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            found = f"{array[where]} at {list(where)}"
+            raise self.invalid(attribute, found, f"{limits.min} to {limits.max}")
+        return np.ascontiguousarray(array, dtype=dtype)
+
+    def invalid(self, attribute: str, found: str, allowed: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"The chip configuration has {self.name(attribute)} = {found}, allowed is {allowed}; "
+            "correct this field."
+        )
+
+
+class _Nothing:
+    """Stands for an optional part that the configuration object does not have."""
+
+
+_NOTHING = _Nothing()
+
+
+def _configured(layers: list[_Reader], dvs: DvsProgram) -> list[int]:
+    found = {i for i, layer in enumerate(layers) if _has_weights(layer)}
+    targets = [d.layer for d in dvs.destinations]
+    targets += [d.layer for i in found for d in _destinations(layers[i])]
+    return sorted(found | {layer for layer in targets if 0 <= layer < len(layers)})
+
+
+def _has_weights(layer: _Reader) -> bool:
+    weights = layer.tensor("weights", np.int8)
+    return weights.size > 1 or bool(weights.any())
+
+
+def _destinations(layer: _Reader) -> tuple[Destination, ...]:
+    found = []
+    for slot, entry in enumerate(layer.sequence("destinations", 2)):
+        if entry.flag("enable"):
+            pooling = entry.integer("pooling", 1)
+            shift = entry.integer("feature_shift", 0)
+            found.append(Destination(entry.integer("layer"), pooling, shift, slot))
+    return tuple(found)
+
+
+def _shape(dimensions: _Reader, attribute: str) -> Shape:
+    shape = dimensions.child(attribute)
+    height, width = shape.pair("size")
+    return shape.integer("feature_count"), height, width
+
+
+def _core(index: int, layer: _Reader, description: ChipDescription) -> CoreProgram:
+    dimensions = layer.child("dimensions")
+    out_shape = _shape(dimensions, "output_shape")
+    weights = layer.tensor("weights", np.int8)
+    kernel = dimensions.integer("kernel_size")
+    in_shape = _shape(dimensions, "input_shape")
+    wanted = (out_shape[0], in_shape[0], kernel, kernel)
+    if weights.shape != wanted:
+        raise layer.invalid("weights", f"shape {weights.shape}", f"shape {wanted}")
+    return CoreProgram(
+        index=index,
+        weights=np.ascontiguousarray(weights.transpose(0, 1, 3, 2)),
+        in_shape=in_shape,
+        out_shape=out_shape,
+        threshold_high=layer.integer("threshold_high"),
+        threshold_low=layer.integer("threshold_low"),
+        stride=dimensions.pair("stride"),
+        padding=dimensions.pair("padding"),
+        initial=_initial(layer, out_shape),
+        bias=_bias(layer, out_shape),
+        return_to_zero=layer.flag("return_to_zero"),
+        destinations=_destinations(layer),
+        monitor=layer.flag("monitor_enable"),
+        leak=layer.flag("leak_enable"),
+        leak_internal_clock=layer.flag("leak_internal_slow_clk_enable", False),
+        decimation=_decimation(layer, description),
+        congestion_balancer=layer.flag("input_congestion_balancer_enable", False),
+    )
+
+
+def _initial(layer: _Reader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
+    values = layer.tensor("neurons_initial_value", np.int16)
+    if not values.any():
+        return None
+    wanted = (out_shape[0], out_shape[2], out_shape[1])
+    if values.shape != wanted:
+        raise layer.invalid("neurons_initial_value", f"shape {values.shape}", f"shape {wanted}")
+    return np.ascontiguousarray(values.transpose(0, 2, 1))
+
+
+def _bias(layer: _Reader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
+    values = layer.tensor("biases", np.int16)
+    if not values.any():
+        return None
+    if values.shape != out_shape[:1]:
+        raise layer.invalid("biases", f"shape {values.shape}", f"shape {out_shape[:1]}")
+    return values
+
+
+def _decimation(layer: _Reader, description: ChipDescription) -> int:
+    if not layer.flag("output_decimator_enable", False):
+        return 1
+    intervals = description.limits.decimator_intervals
+    interval = layer.integer("output_decimator_interval")
+    if not 0 <= interval < len(intervals):
+        raise layer.invalid(
+            "output_decimator_interval", str(interval), f"0 to {len(intervals) - 1}"
+        )
+    return intervals[interval]
+
+
+def _dvs(reader: _Reader) -> DvsProgram:
+    layer = reader.child("dvs_layer")
+    mirror = layer.pair("mirror", (0, 0))
+    return DvsProgram(
+        destinations=_destinations(layer),
+        on_channel=layer.flag("on_channel", True),
+        off_channel=layer.flag("off_channel", True),
+        merge=layer.flag("merge", False),
+        pooling=layer.pair("pooling", (1, 1)),
+        origin=layer.pair("origin", (0, 0)),
+        cut=layer.pair("cut", (127, 127)),
+        mirror=(bool(mirror[0]), bool(mirror[1])),
+        mirror_diagonal=layer.flag("mirror_diagonal", False),
+        monitor=layer.flag("monitor_enable", False),
+        raw_monitor=layer.flag("raw_monitor_enable", False),
+        pass_sensor_events=layer.flag("pass_sensor_events", True),
+        filter=_dvs_filter(reader.child("dvs_filter")),
+    )
+
+
+def _dvs_filter(layer: _Reader) -> DvsFilterProgram | None:
+    if not layer.flag("enable", False):
+        return None
+    return DvsFilterProgram(
+        hot_pixel=layer.flag("hot_pixel_filter_enable", False),
+        low_pass=layer.flag("low_pass_mode_enable", False),
+        size=layer.pair("filter_size", (1, 1)),
+        threshold=layer.integer("threshold", 1),
+        internal_clock=layer.flag("internal_slow_clk", False),
+    )
+
+
+def _readout(layer: _Reader) -> ReadoutProgram | None:
+    if not layer.flag("enable", False):
+        return None
+    window = 32 if layer.flag("low_pass_filter32_not16", False) else 16
+    return ReadoutProgram(
+        internal_clock=layer.flag("internal_slow_clk", False),
+        window=1 if layer.flag("low_pass_filter_disable", False) else window,
+        monitor=layer.flag("monitor_enable", False),
+        pin_monitor=layer.flag("readout_pin_monitor_enable", False),
+        mode=layer.integer("output_mode_sel", 0),
+        layout=layer.integer("readout_configuration_sel", 0),
+        threshold=layer.integer("threshold", 0),
+        neuron=layer.integer("output_neuron_num", 0),
+    )
+
+
+def _notes(cores: dict[int, CoreProgram]) -> tuple[str, ...]:
+    return tuple(
+        f"cnn_layers[{i}].input_congestion_balancer_enable is set, but drops are not simulated: "
+        "no public source gives the speed of a core."
+        for i, core in sorted(cores.items())
+        if core.congestion_balancer
+    )
