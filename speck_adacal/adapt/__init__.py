@@ -1,1 +1,6 @@
-"""adapt"""
+"""Adaptive Calibration: thresholds, corrections, searches, and the recipe they end in."""
+
+from speck_adacal.adapt.engine import adapt_graph
+from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+
+__all__ = ["AdaptSettings", "LayerRecipe", "Recipe", "StepRecord", "adapt_graph"]

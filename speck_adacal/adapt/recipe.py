@@ -34,6 +34,10 @@ class AdaptSettings:
             input at every step (the paper's coding of static images).
         batch_size: samples run at once.
         seed: seed of everything that draws random numbers.
+        correction_samples: how many calibration samples the corrections use (they are kept in
+            memory with their values; thresholds are calibrated on all).
+        ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
+            mean diagonal of the normal matrix.
 
     Raises:
         SettingsError: naming the field, the value found and what is allowed.
@@ -48,9 +52,11 @@ class AdaptSettings:
     input_coding: str = "events"
     batch_size: int = 128
     seed: int = 0
+    correction_samples: int = 256
+    ridge: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("time_steps", "phi", "batch_size"):
+        for name in ("time_steps", "phi", "batch_size", "correction_samples"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise SettingsError(
@@ -67,6 +73,9 @@ class AdaptSettings:
                 f"AdaptSettings.percentile must be above 0 and at most 100, "
                 f"found {self.percentile!r}."
             )
+
+        if not self.ridge > 0:
+            raise SettingsError(f"AdaptSettings.ridge must be above 0, found {self.ridge!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

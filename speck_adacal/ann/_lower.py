@@ -27,7 +27,7 @@ def is_leaf(module: nn.Module, path: str, source: str) -> bool:
     package = type(module).__module__
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         return False
-    if not package.startswith(("torch.nn", "torch.ao.nn", "sinabs.", "speck_adacal.ann.")):
+    if not package.startswith(("torch.nn", "torch.ao.nn", "sinabs.")):
         return False
     if not ops.supports(module):
         raise unsupported(type(module).__name__, _user_path(path), source)

@@ -1,1 +1,7 @@
-"""snn"""
+"""The AdaFire neuron, its fused kernels, and spiking networks made of it."""
+
+from speck_adacal.snn.adafire import AdaFire, AdaFireSqueeze
+from speck_adacal.snn.network import SpikingNetwork, repeat_in_time
+from speck_adacal.snn.spiking_max import SpikingMaxPool
+
+__all__ = ["AdaFire", "AdaFireSqueeze", "SpikingMaxPool", "SpikingNetwork", "repeat_in_time"]

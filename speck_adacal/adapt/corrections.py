@@ -1,0 +1,229 @@
+"""Corrections, layer by layer, each on the corrected layers before it (Li et al., ICML 2021).
+
+*Light*: the initial membrane potential per channel, or the bias, moves by the mean residual of
+the layer's output. *Advanced*: weights are solved for by ridge least squares first.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.adapt.reconstruct import reconstruct_weights
+from speck_adacal.adapt.walk import Walk
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.network import SpikingNetwork
+
+_ROUNDS = 4
+_CHANNEL_KEEPING = (Kind.ADD, Kind.AVG_POOL, Kind.MAX_POOL)
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """What corrections changed.
+
+    Attributes:
+        recipe: with the corrected initial potentials.
+        graph: with the corrected biases and weights; the graph given is never changed.
+        errors: mean squared residual of each spiking layer's mean output after correction.
+    """
+
+    recipe: Recipe
+    graph: LayerGraph
+    errors: dict[str, float]
+
+
+@torch.no_grad()
+def correct(
+    graph: LayerGraph,
+    recipe: Recipe,
+    batches: CalibrationBatches,
+    settings: AdaptSettings,
+    reference: LayerGraph | None = None,
+) -> Corrected:
+    """Correct a spiking network towards the ANN's outputs, in topological order.
+
+    Args:
+        graph: the network to correct.
+        recipe: its layers' φ, ρ and thresholds; initial potentials are started from.
+        batches: calibration data; the first `settings.correction_samples` are used.
+        settings: which correction.
+        reference: the network whose outputs are the target; `graph` itself by default.
+    """
+    kind = settings.correction
+    graph = _private(graph) if kind in ("bias", "both", "weights") else graph
+    network = SpikingNetwork(graph, recipe)
+    pieces = batches.first(settings.correction_samples)
+    walk = Walk(reference or graph_copy(graph), network, pieces, batches, settings.time_steps)
+    potentials: dict[str, torch.Tensor] = {}
+    errors: dict[str, float] = {}
+    for node in walk:
+        if node.kind is Kind.ACTIVATION:
+            layer = _Layer(node, network, walk, settings)
+            if kind in ("bias", "both", "weights"):
+                layer.shift_bias(graph)
+            if kind in ("potential", "both", "weights") or layer.owner(graph) is None:
+                layer.shift_potential()
+            potentials[node.name] = layer.module.initial_potential.detach().clone()
+            errors[node.name] = layer.error()
+        elif kind == "weights" and node.kind in (Kind.CONV, Kind.LINEAR):
+            reconstruct_weights(node, graph[node.name], walk, settings.ridge)
+        elif kind in ("bias", "both") and node.name in graph.outputs:
+            _shift_output_bias(graph[node.name], walk, network, settings.time_steps)
+    layers = tuple(_with_potential(layer, potentials) for layer in recipe.layers)
+    return Corrected(replace(recipe, layers=layers), graph, errors)
+
+
+class _Layer:
+    """One spiking layer of a walk, before its spiking value is computed."""
+
+    def __init__(
+        self, node: Node, network: SpikingNetwork, walk: Walk, settings: AdaptSettings
+    ) -> None:
+        module = network.layer(node.name)
+        assert isinstance(module, AdaFire)  # noqa: S101  (SpikingNetwork makes it so)
+        self.node, self.module, self.walk = node, module, walk
+        self.steps = settings.time_steps
+
+    def owner(self, graph: LayerGraph) -> Node | None:
+        """The layer whose bias alone adds to this layer's input, or None."""
+        return bias_owner(graph, self.node)
+
+    def shift_potential(self) -> None:
+        """Move the initial potential per channel by the mean residual times T, while it helps."""
+        limit = self.module.theta * self.module.phi * self.steps
+        best = self.error(), self.module.initial_potential.detach().clone()
+        for _ in range(_ROUNDS):
+            start = _per_channel(self.module.initial_potential, self.node.shape[0])
+            moved = start + self._mean_residual().float() * self.steps
+            bound = limit.expand(moved.shape) if limit.ndim < 2 else limit.amax()
+            self._start_at(torch.maximum(torch.minimum(moved, bound), -bound))
+            error = self.error()
+            if error >= best[0]:
+                break
+            best = error, self.module.initial_potential.detach().clone()
+        self._start_at(best[1])
+
+    def shift_bias(self, graph: LayerGraph) -> None:
+        """Add the mean residual to the bias that feeds this layer, while it helps."""
+        owner = self.owner(graph)
+        if owner is None:
+            return
+        best = self.error()
+        for _ in range(_ROUNDS):
+            change = self._mean_residual().float()
+            self._add_to_bias(owner, change)
+            error = self.error()
+            if error >= best:
+                self._add_to_bias(owner, -change)
+                break
+            best = error
+
+    def error(self) -> float:
+        """Mean squared residual of the mean output over all pieces."""
+        total, count = 0.0, 0
+        for residual in self._residuals():
+            total += float(residual.double().square().sum())
+            count += residual.numel()
+        return total / count
+
+    def _mean_residual(self) -> torch.Tensor:
+        total = torch.zeros(self.node.shape[0], dtype=torch.float64)
+        count = 0
+        for residual in self._residuals():
+            total += (
+                residual.double().flatten(2).sum((0, 2))
+                if residual.ndim > 2
+                else (residual.double().sum(0))
+            )
+            count += residual.numel() // residual.shape[1]
+        return total / count
+
+    def _residuals(self) -> list[torch.Tensor]:
+        found = []
+        for ann, snn in zip(self.walk.ann, self.walk.snn, strict=True):
+            self.module.reset_states()
+            spikes = self.module.run(snn[self.node.inputs[0]][0], self.steps)
+            found.append(ann[self.node.name] - spikes.mean(1))
+        return found
+
+    def _start_at(self, potential: torch.Tensor) -> None:
+        self.module.initial_potential = nn.Parameter(potential.clone(), requires_grad=False)
+        self.module.reset_states()
+
+    def _add_to_bias(self, owner: Node, change: torch.Tensor) -> None:
+        add_to_bias(owner.module, change)
+        shape = (1, 1, -1) + (1,) * (len(self.node.shape) - 1)
+        for values in self.walk.snn:
+            current, constant = values[self.node.inputs[0]]
+            values[self.node.inputs[0]] = current + change.view(shape), constant
+
+
+def bias_owner(graph: LayerGraph, node: Node) -> Node | None:
+    """The first layer with weights that only `node` reads, through channel-keeping nodes."""
+    for name in node.inputs:
+        source = graph[name]
+        if len(graph.consumers(name)) != 1 or name in graph.outputs:
+            continue
+        if source.kind in (Kind.CONV, Kind.LINEAR):
+            return source
+        if source.kind in _CHANNEL_KEEPING and not _padded_average(source):
+            found = bias_owner(graph, source)
+            if found is not None:
+                return found
+    return None
+
+
+def _padded_average(node: Node) -> bool:
+    padding = getattr(node.module, "padding", 0) if node.kind is Kind.AVG_POOL else 0
+    odd = getattr(node.module, "divisor_override", None) is not None
+    return odd or (any(padding) if isinstance(padding, tuple) else bool(padding))
+
+
+def add_to_bias(module: nn.Module | None, change: torch.Tensor) -> None:
+    """`bias += change`; a layer without a bias gets one."""
+    old = getattr(module, "bias", None)
+    bias = change if old is None else old + change
+    module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)  # type: ignore[union-attr]
+
+
+def _shift_output_bias(node: Node, walk: Walk, network: SpikingNetwork, steps: int) -> None:
+    """Bring the mean output of a non-spiking output layer to the ANN's."""
+    if node.kind not in (Kind.CONV, Kind.LINEAR) or len(node.shape) != 1:
+        return
+    residuals = []
+    for ann, snn in zip(walk.ann, walk.snn, strict=True):
+        mean = snn[node.inputs[0]][0].mean(1)
+        residuals.append(ann[node.name] - network.layer(node.name)(mean))
+    add_to_bias(node.module, torch.cat(residuals).double().mean(0).float())
+
+
+def _per_channel(value: torch.Tensor, channels: int) -> torch.Tensor:
+    return value.detach().float().expand(channels).clone() if value.ndim < 2 else value.detach()
+
+
+def _with_potential(layer: LayerRecipe, potentials: dict[str, torch.Tensor]) -> LayerRecipe:
+    if layer.name not in potentials:
+        return layer
+    return replace(layer, initial_potential=potentials[layer.name].numpy().astype(np.float64))
+
+
+def _private(graph: LayerGraph) -> LayerGraph:
+    """A copy whose layers with weights can be changed."""
+    nodes = tuple(
+        replace(n, module=copy.deepcopy(n.module)) if n.kind in (Kind.CONV, Kind.LINEAR) else n
+        for n in graph.nodes
+    )
+    return replace(graph, nodes=nodes)
+
+
+def graph_copy(graph: LayerGraph) -> LayerGraph:
+    """The same network with layers of its own, so that changing one leaves the other."""
+    return _private(graph)

@@ -1,0 +1,79 @@
+"""`adapt_graph`: thresholds, then corrections, on one set of calibration data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+
+from speck_adacal.adapt.corrections import correct
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.adapt.thresholds import LayerStatistics, observe, thresholds
+from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.errors import ModelError
+
+
+def adapt_graph(
+    graph: LayerGraph, batches: Iterable[torch.Tensor], settings: AdaptSettings
+) -> tuple[Recipe, LayerGraph]:
+    """Light (or advanced) calibration of a traced network at `settings.phi`.
+
+    Args:
+        graph: the traced network; never changed.
+        batches: a re-iterable of float32 tensors: `[batch, T, *input_shape]` event counts per
+            step, or `[batch, *input_shape]` where `settings.input_coding` is "analog".
+        settings: T, φ, how thresholds are found, and which correction.
+
+    Returns:
+        The recipe, with a readout layer for each output that does not spike, and the graph with
+        corrected biases and weights (the same graph where only potentials are corrected).
+
+    Raises:
+        CalibrationError: no data, other shapes than traced, NaN inputs or activations.
+        ModelError: the network has no rectifier, so that nothing would spike.
+    """
+    refuse_silence(graph)
+    data = CalibrationBatches(batches, graph.input_shape, settings)
+    started = time.perf_counter()
+    statistics = observe(graph, data)
+    recipe = recipe_of(statistics, settings, settings.phi)
+    trace = [_threshold_record(statistics, time.perf_counter() - started)]
+    corrected_graph = graph
+    if settings.correction != "none":
+        started = time.perf_counter()
+        corrected = correct(graph, recipe, data, settings)
+        recipe, corrected_graph = corrected.recipe, corrected.graph
+        values = {f"mse:{name}": error for name, error in corrected.errors.items()}
+        seconds = time.perf_counter() - started
+        trace.append(StepRecord(f"correction:{settings.correction}", seconds, values))
+    return Recipe(settings, recipe.layers, tuple(trace)), corrected_graph
+
+
+def recipe_of(
+    statistics: Mapping[str, LayerStatistics], settings: AdaptSettings, phi: Mapping[str, int] | int
+) -> Recipe:
+    """Thresholds at the given φ (one, or per layer), potentials at half a threshold, ρ = 1."""
+    found = thresholds(statistics, settings, phi)
+    layers = []
+    for name, layer in statistics.items():
+        cap = phi if isinstance(phi, int) else phi.get(name, settings.phi)
+        threshold = np.asarray(found[name], dtype=np.float64)
+        layers.append(LayerRecipe(name, cap, 1.0, threshold, threshold / 2, layer.readout))
+    return Recipe(settings, tuple(layers))
+
+
+def refuse_silence(graph: LayerGraph) -> None:
+    """Refuse a network in which nothing would become a spiking neuron."""
+    if not graph.of_kind(Kind.ACTIVATION):
+        raise ModelError(
+            "The network has no ReLU, ReLU6, Hardtanh or clamp, so no layer would spike; "
+            f"its nodes are {', '.join(graph.names)}: rectify its layers and train it so."
+        )
+
+
+def _threshold_record(statistics: Mapping[str, LayerStatistics], seconds: float) -> StepRecord:
+    dead = {f"dead:{n}": float(s.dead_channels) for n, s in statistics.items() if s.dead_channels}
+    return StepRecord("thresholds", seconds, {"layers": float(len(statistics)), **dead})

@@ -1,0 +1,235 @@
+"""The AdaFire neuron: up to φ spikes a step, subtract, start at half a threshold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sinabs import layers as sl
+from torch import nn
+
+from speck_adacal.errors import ModelError, SettingsError
+from speck_adacal.snn._burst import BurstCount
+from speck_adacal.snn._kernel import fused_forward, fused_usable
+
+Values = float | torch.Tensor
+
+
+class AdaFire(sl.StatefulLayer):
+    """Integrate-and-fire neurons with adaptive burst firing (Adaptive Calibration, eqs. 1-3, 12).
+
+    In every step `u = v + x`, `k = clip(floor(u / θ), 0, φ)` with `θ = ρ · V_th`, the output is
+    `k · θ` (or `k`), and `v = u - k · θ`. A time step is a bin of the paper's model; the chip's
+    rule (one spike per input event) is the twin's.
+
+    Args:
+        spike_threshold: V_th in the unit of the input, above 0; a number, `[channels]`
+            (the axis after time), or anything that broadcasts to the layer's shape.
+        phi: φ, the largest number of spikes in a step.
+        rho: ρ, threshold ratio.
+        initial_potential: membrane potential before the first step, the same forms as
+            `spike_threshold`; half the firing threshold θ by default.
+        min_v_mem: lower clip of the membrane potential; none by default.
+        emit_counts: emit spike counts `k` instead of amplitudes `k · θ`.
+
+    Shape:
+        float32 `[batch, time, *shape]` to the same.
+
+    Attributes:
+        v_mem: membrane potential `[batch, *shape]`, empty until first used. It carries over from
+            call to call until `reset_states()`, and starts anew where the batch or shape change.
+
+    Raises:
+        SettingsError: φ below 1, or a threshold or ρ that is not above 0.
+    """
+
+    def __init__(
+        self,
+        spike_threshold: Values = 1.0,
+        phi: int = 4,
+        rho: float = 1.0,
+        initial_potential: Values | None = None,
+        min_v_mem: float | None = None,
+        *,
+        emit_counts: bool = False,
+    ) -> None:
+        super().__init__(state_names=["v_mem"])
+        _check(spike_threshold, phi, rho)
+        self.spike_threshold = _constant(spike_threshold)
+        self.phi = _constant(torch.tensor(int(phi)))
+        self.rho = _constant(torch.tensor(float(rho), dtype=torch.float64))
+        if initial_potential is None:
+            initial_potential = self.theta / 2
+        self.initial_potential = _constant(initial_potential)
+        self.min_v_mem = None if min_v_mem is None else _constant(min_v_mem)
+        self.emit_counts = emit_counts
+
+    @property
+    def theta(self) -> torch.Tensor:
+        """Firing threshold θ = ρ · V_th, float32."""
+        return (self.rho * self.spike_threshold.double()).float()
+
+    @property
+    def max_num_spikes_per_bin(self) -> int:
+        """φ, under the name that sinabs' `MaxSpike` has for it."""
+        return int(self.phi)
+
+    def forward(self, input_data: torch.Tensor) -> torch.Tensor:
+        """Run all time steps of `[batch, time, *shape]`."""
+        if input_data.ndim < 3:
+            raise ModelError(
+                f"AdaFire needs [batch, time, ...], found shape {tuple(input_data.shape)}; "
+                "use AdaFireSqueeze for [batch * time, ...]."
+            )
+        return self.run(input_data, input_data.shape[1])
+
+    def run(self, current: torch.Tensor, time_steps: int) -> torch.Tensor:
+        """Like `forward`; `current` may also be `[batch, 1, *shape]`, held for `time_steps`."""
+        batch, shape = current.shape[0], tuple(current.shape[2:])
+        if tuple(self.v_mem.shape) != (batch, *shape):
+            self.init_state_with_shape((batch, *shape))
+        theta, parts = self.theta, len(shape)
+        low = None if self.min_v_mem is None else self.min_v_mem
+        if fused_usable(current, self.v_mem):
+            return fused_forward(
+                current,
+                time_steps,
+                self.v_mem,
+                _broadcastable(theta, parts),
+                int(self.phi),
+                None if low is None else float(low),
+                self.emit_counts,
+            )
+        return self._plain(current, time_steps, _broadcastable(theta, parts), low)
+
+    def _plain(
+        self,
+        current: torch.Tensor,
+        time_steps: int,
+        theta: torch.Tensor,
+        low: torch.Tensor | None,
+    ) -> torch.Tensor:
+        potential, outputs = self.v_mem, []
+        for step in range(time_steps):
+            potential = potential + current[:, step if current.shape[1] > 1 else 0]
+            count = BurstCount.apply(potential, theta, self.phi)
+            spikes = count * theta
+            potential = potential - spikes
+            if low is not None:
+                potential = torch.maximum(potential, low)
+            outputs.append(count if self.emit_counts else spikes)
+        self.v_mem = potential if potential.requires_grad else potential.detach()
+        return torch.stack(outputs, 1)
+
+    def reset_states(self, randomize: bool = False, value_ranges: Any = None) -> None:
+        """Back to the initial potential; random potentials in [0, θ) (or the range) if asked."""
+        if self.v_mem.numel() == 0:
+            return
+        parts = self.v_mem.ndim - 1
+        if not randomize:
+            start = _broadcastable(self.initial_potential, parts)
+            self.v_mem = start.expand(self.v_mem.shape).to(self.v_mem).clone()
+            return
+        uniform = torch.rand_like(self.v_mem)
+        if value_ranges and "v_mem" in value_ranges:
+            low, high = value_ranges["v_mem"]
+            self.v_mem = uniform * (high - low) + low
+        else:
+            self.v_mem = uniform * _broadcastable(self.theta, parts)
+
+    def init_state_with_shape(self, shape: Any, randomize: bool = False) -> None:
+        """Give the state a shape `(batch, *layer shape)`, at the initial potential."""
+        self.v_mem = torch.zeros(tuple(shape), device=self.spike_threshold.device)
+        self.reset_states(randomize=randomize)
+
+    def drop_finished(self, keep: torch.Tensor) -> None:
+        """Keep the state of the samples in `keep` (indices or mask `[batch]`) only."""
+        self.v_mem = self.v_mem[keep]
+
+    @property
+    def shape(self) -> torch.Size | None:
+        """Shape of the state, or None before the first use."""
+        return self.v_mem.shape if self.v_mem.numel() else None
+
+    @property
+    def does_spike(self) -> bool:
+        """True: sinabs counts this layer among the spiking ones."""
+        return True
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """Take over shapes too, so that any saved layer loads into any other."""
+        for name in ("v_mem", "spike_threshold", "initial_potential"):
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.shape != getattr(self, name).shape:
+                empty = torch.empty_like(saved)
+                setattr(self, name, empty if name == "v_mem" else _constant(empty))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    @property
+    def _param_dict(self) -> dict[str, Any]:
+        return {
+            "spike_threshold": self.spike_threshold.detach().clone(),
+            "phi": int(self.phi),
+            "rho": float(self.rho),
+            "initial_potential": self.initial_potential.detach().clone(),
+            "min_v_mem": None if self.min_v_mem is None else float(self.min_v_mem),
+            "emit_counts": self.emit_counts,
+        }
+
+    def __deepcopy__(self, memo: Any = None) -> AdaFire:
+        copy = super().__deepcopy__(memo)
+        copy.v_mem = self.v_mem.detach().clone()
+        return copy.train(self.training)
+
+
+class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
+    """`AdaFire` on `[batch * time, *shape]`, like sinabs' `IAFSqueeze`.
+
+    Args:
+        batch_size: batch size, or None where `num_timesteps` is given.
+        num_timesteps: time steps, or None where `batch_size` is given.
+        kwargs: as for `AdaFire`.
+    """
+
+    def __init__(
+        self, batch_size: int | None = None, num_timesteps: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.squeeze_init(batch_size, num_timesteps)
+
+    def forward(self, input_data: torch.Tensor) -> torch.Tensor:
+        """Run all time steps of `[batch * time, *shape]`."""
+        return self.squeeze_forward(input_data, super().forward)
+
+    @property
+    def _param_dict(self) -> dict[str, Any]:
+        return self.squeeze_param_dict(super()._param_dict)
+
+
+def _constant(value: Values) -> nn.Parameter:
+    tensor = torch.as_tensor(value).detach().clone()
+    if tensor.is_floating_point() and tensor.ndim:
+        tensor = tensor.float()
+    return nn.Parameter(tensor, requires_grad=False)
+
+
+def _broadcastable(value: torch.Tensor, parts: int) -> torch.Tensor:
+    """`[channels]` as `[1, channels, 1, 1]`; anything else with a batch axis in front."""
+    if value.ndim == 0:
+        return value
+    if value.ndim == 1 and parts > 1:
+        return value.view(1, -1, *(1,) * (parts - 1))
+    return value.unsqueeze(0)
+
+
+def _check(threshold: Values, phi: int, rho: float) -> None:
+    if int(phi) < 1:
+        raise SettingsError(f"AdaFire phi must be a whole number of at least 1, found {phi!r}.")
+    if not float(rho) > 0:
+        raise SettingsError(f"AdaFire rho must be above 0, found {rho!r}.")
+    values = torch.as_tensor(threshold)
+    if values.numel() == 0 or not bool(((values > 0) & torch.isfinite(values)).all()):
+        raise SettingsError(
+            f"AdaFire spike_threshold must be finite and above 0, found {values.min().item():g}; "
+            "a layer that never fires in calibration is dead: prune it, or set any threshold."
+        )

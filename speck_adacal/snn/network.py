@@ -1,0 +1,182 @@
+"""A layer graph with spiking activations, run over time steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.errors import CalibrationError, ModelError
+from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.spiking_max import SpikingMaxPool
+
+Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
+
+
+def repeat_in_time(x: torch.Tensor, time_steps: int) -> torch.Tensor:
+    """`[batch, *shape]` as `[batch, time_steps, *shape]`, the same at every step (no copy)."""
+    return x.unsqueeze(1).expand(x.shape[0], time_steps, *x.shape[1:])
+
+
+class SpikingNetwork(nn.Module):
+    """The spiking form of a layer graph (level `snn`): AdaFire neurons for the rectifiers.
+
+    Layers with weights, pools and sums run per step on the neurons' amplitudes, so that the mean
+    over time of every value estimates the ANN's. Output layers without a rectifier do not spike:
+    their values per step are the output.
+
+    Args:
+        graph: the traced (and corrected) network; its modules are shared, not copied.
+        recipe: `recipe[name]` gives φ, ρ, threshold and initial potential of each activation
+            (a `Recipe`, or a mapping of names to `LayerRecipe`).
+
+    Shape:
+        `[batch, time, *input_shape]` to `[batch, time, *output]`; a tuple of these where the
+        network has several outputs.
+    """
+
+    def __init__(self, graph: LayerGraph, recipe: Any) -> None:
+        super().__init__()
+        self.graph = graph
+        self.layers = nn.ModuleDict()
+        self._counts: dict[str, torch.Tensor] = {}
+        for node in graph.nodes[1:]:
+            self.layers[key(node.name)] = _spiking_module(node, recipe)
+
+    def layer(self, name: str) -> nn.Module:
+        """The module that runs node `name`."""
+        return self.layers[key(name)]
+
+    @property
+    def spiking_names(self) -> tuple[str, ...]:
+        """Names of the spiking nodes, in order."""
+        return tuple(n.name for n in self.graph.of_kind(Kind.ACTIVATION))
+
+    def reset(self) -> None:
+        """All membrane potentials back to their initial values."""
+        for module in self.layers.values():
+            if isinstance(module, AdaFire | SpikingMaxPool):
+                module.reset_states()
+
+    def forward(self, x: torch.Tensor, *, reset: bool = True) -> Any:
+        """Run all steps of `x`; without `reset` the potentials carry on from the last call."""
+        return self._outputs(self.run(x, reset=reset))
+
+    def forward_analog(self, x: torch.Tensor, time_steps: int) -> Any:
+        """Show `[batch, *input_shape]` for `time_steps`; layers before a spike run once."""
+        return self._outputs(self.run(x.unsqueeze(1), time_steps=time_steps))
+
+    def run(
+        self,
+        x: torch.Tensor,
+        *,
+        time_steps: int | None = None,
+        reset: bool = True,
+        keep: Collection[str] = (),
+    ) -> dict[str, torch.Tensor]:
+        """Values of the outputs and of `keep`, `[batch, time, *shape]` by node name."""
+        self._check(x)
+        if reset:
+            self.reset()
+        constant = time_steps is not None
+        steps = time_steps if time_steps is not None else x.shape[1]
+        values: dict[str, Value] = {self.graph.nodes[0].name: (x, constant)}
+        self._counts = {}
+        wanted = {*self.graph.outputs, *keep}
+        run_nodes(self, self.graph.nodes[1:], values, steps, wanted)
+        return {n: full(values[n], steps) for n in self.graph.names if n in wanted}
+
+    def spike_counts(self) -> dict[str, torch.Tensor]:
+        """Spikes per sample (with their multiplicity) in the last run, float64 `[batch]` each."""
+        return dict(self._counts)
+
+    def drop_finished(self, keep: torch.Tensor) -> None:
+        """Drop all samples but `keep` (mask `[batch]`) from every state, before the next step."""
+        for module in self.layers.values():
+            if isinstance(module, AdaFire | SpikingMaxPool):
+                module.drop_finished(keep)
+
+    def _check(self, x: torch.Tensor) -> None:
+        if tuple(x.shape[2:]) != self.graph.input_shape or x.shape[0] < 1 or x.shape[1] < 1:
+            raise CalibrationError(
+                f"The spiking network takes [batch, time, {self.graph.input_shape}], "
+                f"found {tuple(x.shape)}; give inputs of the traced shape, one frame a step."
+            )
+
+    def _outputs(self, values: dict[str, torch.Tensor]) -> Any:
+        outputs = tuple(values[name] for name in self.graph.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+def run_nodes(
+    network: SpikingNetwork,
+    nodes: Iterable[Node],
+    values: dict[str, Value],
+    steps: int,
+    wanted: Collection[str],
+) -> None:
+    """Run `nodes` in order on `values` (changed), freeing what no later node reads."""
+    nodes = tuple(nodes)
+    last = {name: node.name for node in nodes for name in node.inputs}
+    for node in nodes:
+        inputs = [values[name] for name in node.inputs]
+        values[node.name] = _run_node(network, node, inputs, steps)
+        for name in set(node.inputs):
+            if last[name] == node.name and name not in wanted:
+                del values[name]
+
+
+def full(value: Value, steps: int) -> torch.Tensor:
+    """A value with its whole time axis."""
+    tensor, constant = value
+    return tensor.expand(tensor.shape[0], steps, *tensor.shape[2:]) if constant else tensor
+
+
+def key(name: str) -> str:
+    """A node name as a module name, where dots are not allowed."""
+    return name.replace(".", "/")
+
+
+def _run_node(network: SpikingNetwork, node: Node, inputs: list[Value], steps: int) -> Value:
+    module = network.layer(node.name)
+    if isinstance(module, AdaFire):
+        spikes = module.run(inputs[0][0], steps)
+        network._counts[node.name] = _count(spikes, module)
+        return spikes, False
+    if isinstance(module, SpikingMaxPool) and not inputs[0][1]:
+        return module(inputs[0][0]), False
+    plain = module.pool if isinstance(module, SpikingMaxPool) else module
+    constant = all(c for _, c in inputs)
+    tensors = [t if constant else full((t, c), steps) for t, c in inputs]
+    batch, length = tensors[0].shape[:2]
+    result = plain(*(t.flatten(0, 1) for t in tensors))
+    return result.unflatten(0, (batch, length)), constant
+
+
+def _count(spikes: torch.Tensor, module: AdaFire) -> torch.Tensor:
+    """Spikes per sample, float64 `[batch]`, from amplitudes or counts."""
+    theta = module.theta
+    if module.emit_counts or theta.ndim == 0:
+        total = spikes.detach().flatten(1).sum(1, dtype=torch.float64)
+        return total if module.emit_counts else (total / theta.double()).round()
+    shaped = theta.view(-1, *(1,) * (spikes.ndim - 3)) if theta.ndim == 1 else theta
+    return (spikes.detach() / shaped).round().flatten(1).sum(1, dtype=torch.float64)
+
+
+def _spiking_module(node: Node, recipe: Any) -> nn.Module:
+    if node.module is None:
+        raise ModelError(f"Node {node.name!r} has no module to run.")
+    if node.kind is Kind.MAX_POOL:
+        return SpikingMaxPool(node.module)
+    if node.kind is not Kind.ACTIVATION:
+        return node.module
+    layer = recipe[node.name]
+    return AdaFire(
+        torch.as_tensor(layer.threshold),
+        phi=layer.phi,
+        rho=layer.rho,
+        initial_potential=torch.as_tensor(layer.initial_potential),
+    )

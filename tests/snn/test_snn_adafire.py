@@ -1,0 +1,160 @@
+"""The AdaFire neuron against a plain NumPy one, bit for bit, and inside sinabs."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import sinabs
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sinabs import layers as sl
+from sinabs.activation import MaxSpike
+from torch import nn
+
+from speck_adacal.errors import ModelError, SettingsError
+from speck_adacal.snn import AdaFire, AdaFireSqueeze
+
+
+def reference(x, theta, phi, start, low=None, counts=False):
+    """One neuron after the other, one step after the other, in float32."""
+    out = np.zeros_like(x)
+    v = np.zeros(x[:, 0].shape, np.float32)
+    v[...] = start
+    theta = np.broadcast_to(np.asarray(theta, np.float32), v.shape)
+    for index in np.ndindex(v.shape):
+        u = v[index]
+        for t in range(x.shape[1]):
+            at = (index[0], t, *index[1:])
+            u = np.float32(u + x[at])
+            k = np.float32(min(max(np.floor(u / theta[index]), 0), phi))
+            u = np.float32(u - np.float32(k * theta[index]))
+            if low is not None:
+                u = max(u, np.float32(low))
+            out[at] = k if counts else np.float32(k * theta[index])
+        v[index] = u
+    return out, v
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    phi=st.integers(1, 9),
+    rho=st.sampled_from([1.0, 1.5, 0.37]),
+    per_channel=st.booleans(),
+    low=st.sampled_from([None, -0.4]),
+    counts=st.booleans(),
+    shape=st.sampled_from([(3,), (2, 4, 3), (5, 2)]),
+)
+def test_fused_plain_and_reference_are_equal_bit_for_bit(
+    seed, phi, rho, per_channel, low, counts, shape
+):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 5, *shape, generator=generator) * 1.5
+    size = (shape[0],) if per_channel else ()
+    threshold = torch.rand(size, generator=generator) + 0.1
+    fused = AdaFire(threshold, phi, rho, min_v_mem=low, emit_counts=counts)
+    plain = copy.deepcopy(fused)
+    found = fused(x)
+    needs = x.clone().requires_grad_()
+    slow = plain(needs).detach()
+    theta = fused.theta.numpy()
+    theta = theta.reshape(-1, *(1,) * (len(shape) - 1)) if theta.ndim else theta
+    expected, state = reference(x.numpy(), theta, phi, np.float32(theta / 2), low, counts)
+    np.testing.assert_array_equal(found.numpy(), expected)
+    np.testing.assert_array_equal(fused.v_mem.numpy(), state)
+    assert torch.equal(found, slow)
+    assert torch.equal(fused.v_mem, plain.v_mem.detach())
+
+
+def test_the_papers_example_of_unevenness():
+    """Fig. 3c: inputs 1.5, 1.5 and 1 at threshold 1: φ = 1 emits 3, φ = 2 emits 4."""
+    x = torch.tensor([1.5, 1.5, 1.0]).view(1, 3, 1)
+    totals = [float(AdaFire(1.0, phi, initial_potential=0.0)(x).sum()) for phi in (1, 2)]
+    assert totals == [3.0, 4.0]
+
+
+def test_equal_to_sinabs_where_sinabs_has_the_same_neuron():
+    x = torch.randn(3, 6, 4, 5, 5)
+    theirs = sl.IAF(spike_threshold=torch.tensor(1.0), spike_fn=MaxSpike(3))
+    ours = AdaFire(1.0, 3, initial_potential=0.0, emit_counts=True)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.v_mem, theirs.v_mem)
+
+
+def test_state_carries_over_and_resets():
+    x = torch.rand(2, 8, 3)
+    layer = AdaFire(0.7, 2)
+    whole = layer(x)
+    sinabs.reset_states(nn.Sequential(layer))
+    assert torch.equal(layer.v_mem, torch.full((2, 3), 0.35))
+    halves = torch.cat((layer(x[:, :3]), layer(x[:, 3:])), 1)
+    assert torch.equal(halves, whole)
+    layer.reset_states()
+    layer.run(x[:, :3], 3)
+    layer.drop_finished(torch.tensor([False, True]))
+    assert torch.equal(layer(x[1:, 3:]), whole[1:, 3:])
+
+
+def test_held_input_equals_repeated_input():
+    x = torch.rand(2, 1, 3, 4)
+    a, b = AdaFire(torch.rand(3) + 0.1, 2), AdaFire(0.3, 2)
+    for layer in (a, b):
+        held = layer.run(x, 5)
+        layer.reset_states()
+        assert torch.equal(held, layer(x.repeat(1, 5, 1, 1)))
+
+
+def test_squeezed_form():
+    x = torch.randn(6, 3, 4)
+    squeezed, plain = AdaFireSqueeze(num_timesteps=3, phi=2), AdaFire(phi=2)
+    assert torch.equal(squeezed(x), plain(x.unflatten(0, (2, 3))).flatten(0, 1))
+    assert copy.deepcopy(squeezed).num_timesteps == 3
+
+
+def test_state_dict_is_complete():
+    layer = AdaFire(torch.rand(4) + 0.5, 3, 1.5, torch.rand(4, 2), min_v_mem=-1.0)
+    layer(torch.randn(2, 3, 4, 2))
+    other = AdaFire(1.0, 1, min_v_mem=0.0)
+    other.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 3, 4, 2)
+    assert torch.equal(layer(x), other(x))
+    layer.reset_states()
+    other.reset_states()
+    assert torch.equal(layer(x), other(x))
+    assert int(other.phi) == 3
+    assert float(other.rho) == 1.5
+
+
+def test_gradients_pass_straight_through():
+    x = torch.full((1, 2, 1), 0.8, requires_grad=True)
+    AdaFire(0.5, 4)(x).sum().backward()
+    assert bool((x.grad != 0).all())
+
+
+def test_works_inside_a_sinabs_network():
+    net = nn.Sequential(nn.Linear(3, 4), AdaFireSqueeze(num_timesteps=5), nn.Linear(4, 2))
+    network = sinabs.network.Network(spiking_model=net)
+    with torch.no_grad():
+        first = network(torch.rand(10, 3))
+        network.reset_states()
+        assert first.shape == (10, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"phi": 0}, "phi"),
+        ({"rho": 0.0}, "rho"),
+        ({"spike_threshold": 0.0}, "threshold"),
+        ({"spike_threshold": torch.tensor([1.0, -1.0])}, "threshold"),
+        ({"spike_threshold": float("nan")}, "threshold"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, word):
+    with pytest.raises(SettingsError, match=word):
+        AdaFire(**arguments)
+    with pytest.raises(ModelError, match="time"):
+        AdaFire()(torch.zeros(3, 2))

@@ -1,0 +1,98 @@
+"""Spiking networks: mean outputs tend to the ANN's, constant inputs run once, max pools exact."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from speck_adacal.adapt.recipe import LayerRecipe
+from speck_adacal.ann import Kind, trace
+from speck_adacal.errors import CalibrationError
+from speck_adacal.snn import SpikingMaxPool, SpikingNetwork, repeat_in_time
+
+
+def make(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    )
+
+
+def recipe_for(graph, threshold: float, phi: int):
+    value = torch.tensor(threshold).double().numpy()
+    return {
+        n.name: LayerRecipe(n.name, phi, 1.0, value, value / 2)
+        for n in graph.of_kind(Kind.ACTIVATION)
+    }
+
+
+def test_the_mean_output_tends_to_the_anns():
+    graph = trace(make(), (2, 8, 8))
+    x = torch.rand(4, 2, 8, 8)
+    with torch.no_grad():
+        target = graph.run(x)[graph.outputs[0]]
+        network = SpikingNetwork(graph, recipe_for(graph, 0.05, 1000))
+        gaps = [
+            (network.forward_analog(x, steps).mean(1) - target).abs().max() for steps in (4, 64)
+        ]
+    assert gaps[1] < 0.01
+    assert gaps[1] < gaps[0]
+
+
+def test_constant_input_run_once_is_the_same_as_repeated():
+    graph = trace(make(), (2, 8, 8))
+    network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
+    x = torch.rand(2, 2, 8, 8)
+    with torch.no_grad():
+        once = network.forward_analog(x, 5)
+        counts = network.spike_counts()
+        again = network(repeat_in_time(x, 5))
+    torch.testing.assert_close(once, again)
+    assert counts.keys() == {"1", "4"}
+    assert all(torch.equal(counts[k], v) for k, v in network.spike_counts().items())
+
+
+def test_steps_may_be_shown_one_by_one():
+    graph = trace(make(), (2, 8, 8))
+    network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
+    x = torch.rand(2, 6, 2, 8, 8)
+    with torch.no_grad():
+        whole = network(x)
+        network.reset()
+        parts = [network(x[:, t : t + 1], reset=False) for t in range(6)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+
+
+def test_spike_counts_hold_multiplicity():
+    graph = trace(nn.Sequential(nn.Linear(1, 2), nn.ReLU()), (1,))
+    graph["0"].module.weight.data.copy_(torch.tensor([[1.0], [2.0]]))
+    graph["0"].module.bias.data.zero_()
+    network = SpikingNetwork(graph, recipe_for(graph, 0.25, 8))
+    with torch.no_grad():
+        network(torch.tensor([[[1.0], [0.0]]]))
+    assert network.spike_counts()["1"].tolist() == [12.0]
+
+
+def test_spiking_max_adds_up_to_the_maximum_of_the_totals():
+    pool = SpikingMaxPool(nn.MaxPool2d(2))
+    x = torch.randint(0, 4, (2, 7, 3, 4, 4)).float()
+    assert torch.equal(pool(x).sum(1), nn.MaxPool2d(2)(x.sum(1)))
+    pool.reset_states()
+    parts = torch.cat((pool(x[:, :3]), pool(x[:, 3:])), 1)
+    assert torch.equal(parts.cumsum(1)[:, -1], nn.MaxPool2d(2)(x.sum(1)))
+    assert bool((parts >= 0).all())
+
+
+def test_wrong_shapes_are_refused():
+    graph = trace(make(), (2, 8, 8))
+    network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
+    with pytest.raises(CalibrationError, match="batch, time"):
+        network(torch.zeros(1, 2, 8, 8))
