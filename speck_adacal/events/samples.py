@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def load_samples(path: str | Path) -> Samples:
     Args:
         path: `.npy` images; or `.npz` with `images` (and `labels`), or with recordings: `x`, `y`,
             `p` (polarity or feature), `t` (µs) of all events on end, and `offsets` `[n + 1]`
-            (and `labels`, `sensor_size` `[channels, edge]` or `[channels, height, width]`).
+            (and `labels`, `sensor_size` as width, height, channels, which is Tonic's order).
             8-bit images are scaled to 0..1.
 
     Raises:
@@ -129,21 +130,19 @@ def _recordings(arrays: dict[str, npt.NDArray[np.generic]], path: Path) -> list[
     shape = _sensor_shape(arrays)
     return [
         Events(
-            t_us=arrays["t"][start:stop],
-            x=arrays["x"][start:stop],
-            y=arrays["y"][start:stop],
+            t_us=arrays["t"][start:stop].astype(np.int64),
+            x=arrays["x"][start:stop].astype(np.int16),
+            y=arrays["y"][start:stop].astype(np.int16),
             channel=arrays["p"][start:stop].astype(np.int16),
             shape=shape,
         )
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
+        for start, stop in pairwise(offsets)
     ]
 
 
 def _sensor_shape(arrays: dict[str, npt.NDArray[np.generic]]) -> tuple[int, int, int]:
     size = arrays.get("sensor_size")
     if size is not None and len(size) == 3:
-        return (int(size[0]), int(size[1]), int(size[2]))
-    if size is not None and len(size) == 2:
-        return (int(size[0]), int(size[1]), int(size[1]))
+        return (int(size[2]), int(size[1]), int(size[0]))
     largest = [int(arrays[k].max(initial=0)) + 1 for k in ("p", "y", "x")]
     return (max(2, largest[0]), largest[1], largest[2])
