@@ -95,6 +95,27 @@ def nmnist_cnn_nir_paper() -> nn.Sequential:
     )
 
 
+def nmnist_cnn() -> nn.Sequential:
+    """A network for N-MNIST: 15,224 weights, no biases, four cores on Speck.
+
+    Maps event counts `[batch, 2, 34, 34]` to `[batch, 10]` logits. Without biases its outputs
+    are proportional to its input, so it does not matter how long the counts were taken.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(2, 12, 5, stride=2, padding=1, bias=False),  # 12 × 16 × 16
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(12, 24, 3, padding=1, bias=False),  # 24 × 16 × 16
+            relu2=nn.ReLU(),
+            pool2=nn.AvgPool2d(2),  # 24 × 8 × 8
+            conv3=nn.Conv2d(24, 32, 3, stride=2, padding=1, bias=False),  # 32 × 4 × 4
+            relu3=nn.ReLU(),
+            flatten=nn.Flatten(),
+            linear=nn.Linear(512, 10, bias=False),
+        )
+    )
+
+
 class _OptionAShortcut(nn.Module):
     """Shortcut without weights (He et al. 2016, option A): every second pixel, zero channels."""
 
@@ -179,6 +200,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             (2, 34, 34),
             "the NIR paper's N-MNIST network, run on a real Speck",
         ),
+        Architecture("nmnist_cnn", nmnist_cnn, (2, 34, 34), "for N-MNIST, four cores"),
         Architecture(
             "cifar10_resnet20",
             cifar10_resnet20,

@@ -163,7 +163,7 @@ def _order_in_step(
     pixel = np.repeat(np.arange(len(x)), repeats)
     first = np.repeat(np.cumsum(repeats) - repeats, repeats)
     turn = np.arange(len(pixel)) - first  # 0 .. k - 1
-    rank = _spread_rank(counts.shape, step, seed)[channel, y, x]
+    rank = spread_rank(counts.shape, step, seed)[channel, y, x]
     position = (turn + (rank[pixel] + 0.5) / counts.size) / repeats[pixel]
     order = np.lexsort((rank[pixel], position))
     pixel = pixel[order]
@@ -172,7 +172,7 @@ def _order_in_step(
 
 
 @lru_cache(maxsize=256)
-def _spread_rank(shape: tuple[int, int, int], step: int, seed: int) -> npt.NDArray[np.int32]:
+def spread_rank(shape: tuple[int, int, int], step: int, seed: int) -> npt.NDArray[np.int32]:
     """Rank of each pixel in a spatial low-discrepancy order, `[channels, height, width]`.
 
     The order of a Bayer matrix: bit-reversed Morton order, whose every beginning covers the

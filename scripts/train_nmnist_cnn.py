@@ -1,0 +1,151 @@
+"""Train `nmnist_cnn` on simulated events of MNIST digits, and test it on recorded ones.
+
+    OMP_NUM_THREADS=1 python scripts/train_nmnist_cnn.py --real FILE.npz
+
+The events come from the camera model of `speck_adacal.events.camera` with the three saccades of
+N-MNIST; no recording is trained on. `--real` names a file of recordings (`x, y, p, t, offsets,
+labels, ids`, ids as in N-MNIST's training set) to test on; their digits are left out of training.
+`--train-on-real` trains on these recordings instead, five times on four fifths, for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from demo_common import mnist_arrays
+from train_common import Batch, Plan, accuracy, command_line, default_device, fit, write_card
+
+from speck_adacal.ann.architectures import nmnist_cnn
+from speck_adacal.ann.checkpoint import save_checkpoint
+from speck_adacal.events.simulate import Spread, simulated_recordings
+from speck_adacal.events.types import Events
+
+_BINS = 9  # three for each saccade
+CAMERA_FIT_RECORDINGS = 40  # the camera's settings were fitted to the first ones
+
+
+def binned(recordings: Iterator[Events], count: int) -> np.ndarray:
+    """Event counts, uint8 `[count, 9, 2, 34, 34]`, in bins of 35 ms."""
+    frames = np.zeros((count, _BINS, 2, 34, 34), dtype=np.uint8)
+    started = time.perf_counter()
+    for k, events in enumerate(recordings):
+        step = np.minimum(events.t_us // 35_000, _BINS - 1)
+        np.add.at(frames[k], (step, events.channel, events.y, events.x), 1)
+        if k % 5000 == 4999:
+            print(f"{k + 1} recordings, {time.perf_counter() - started:.0f} s", flush=True)
+    return frames
+
+
+def real_recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Binned counts, labels, and 0-based indices in MNIST's training set."""
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        x, y, p, t, offsets = (file[k] for k in ("x", "y", "p", "t", "offsets"))
+        labels, ids = file["labels"], file["ids"].astype(np.int64) - 1
+
+    def each() -> Iterator[Events]:
+        for start, stop in pairwise(offsets):
+            part = slice(start, stop)
+            yield Events(t[part], x[part], y[part], p[part].astype(np.int16), (2, 34, 34))
+
+    return binned(each(), len(labels)), labels, ids
+
+
+def window_batches(
+    frames: np.ndarray, labels: np.ndarray, batch: int, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Batches over a random stretch of time each (3 to 9 bins), as mean counts per bin."""
+    order = rng.permutation(len(frames))
+    for start in range(0, len(order) - batch + 1, batch):
+        index = np.sort(order[start : start + batch])
+        length = int(rng.integers(3, _BINS + 1))
+        first = int(rng.integers(0, _BINS - length + 1))
+        x = frames[index, first : first + length].sum(axis=1, dtype=np.float32) / length
+        yield torch.from_numpy(x), torch.from_numpy(labels[index].astype(np.int64))
+
+
+def train(frames: np.ndarray, labels: np.ndarray, args: argparse.Namespace) -> torch.nn.Sequential:
+    torch.manual_seed(args.seed)
+    rng = np.random.default_rng(args.seed)
+    net = nmnist_cnn()
+    plan = Plan(args.epochs, len(frames) // args.batch, args.lr, args.activity, args.device)
+    fit(net, lambda: window_batches(frames, labels, args.batch, rng), plan)
+    return net
+
+
+def mean_counts(frames: np.ndarray, bins: slice = slice(None)) -> np.ndarray:
+    return frames[:, bins].mean(axis=1, dtype=np.float32)
+
+
+def train_on_real(frames: np.ndarray, labels: np.ndarray, args: argparse.Namespace) -> None:
+    """Cross-validation on the recordings, for comparison."""
+    fold = np.arange(len(labels)) % 5
+    right = 0.0
+    for k in range(5):
+        net = train(frames[fold != k], labels[fold != k], args)
+        right += accuracy(net, mean_counts(frames[fold == k]), labels[fold == k])
+    print(
+        f"trained on real, five-fold: {right / 5:.4f} ({np.mean(fold != 0):.0%} of {len(labels)})"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with MNIST's four IDX files")
+    parser.add_argument("--real", type=Path, help="recordings to test on")
+    parser.add_argument("--train-on-real", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("datasets/nmnist_cnn.safetensors"))
+    parser.add_argument("--digits", type=int, default=20_000, help="how many are simulated")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=4e-3)
+    parser.add_argument("--activity", type=float, default=0.01)
+    parser.add_argument("--device", default=default_device())
+    args = parser.parse_args()
+    real = real_recordings(args.real) if args.real else None
+    if args.train_on_real:
+        if real is None:
+            parser.error("--train-on-real needs --real")
+        train_on_real(real[0], real[1], args)
+        return
+    data = mnist_arrays(args.data)
+    left_out = real[2] if real else np.arange(1000)
+    usable = np.setdiff1d(np.arange(len(data.train_labels)), left_out)
+    chosen = np.sort(np.random.default_rng(args.seed).permutation(usable)[: args.digits])
+    images = data.train_images[chosen].astype(np.float32) / 255
+    started = time.perf_counter()
+    recordings = simulated_recordings(images, spread=Spread(), seed=args.seed)
+    frames = binned(recordings, len(images))
+    net = train(frames, data.train_labels[chosen], args)
+    seconds = time.perf_counter() - started
+    metadata = {
+        "arch": "nmnist_cnn",
+        "dataset": f"simulated events of {len(images)} MNIST training digits",
+        "seed": str(args.seed),
+        "command": command_line(),
+        "torch": torch.__version__.split("+")[0],
+        "license": "Apache-2.0",
+    }
+    if real:
+        whole = accuracy(net, mean_counts(real[0]), real[1])
+        first = accuracy(net, mean_counts(real[0], slice(0, 3)), real[1])
+        unseen = real[2] >= CAMERA_FIT_RECORDINGS
+        others = accuracy(net, mean_counts(real[0][unseen]), real[1][unseen])
+        metadata["accuracy_real_recordings"] = f"{whole:.4f} of {len(unseen)}"
+        metadata["accuracy_real_not_used_for_camera_fit"] = f"{others:.4f} of {unseen.sum()}"
+        metadata["accuracy_real_first_saccade"] = f"{first:.4f} of {len(unseen)}"
+    save_checkpoint(net, args.out, metadata)
+    rows = {**metadata, "time": f"{seconds:.0f} s"}
+    rows["command"] = f"`{metadata['command']}`"
+    write_card(args.out, "Digits seen by an event camera; trained on simulated events alone.", rows)
+    print("\n".join(f"{key}: {value}" for key, value in metadata.items()))
+
+
+if __name__ == "__main__":
+    main()
