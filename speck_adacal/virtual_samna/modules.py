@@ -23,7 +23,8 @@ def install() -> str:
 
 def build() -> dict[str, ModuleType]:
     """All modules of the virtual samna, by full name, not yet installed."""
-    from speck_adacal.virtual_samna import device, gui, ui
+    from speck_adacal.virtual_samna import gui, ui
+    from speck_adacal.virtual_samna.board import power, registry
     from speck_adacal.virtual_samna.vectors import Vec2_bool, Vec2_unsigned_char
 
     tree: dict[str, ModuleType] = {}
@@ -34,16 +35,33 @@ def build() -> dict[str, ModuleType]:
         SPECK_ADACAL_VIRTUAL=True,
         Vec2_unsigned_char=Vec2_unsigned_char,
         Vec2_bool=Vec2_bool,
+        init_samna=init_samna,
     )
     for chip in CHIPS:
         samna.__dict__.update(_chip(tree, chip))
     samna.__dict__.update(_specksim(tree))
     _graph(tree)
-    _add(tree, "samna.device", "Finding, opening and closing boards.", device.public())
+    _add(tree, "samna.device", "Finding, opening and closing boards.", registry.public())
     _add(tree, "samna.ui", "Configuration of the live view.", ui.public())
     samna.__dict__.update(ui.nodes())
+    samna.__dict__.update(_unifirm(tree, power.Measurement))
     _add(tree, "samnagui", "Live view of events.", gui.public())
     return tree
+
+
+def init_samna() -> None:
+    """Does nothing: programs for releases before 0.21 call it first."""
+
+
+def _unifirm(tree: dict[str, ModuleType], measurement: Any) -> dict[str, Any]:
+    from speck_adacal.virtual_samna.graph.nodes import sink_class
+
+    _add(tree, "samna.unifirm", "Modules of the boards.", package=True)
+    _add(tree, "samna.unifirm.modules", "Modules of the boards.", package=True)
+    events = {"Measurement": measurement}
+    _add(tree, "samna.unifirm.modules.events", "Events of the boards' modules.", events)
+    name = "BasicSinkNode_unifirm_modules_events_measurement"
+    return {name: sink_class(name)}
 
 
 def _chip(tree: dict[str, ModuleType], chip: str) -> dict[str, Any]:
@@ -62,6 +80,8 @@ def _chip(tree: dict[str, ModuleType], chip: str) -> dict[str, Any]:
     )
     _add(tree, f"samna.{chip}.configuration", f"Configuration of {chip}.", family.configuration)
     _add(tree, f"samna.{chip}.event", f"Events of {chip}.", family.public_events)
+    defaults = {"DevKitDefaultConfig": family.configuration["SpeckConfiguration"]}
+    _add(tree, f"samna.{chip}Boards", f"Boards with {chip}.", defaults)
     return dict(family.nodes)
 
 
@@ -87,9 +107,10 @@ def _specksim(tree: dict[str, ModuleType]) -> dict[str, Any]:
 
 
 def _graph(tree: dict[str, ModuleType]) -> None:
-    from speck_adacal.virtual_samna.graph import graph
+    from speck_adacal.virtual_samna.graph import graph, jit
 
     public = {
+        **jit.public(),
         "EventFilterGraph": graph.EventFilterGraph,
         "sequential": graph.sequential,
         "source_to": graph.source_to,

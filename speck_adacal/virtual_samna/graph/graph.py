@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from speck_adacal.errors import BackendError
 from speck_adacal.virtual_samna.fields import FieldValueError
+from speck_adacal.virtual_samna.graph.filters import named_filter
 from speck_adacal.virtual_samna.graph.nodes import BasicSinkNode, BasicSourceNode, Node
 from speck_adacal.virtual_samna.graph.worker import Worker
 
 log = logging.getLogger("speck_adacal.virtual_samna.graph")
 
-Factory = Callable[[str], Node]
+RECEIVER = "VizEventReceiver"
+"""The one filter that may come first: it makes events by itself."""
 
 
 class EventFilterGraph:
@@ -23,8 +24,6 @@ class EventFilterGraph:
     Keep the object as long as it should run: a graph that is forgotten while it runs is stopped
     with a warning, and its nodes no longer pass anything on.
     """
-
-    _named_filter: Factory | None = None  # set by the module that knows the filters
 
     def __init__(self) -> None:
         self._worker = Worker()
@@ -73,13 +72,11 @@ class EventFilterGraph:
                 f"sequential takes nodes or names of filters, found {type(item).__name__} "
                 f"at position {index}."
             )
-        if index == 0:
+        if index == 0 and item != RECEIVER:
             raise FieldValueError(
                 f"The filter {item!r} cannot come first: its type follows from the node before it."
             )
-        if EventFilterGraph._named_filter is None:
-            raise BackendError(f"There is no built-in filter {item!r}.")
-        return EventFilterGraph._named_filter(item)
+        return named_filter(item)
 
 
 def sequential(nodes: Sequence[Any]) -> EventFilterGraph:

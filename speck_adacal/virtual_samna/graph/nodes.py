@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -16,12 +15,20 @@ if TYPE_CHECKING:
     from speck_adacal.virtual_samna.graph.worker import Worker
 
 
+LOOK_AGAIN_S = 0.05
+
+
 class Node:
     """A place in a graph. Subclasses say what `process` makes of a batch that arrives.
 
     A node may belong to several graphs at once; each graph's own thread carries what leaves
     the node along that graph's edges.
+
+    Attributes:
+        poll_s: seconds between calls of `poll` while a graph runs; 0 for never.
     """
+
+    poll_s: float = 0.0
 
     def __init__(self) -> None:
         self._edges: tuple[tuple[Worker, weakref.ref[Node]], ...] = ()
@@ -32,6 +39,13 @@ class Node:
     def process(self, batch: Batch) -> list[Batch]:
         """What leaves the node when `batch` arrives; called by one thread at a time."""
         raise NotImplementedError
+
+    def check(self, batch: Batch) -> None:
+        """Refuse a batch that this node could not process, before it is sent here."""
+
+    def poll(self) -> list[Batch]:
+        """What leaves the node now, without anything arriving; for nodes with a `poll_s`."""
+        return []
 
     def emit(self, batch: Batch) -> None:
         """Hand a batch to every graph that this node feeds, from outside the graphs' threads."""
@@ -71,6 +85,8 @@ class BasicSourceNode(Node):
         """
         checked = check_events(type(self).__name__, events, self.ACCEPTS)
         if checked:
+            for _, target in self.targets():
+                target.check(checked)
             self.emit(checked)
 
     def process(self, batch: Batch) -> list[Batch]:
@@ -102,20 +118,18 @@ class BasicSinkNode(Node):
             events.extend(as_list(batch))
         return events
 
-    def get_events_blocking(self, timeout_ms: int | None = None) -> list[Any]:
+    def get_events_blocking(self, timeout: float | None = None) -> list[Any]:
         """As `get_events`, but wait for at least one event.
 
         Args:
-            timeout_ms: give up after so many milliseconds and return an empty list. Without it
-                the wait ends as well when every graph that feeds this sink has been stopped.
+            timeout: give up after so many milliseconds and return an empty list. Without it the
+                wait ends when every graph that feeds this sink has been stopped.
         """
-        deadline = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
         with self._arrived:
-            while not self._waiting and not self._nothing_can_come():
-                left = 0.05 if deadline is None else min(0.05, deadline - time.monotonic())
-                if left <= 0:
-                    break
-                self._arrived.wait(left)
+            if timeout is not None:
+                self._arrived.wait_for(lambda: bool(self._waiting), max(timeout, 0) / 1000)
+            while timeout is None and not self._waiting and not self._nothing_can_come():
+                self._arrived.wait(LOOK_AGAIN_S)
         return self.get_events()
 
     def clear_events(self) -> None:
@@ -128,10 +142,10 @@ class BasicSinkNode(Node):
         return bool(feeders) and all(f.was_started and not f.is_running for f in feeders)
 
 
-def check_events(where: str, events: Any, accepts: tuple[type[Any], ...]) -> list[Any]:
-    """`events` as a list, after a look at every element's class."""
-    if isinstance(events, Columns):
-        return [events] if len(events) else []
+def check_events(where: str, events: Any, accepts: tuple[type[Any], ...]) -> Batch:
+    """`events` as a batch, after a look at every element's class."""
+    if isinstance(events, Columns) and (not accepts or events.event_class in accepts):
+        return events
     if isinstance(events, (str, bytes)) or not hasattr(type(events), "__getitem__"):
         raise FieldValueError(
             f"{where}.write takes a list of events, found {type(events).__name__}; "

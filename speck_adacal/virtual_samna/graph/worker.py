@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+import time
 import weakref
 from collections import deque
 from itertools import pairwise
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("speck_adacal.virtual_samna.graph")
 
 
+_FOREVER = float("inf")
 _ALL: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 
@@ -106,19 +108,38 @@ class Worker:
             node._detach(self)
 
     def _run(self) -> None:
+        polls: dict[Node, float] = {}
         while True:
             with self._wake:
                 while not self._queue and not self._stopping:
-                    self._wake.wait()
-                if self._abandoned or not self._queue:
+                    polls = self._polls(polls)
+                    left = min(polls.values(), default=_FOREVER) - time.monotonic()
+                    if left <= 0 or not self._wake.wait(min(left, threading.TIMEOUT_MAX)):
+                        break
+                if self._abandoned or (self._stopping and not self._queue):
                     return
-                node, batch = self._queue.popleft()
-            self._carry(node, batch)
+                item = self._queue.popleft() if self._queue else None
+            if item is not None:
+                self._carry(item[0], item[1])
+            self._poll(polls)
 
-    def _carry(self, node: Node, batch: Batch) -> None:
+    def _polls(self, polls: dict[Node, float]) -> dict[Node, float]:
+        """When each node that wants it is polled next, in monotonic seconds."""
+        now = time.monotonic()
+        wanting = [node for node in list(self._nodes) if node.poll_s > 0]
+        return {node: polls.get(node, now + node.poll_s) for node in wanting}
+
+    def _poll(self, polls: dict[Node, float]) -> None:
+        now = time.monotonic()
+        for node, due in polls.items():
+            if due <= now:
+                polls[node] = now + node.poll_s
+                self._carry(node, None)
+
+    def _carry(self, node: Node, batch: Batch | None) -> None:
         try:
             with node._busy:
-                results = node.process(batch)
+                results = node.poll() if batch is None else node.process(batch)
         except Exception:  # a user's callback must not end the graph
             self.errors += 1
             log.exception("A node of type %s failed; its batch is dropped.", type(node).__name__)

@@ -18,6 +18,8 @@ Spike = _EVENTS["Spike"]
 WeightedEvent = _EVENTS["WeightedEvent"]
 
 YX = tuple[int, int]
+LARGEST_RESULT = 1 << 18
+"""Most weighted events made at a time inside a graph."""
 
 
 class Convolution2d:
@@ -78,6 +80,11 @@ class Convolution2d:
             feature, y, x, t, self._weights, self._out_shape, self._stride, self._padding
         )
         return Columns(WeightedEvent, out)
+
+    def parts(self, spikes: Batch) -> list[Batch]:
+        """`spikes` in pieces whose results stay below some ten megabytes each."""
+        most = self._out * self._kernel[0] * self._kernel[1]
+        return _pieces(spikes, max(LARGEST_RESULT // most, 1))
 
     def get_in_channels(self) -> int:
         """Number of input features."""
@@ -156,6 +163,10 @@ class IntegrateAndFire:
         fires = integrate(feature, y, x, weight, self._state, self._threshold, self._lowest)
         return Columns(Spike, (feature[fires], y[fires], x[fires], t[fires]))
 
+    def parts(self, events: Batch) -> list[Batch]:
+        """`events` as they are."""
+        return [events]
+
     def get_v_mem(self) -> list[Any]:
         """Membrane potentials `[feature][y][x]`."""
         result: list[Any] = self._state.tolist()
@@ -192,6 +203,10 @@ class SumPooling:
         inside = (y < self.get_output_shape()[0]) & (x < self.get_output_shape()[1])
         return Columns(Spike, (feature, y, x, t)).select(inside)
 
+    def parts(self, spikes: Batch) -> list[Batch]:
+        """`spikes` as they are."""
+        return [spikes]
+
     def get_kernel_size(self) -> YX:
         """Kernel size (y, x)."""
         return self._kernel
@@ -203,6 +218,16 @@ class SumPooling:
     def get_output_shape(self) -> YX:
         """Output map (y, x)."""
         return self._in_shape[0] // self._kernel[0], self._in_shape[1] // self._kernel[1]
+
+
+def _pieces(events: Batch, size: int) -> list[Batch]:
+    if len(events) <= size:
+        return [events]
+    batch = _as_columns("Convolution2d", events, Spike)
+    return [
+        Columns(batch.event_class, tuple(f[i : i + size] for f in batch.fields))
+        for i in range(0, len(batch), size)
+    ]
 
 
 def _spikes(

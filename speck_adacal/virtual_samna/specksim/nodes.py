@@ -29,8 +29,9 @@ class _LayerNode(Node):
 
     def process(self, batch: Batch) -> list[Batch]:
         """Run the layer on a batch."""
-        result = self.get_layer().columns(batch)
-        return [result] if len(result) else []
+        layer = self.get_layer()
+        results = [layer.columns(part) for part in layer.parts(batch)]
+        return [result for result in results if len(result)]
 
 
 class SpecksimConvolutionalFilterNode(_LayerNode):
@@ -49,6 +50,7 @@ class SpecksimConvolutionalFilterNode(_LayerNode):
         self._layer = Convolution2d(
             in_channels, out_channels, kernel_size, in_shape, stride, padding
         )
+        self._layer.columns([])  # compile now, not when the first events come
 
     def set_weights(self, weights: Any) -> None:
         """Set the weights `[out][in][ky][kx]`."""
@@ -67,6 +69,7 @@ class SpecksimIAFFilterNode(_LayerNode):
     ) -> None:
         """Make the layer; the shape is (y, x)."""
         self._layer = IntegrateAndFire(channels, in_shape, threshold, min_v_mem)
+        self._layer.columns([])  # compile now, not when the first events come
 
 
 class SpecksimSumPoolingFilterNode(_LayerNode):

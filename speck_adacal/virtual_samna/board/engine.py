@@ -1,0 +1,253 @@
+"""The thread of one board: releases input when it is due, ticks the slow clock, emits output.
+
+All times inside are board time (see `clock`). Input is a queue: the event at its head holds the
+others back until the stop watch has reached its time stamp. Work is done in slices, so that calls
+from other threads never wait long.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from speck_adacal.errors import DeviceError, SpeckAdacalError
+from speck_adacal.virtual_samna.board.clock import (
+    STAMP_MASK,
+    BoardClock,
+    SlowClock,
+    StopWatch,
+)
+from speck_adacal.virtual_samna.board.inputs import Command, Segment, sort_input
+from speck_adacal.virtual_samna.board.outputs import ChipModel, Output
+from speck_adacal.virtual_samna.graph.batch import Batch, Columns
+
+log = logging.getLogger("speck_adacal.virtual_samna.board")
+
+SLICE = 8192
+"""Most events processed at a time."""
+SHORTEST_WAIT_S = 0.0005
+FAR_US = 1 << 62
+
+
+class Engine:
+    """Queue, clocks and thread of one board.
+
+    Args:
+        name: for messages and the thread's name.
+        events: event classes of the chip, by name.
+        emit: takes each batch of output.
+        real_time: see `BoardClock`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        events: dict[str, Any],
+        emit: Callable[[Batch], None],
+        *,
+        real_time: bool,
+    ) -> None:
+        self.changed = threading.Condition()
+        self.clock = BoardClock(real_time=real_time)
+        self.stop_watch = StopWatch(self.clock, self.changed)
+        self.slow_clock = SlowClock(self.clock, self.changed)
+        self.errors = 0
+        self.lost_events = 0
+        self._name = name
+        self._events = events
+        self._emit = emit
+        self._chip: ChipModel | None = None
+        self._queue: deque[Segment | Command] = deque()
+        self._last_us = 0
+        self._closing = False
+        self._timers: list[Callable[[], float]] = []
+        self._thread = threading.Thread(target=self._run, name=f"virtual-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """True once the board is closed."""
+        return self._closing
+
+    @property
+    def waiting(self) -> int:
+        """Input events that are not yet processed."""
+        with self.changed:
+            return sum(len(s) if isinstance(s, Segment) else 1 for s in self._queue)
+
+    @property
+    def chip(self) -> ChipModel | None:
+        """The configured chip."""
+        return self._chip
+
+    def submit(self, batch: Batch) -> None:
+        """Queue input; on a closed board it is dropped."""
+        with self.changed:
+            if self._closing:
+                self.lost_events += len(batch)
+                return
+            self._queue.extend(sort_input(batch, self.clock.now_us()))
+            self.changed.notify_all()
+
+    def submit_segment(self, segment: Segment) -> None:
+        """Queue input that is already sorted."""
+        with self.changed:
+            self._queue.append(segment)
+            self.changed.notify_all()
+
+    def configure(self, chip: ChipModel) -> None:
+        """Process what is due, then go on with another chip."""
+        with self.changed:
+            while self._step():
+                pass
+            self._chip = chip
+
+    def wait_idle(self, timeout_s: float = 60.0) -> bool:
+        """Wait until all input is processed; True if it is."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self._closing or not self._queue, timeout_s)
+
+    def advance(self, time_us: int) -> None:
+        """Move virtual time on by so many µs, with the ticks of the slow clock in between."""
+        if self.clock.real_time:
+            raise DeviceError("A board in real time cannot be advanced; wait instead.")
+        with self.changed:
+            while self._step():
+                pass
+            end = self.clock.now_us() + time_us
+            while self._tick_until(end):
+                pass
+            self.clock.move_to(end)
+
+    def add_timer(self, timer: Callable[[], float]) -> None:
+        """Call `timer` now and then: it returns the seconds until its next call, or less than
+        zero to end."""
+        with self.changed:
+            self._timers.append(timer)
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread; what waits is dropped and counted."""
+        with self.changed:
+            if self._closing:
+                return
+            self._closing = True
+            self.lost_events += sum(len(s) if isinstance(s, Segment) else 1 for s in self._queue)
+            self._queue.clear()
+            self.changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self.changed:
+                if self._closing:
+                    return
+                wait_s = self._run_timers()
+                if self._step():
+                    continue
+                self.changed.notify_all()  # for wait_idle
+                self.changed.wait(min(wait_s, self._next_wait_s()))
+
+    def _run_timers(self) -> float:
+        soonest = threading.TIMEOUT_MAX
+        for timer in list(self._timers):
+            left = timer()
+            if left < 0:
+                self._timers.remove(timer)
+            else:
+                soonest = min(soonest, left)
+        return soonest
+
+    def _next_wait_s(self) -> float:
+        """Seconds until something is due, in real time."""
+        if not self.clock.real_time:
+            return threading.TIMEOUT_MAX
+        due = min(self.slow_clock.next_tick_us(), self._head_due_us())
+        if due >= FAR_US:
+            return threading.TIMEOUT_MAX
+        return max((due - self.clock.now_us()) / 1e6, SHORTEST_WAIT_S)
+
+    def _head_due_us(self) -> int:
+        if not self._queue:
+            return FAR_US
+        head = self._queue[0]
+        if isinstance(head, Command):
+            return 0
+        if not self.stop_watch.enabled:
+            return head.arrived_us
+        return max(head.arrived_us, int(head.columns["timestamp"][0]) + self.stop_watch.offset_us())
+
+    def _step(self) -> bool:
+        """Do the next due thing; False if nothing is due. Called with the lock held."""
+        now = self.clock.now_us()
+        limit = now if self.clock.real_time else FAR_US
+        head = self._head_due_us()
+        if head > limit:
+            return self.clock.real_time and self._tick_until(now)
+        if self._tick_until(min(head, limit)):
+            return True
+        item = self._queue[0]
+        try:
+            if isinstance(item, Command):
+                self._queue.popleft()
+                self._do_command(item)
+            else:
+                self._do_segment(item, limit)
+        except SpeckAdacalError:
+            self.errors += 1
+            log.exception("%s: a part of the input could not be processed.", self._name)
+        return True
+
+    def _tick_until(self, limit_us: int) -> bool:
+        if self.slow_clock.next_tick_us() > limit_us:
+            return False
+        time_us = max(self.slow_clock.take(), self._last_us)
+        self._last_us = time_us
+        self.clock.move_to(time_us)
+        if self._chip is not None:
+            self._give_out(self._chip.tick(time_us))
+        return True
+
+    def _do_command(self, command: Command) -> None:
+        if self._chip is not None:
+            self._give_out(self._chip.command(command, max(self._last_us, self.clock.now_us())))
+        else:
+            self.lost_events += 1
+
+    def _do_segment(self, segment: Segment, limit_us: int) -> None:
+        """Process the part of a segment that is due before the limit and before the next tick."""
+        head = segment.part(0, SLICE)
+        due = np.full(len(head), segment.arrived_us, np.int64)
+        if self.stop_watch.enabled:
+            due = np.maximum(due, head.columns["timestamp"] + self.stop_watch.offset_us())
+        due = np.maximum(np.maximum.accumulate(due), self._last_us)
+        until = min(limit_us, self.slow_clock.next_tick_us())
+        count = max(int(np.searchsorted(due, until, side="right")), 1)
+        self._queue.popleft()
+        if count < len(segment):
+            self._queue.appendleft(segment.part(count))
+        self._last_us = int(due[count - 1])
+        self.clock.move_to(self._last_us)
+        if self._chip is None:
+            self.lost_events += count
+            return
+        self._give_out(self._chip.run(head.part(0, count), due[:count]))
+
+    def _give_out(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            event_class = self._events[output.name]
+            columns = dict(output.columns)
+            if "timestamp" in columns:
+                columns["timestamp"] = self._stamps(columns["timestamp"])
+            self._emit(Columns(event_class, tuple(columns[f] for f in event_class.FIELDS)))
+
+    def _stamps(self, times_us: Any) -> Any:
+        if not self.stop_watch.enabled:
+            return np.full(len(times_us), self.stop_watch.at(0) & STAMP_MASK, np.int64)
+        return np.maximum(times_us - self.stop_watch.offset_us(), 0) & STAMP_MASK
