@@ -101,6 +101,8 @@ class ChipDescription:
         dvs_layer: layer number of monitored DVS events.
         readout_windows: lengths of the readout's moving window, slow clock cycles.
         readout_classes: classes the readout layer can tell apart.
+        clock_dividers: smallest and largest n of the internal slow clock, which ticks every
+            `2**n` DVS events.
         latency_one_core_us, latency_nine_cores_us: published event latencies.
         idle_power_w: idle power by rail (`io`, `ram`, `logic`, `pixel_digital`,
             `pixel_analog`) and of the resting processor (`processor_resting`), in W.
@@ -114,6 +116,7 @@ class ChipDescription:
     dvs_layer: int
     readout_windows: tuple[int, ...]
     readout_classes: int
+    clock_dividers: tuple[int, ...]
     latency_one_core_us: float
     latency_nine_cores_us: float
     idle_power_w: Mapping[str, float]
@@ -224,6 +227,7 @@ def _description(fields: _Fields) -> ChipDescription:
         dvs_layer=fields.integer("routing.dvs_layer"),
         readout_windows=fields.integers("routing.readout_windows"),
         readout_classes=fields.integer("routing.readout_classes"),
+        clock_dividers=fields.integers("routing.clock_dividers", 2),
         latency_one_core_us=fields.number("latency.one_core_us"),
         latency_nine_cores_us=fields.number("latency.nine_cores_us"),
         idle_power_w={rail: fields.number(f"power.{rail}_w") for rail in rails},

@@ -19,7 +19,10 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "leak_fires": (False, True),
     "tick_before_event": (True, False),
     "lose_event_after_write": (False, True),
-    "readout_erratum": (True, False),
+    "readout_mapping": ("every_fourth", "quarter", "plain"),
+    "readout_average": ("mean", "sum"),
+    "readout_compare": (">", ">="),
+    "hot_pixel_filter": ("ignore_own_history", "block_fast_pixels"),
 }
 _SPIKES_LIMIT = 64
 
@@ -45,8 +48,16 @@ class Assumptions:
         tick_before_event: a tick at the very time of an event comes before it.
         lose_event_after_write: the first event that reaches a core after one of its neurons was
             written at run time is lost (seen once by a third party).
-        readout_erratum: core channel 4k counts as readout class k+1 and other channels do not
-            count (sinabs docs, chip errata); if False, channel k counts as class k+1.
+        readout_mapping: which readout class a core's channel counts for, in the layout of one
+            pixel: `"every_fourth"`: channel 4k is class k+1 and others do not count (sinabs
+            docs, chip errata); `"quarter"`: channel c is class c//4 + 1; `"plain"`: c + 1.
+        readout_average: a class's value is the `"mean"` of its counts over the window, rounded
+            down, or their `"sum"`.
+        readout_compare: a class is above the threshold if its value is `">"` (datasheet
+            §3.2.5.3) or `">="` it.
+        hot_pixel_filter: with the hot-pixel filter on, a pixel's own history does not count as
+            company (`"ignore_own_history"`), or an event soon after the last of its own pixel is
+            blocked (`"block_fast_pixels"`).
     """
 
     overflow: str = "saturate"
@@ -59,7 +70,10 @@ class Assumptions:
     leak_fires: bool = False
     tick_before_event: bool = True
     lose_event_after_write: bool = False
-    readout_erratum: bool = True
+    readout_mapping: str = "every_fourth"
+    readout_average: str = "mean"
+    readout_compare: str = ">"
+    hot_pixel_filter: str = "ignore_own_history"
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

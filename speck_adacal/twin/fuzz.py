@@ -10,7 +10,15 @@ import numpy.typing as npt
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin.program import ChipProgram, CoreProgram, Destination, Shape
+from speck_adacal.twin.program import (
+    ChipProgram,
+    CoreProgram,
+    Destination,
+    DvsFilterProgram,
+    DvsProgram,
+    ReadoutProgram,
+    Shape,
+)
 
 _OVERFLOWING = 32767
 
@@ -32,6 +40,70 @@ def random_program(rng: np.random.Generator, *, most_cores: int = 5) -> ChipProg
     return ChipProgram(load_chip_description(), cores)
 
 
+def random_board_program(rng: np.random.Generator, *, most_cores: int = 5) -> ChipProgram:
+    """A random program fed by the DVS stage, with clocks, and perhaps filter and readout layer."""
+    program = random_program(rng, most_cores=most_cores)
+    cores = dict(program.cores)
+    entry = next(iter(cores))
+    for index, core in cores.items():
+        cores[index] = replace(core, leak_internal_clock=bool(rng.integers(2)))
+        if not core.destinations and rng.integers(2):
+            readout = Destination(program.chip.readout_layer, 1, int(rng.integers(0, 3)))
+            cores[index] = replace(cores[index], destinations=(readout,))
+    return replace(
+        program,
+        cores=cores,
+        dvs=_random_dvs(rng, entry, cores[entry].in_shape),
+        readout=_random_readout(rng),
+        internal_clock_divider=int(rng.integers(1, 5)),
+    )
+
+
+def _random_dvs(rng: np.random.Generator, entry: int, shape: Shape) -> DvsProgram:
+    def flag() -> bool:
+        return bool(rng.integers(2))
+
+    diagonal = flag()
+    height, width = (shape[2], shape[1]) if diagonal else (shape[1], shape[2])
+    origin = (int(rng.integers(0, 4)), int(rng.integers(0, 4)))
+    return DvsProgram(
+        destinations=(Destination(entry, slot=int(rng.integers(2))),),
+        on_channel=flag() or flag(),
+        off_channel=flag() or flag(),
+        merge=shape[0] == 1 or flag(),
+        pooling=(int(rng.choice([1, 2, 4])), int(rng.choice([1, 2, 4]))),
+        origin=origin,
+        cut=(origin[0] + height - 1, origin[1] + width - 1),
+        mirror=(flag(), flag()),
+        mirror_diagonal=diagonal,
+        monitor=flag(),
+        filter=_random_filter(rng) if flag() else None,
+    )
+
+
+def _random_filter(rng: np.random.Generator) -> DvsFilterProgram:
+    return DvsFilterProgram(
+        hot_pixel=bool(rng.integers(2)),
+        low_pass=rng.integers(3) == 0,
+        size=(int(rng.integers(1, 6)), int(rng.integers(1, 6))),
+        threshold=int(rng.integers(0, 5)),
+        internal_clock=bool(rng.integers(2)),
+    )
+
+
+def _random_readout(rng: np.random.Generator) -> ReadoutProgram:
+    return ReadoutProgram(
+        internal_clock=bool(rng.integers(2)),
+        window=int(rng.choice([1, 16, 32])),
+        monitor=rng.integers(5) == 0,
+        pin_monitor=True,
+        mode=int(rng.integers(4)),
+        layout=int(rng.integers(4)),
+        threshold=int(rng.integers(0, 4)),
+        neuron=int(rng.integers(0, 16)),
+    )
+
+
 def random_assumptions(rng: np.random.Generator) -> Assumptions:
     """Any combination of what the kernel and the oracle both know."""
 
@@ -48,6 +120,10 @@ def random_assumptions(rng: np.random.Generator) -> Assumptions:
         decimator_before_monitor=flag(),
         leak_fires=flag(),
         tick_before_event=flag(),
+        readout_mapping=str(rng.choice(["every_fourth", "quarter", "plain"])),
+        readout_average=str(rng.choice(["mean", "sum"])),
+        readout_compare=str(rng.choice([">", ">="])),
+        hot_pixel_filter=str(rng.choice(["ignore_own_history", "block_fast_pixels"])),
     )
 
 

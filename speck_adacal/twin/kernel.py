@@ -243,10 +243,7 @@ def run_events(  # type: ignore[no-untyped-def]
                 if logged + worst > len(log):
                     return GROW_LOG
                 count = 0
-                depth = 0
-                for place in range(len(tick_order)):
-                    # Depth first: the last frame is done first, so upstream cores come first here.
-                    core = tick_order[place if breadth else len(tick_order) - 1 - place]
+                for core in tick_order:
                     if not (root_word[root] >> core) & 1:
                         continue
                     start = count
@@ -266,16 +263,12 @@ def run_events(  # type: ignore[no-untyped-def]
                         counters,
                         options,
                     )
-                    if count > start and not breadth:
-                        frames[depth, 0], frames[depth, 1], frames[depth, 2] = start, count, 0
-                        depth += 1
                 control[LOGGED] = logged
-                control[DEPTH] = (1 if count else 0) if breadth else depth
             else:
                 pending[0] = (np.int64(source) << 48) | root_word[root]
                 count = 1
-                frames[0, 0], frames[0, 1], frames[0, 2] = 0, 1, 0
-                control[DEPTH] = 1
+            frames[0, 0], frames[0, 1], frames[0, 2] = 0, count, 0
+            control[DEPTH] = 1
             control[PENDING] = count
             control[HEAD] = 0
             control[HEAD_SLOT] = 0

@@ -51,9 +51,7 @@ def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipPro
         cores=cores,
         dvs=dvs,
         readout=_readout(reader.child("readout")),
-        internal_clock_divider=reader.child("factory_config").integer(
-            "internal_slow_clk_divider", 14
-        ),
+        internal_clock_divider=_clock_divider(reader.child("factory_config"), description),
         notes=_notes(cores),
     )
     check_program(program)
@@ -236,6 +234,14 @@ def _decimation(layer: _Reader, description: ChipDescription) -> int:
             "output_decimator_interval", str(interval), f"0 to {len(intervals) - 1}"
         )
     return intervals[interval]
+
+
+def _clock_divider(factory: _Reader, description: ChipDescription) -> int:
+    low, high = description.clock_dividers
+    divider = factory.integer("internal_slow_clk_divider", low)
+    if not low <= divider <= high:
+        raise factory.invalid("internal_slow_clk_divider", str(divider), f"{low} to {high}")
+    return divider
 
 
 def _dvs(reader: _Reader) -> DvsProgram:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
+from speck_adacal.twin.load import LoadTrace
+from speck_adacal.twin.readout import ReadoutRun
 
 Counts = npt.NDArray[np.int64]
 
@@ -67,8 +69,10 @@ class TwinRun:
     """Simulated activity of one run (or of one fed chunk).
 
     Attributes:
-        spikes: by monitored core.
-        monitored: all monitored events in the order in which they came about.
+        spikes: by monitored (or observed) core.
+        monitored: all monitored events in the order in which they came about; empty while the
+            readout layer is monitored, which silences the other monitors on the chip.
+        readout: what the readout layer did, if it is enabled.
         exit_cores: cores that feed no other core.
         events_per_core: int64 `[9]`, input events that reached each core.
         spikes_per_core: int64 `[9]`, spikes fired, monitored or not.
@@ -77,10 +81,12 @@ class TwinRun:
         dropped_input: input events outside the entry's input that were dropped on request.
         input_events: events offered to the chip.
         end_us: time up to which the chip has been run.
+        load: work by root event, if it was recorded.
     """
 
     spikes: Mapping[int, Spikes]
     monitored: MonitorStream
+    readout: ReadoutRun | None
     exit_cores: tuple[int, ...]
     events_per_core: Counts
     spikes_per_core: Counts
@@ -89,6 +95,7 @@ class TwinRun:
     dropped_input: int
     input_events: int
     end_us: int
+    load: LoadTrace | None = None
 
     @property
     def output(self) -> Spikes:

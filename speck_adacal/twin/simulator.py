@@ -17,11 +17,13 @@ from speck_adacal.twin import kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.inputs import checked_input
 from speck_adacal.twin.layout import lay_out
-from speck_adacal.twin.machine import Machine, Trace
 from speck_adacal.twin.program import ChipProgram, CoreProgram
 from speck_adacal.twin.reading import program_from_configuration
-from speck_adacal.twin.result import MonitorStream, Spikes, TwinRun
+from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.running import Plan, RunningChip
+from speck_adacal.twin.timing import LatencyModel
 
 
 class Twin:
@@ -31,11 +33,16 @@ class Twin:
         program: the configuration, see `program_from_configuration`.
         assumptions: what is not publicly known of the chip.
         observe: cores whose spikes are wanted although the configuration does not monitor them.
-        track_peaks: keep the highest potential of every neuron (slower by about a third).
+        slow_clock_hz: rate of the external slow clock, which leak, DVS filter and readout
+            follow unless they are set to the internal one; None if it is off.
+        latency: adds an estimated latency to the times of spikes; by default a spike carries
+            the time of the input event that caused it.
+        track_peaks: keep the highest potential of every neuron (slower).
 
     Raises:
         ConfigurationError: the program could not run on the chip.
-        SettingsError: `observe` names a core that is not configured.
+        SettingsError: `observe` names a core that is not configured, or the clock's rate is out
+            of range.
     """
 
     def __init__(
@@ -44,16 +51,25 @@ class Twin:
         *,
         assumptions: Assumptions | None = None,
         observe: Iterable[int] = (),
+        slow_clock_hz: float | None = None,
+        latency: LatencyModel | None = None,
         track_peaks: bool = False,
     ) -> None:
         check_program(program)
         self.program = program
         self.assumptions = assumptions or Assumptions()
-        self._observed = _observed(program, observe)
-        self._layout = lay_out(_monitoring(program, self._observed), self.assumptions)
-        self._track_peaks = track_peaks
-        self._machine = self._new_machine()
-        self._time_us = 0
+        observed = _observed(program, observe)
+        self._plan = Plan(
+            program=program,
+            layout=lay_out(_monitoring(program, observed), self.assumptions),
+            assumptions=self.assumptions,
+            observed=observed,
+            exit_cores=_exit_cores(program),
+            slow_clock_hz=slow_clock_hz,
+            latency_us=latency.core_latency_us(program) if latency else None,
+            track_peaks=track_peaks,
+        )
+        self._chip = RunningChip(self._plan)
 
     @classmethod
     def from_configuration(
@@ -92,68 +108,111 @@ class Twin:
             )
         return found[0]
 
+    @property
+    def time_us(self) -> int:
+        """Time up to which the chip has been run since the last reset."""
+        return self._chip.time_us
+
     def reset(self) -> None:
         """Back to the state right after configuration, at time 0."""
-        self._machine.reset()
-        self._time_us = 0
+        self._chip = RunningChip(self._plan)
 
-    def run(self, events: Events, *, entry: int | None = None, reset: bool = True) -> TwinRun:
+    def run(
+        self,
+        events: Events,
+        *,
+        entry: int | npt.ArrayLike | None = None,
+        reset: bool = True,
+        outside: str = "error",
+        record_load: bool = False,
+    ) -> TwinRun:
         """Run a recording.
 
         Args:
-            events: input, sorted by time.
-            entry: core (0 to 8) or 13 for the DVS stage; by default `self.entry`.
+            events: input, sorted by time. Ticks of the slow clock run up to `duration_us`.
+            entry: where events enter: a core (0 to 8), 13 for the DVS stage, or an array with
+                one of these for each event; by default `self.entry`.
             reset: start from the state after configuration.
+            outside: `"error"`, or `"drop"` (and count) events outside the entry's input.
+            record_load: keep events and SynOps by input event, for `TwinRun.load`.
 
         Raises:
-            EventError: naming the first event outside the entry's input or before the last chunk.
+            EventError: naming the first event that is outside the entry's input, addressed to a
+                core that is not configured, or earlier than what was run before.
         """
         if reset:
             self.reset()
-        return self._run_on(self._machine, events, self._checked_entry(entry))
+        return self._run_on(self._chip, events, entry, outside, record_load)
 
-    def feed(self, events: Events, *, entry: int | None = None) -> TwinRun:
+    def feed(
+        self, events: Events, *, entry: int | npt.ArrayLike | None = None, outside: str = "error"
+    ) -> TwinRun:
         """Run the next chunk of a stream; times go on from the last chunk's."""
-        return self.run(events, entry=entry, reset=False)
+        return self.run(events, entry=entry, reset=False, outside=outside)
+
+    def advance(self, until_us: int) -> TwinRun:
+        """Let time pass without events: only ticks of the slow clock happen."""
+        nothing = np.zeros(0, dtype=np.int16)
+        silence = Events(np.zeros(0, np.int64), nothing, nothing, nothing, (1, 1, 1), until_us)
+        return self.run(silence, entry=self.program.chip.dvs_layer, reset=False)
+
+    def tick(self) -> TwinRun:
+        """One tick of the external slow clock, now."""
+        return self._chip.tick()
 
     def run_many(
-        self, recordings: Sequence[Events], *, entry: int | None = None, threads: int | None = None
+        self,
+        recordings: Sequence[Events],
+        *,
+        entry: int | None = None,
+        threads: int | None = None,
+        outside: str = "error",
+        record_load: bool = False,
     ) -> list[TwinRun]:
         """Run recordings in parallel, each from the state after configuration.
 
         Args:
             recordings: inputs.
-            entry: as in `run`.
+            entry, outside, record_load: as in `run`.
             threads: by default one a processor.
         """
-        where = self._checked_entry(entry)
         workers = os.cpu_count() or 1 if threads is None else threads
         if workers < 1:
             raise SettingsError(f"threads must be at least 1, found {threads}.")
 
         def run_one(events: Events) -> TwinRun:
-            return self._run_on(self._new_machine(), events, where)
+            return self._run_on(RunningChip(self._plan), events, entry, outside, record_load)
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             return list(pool.map(run_one, recordings))
 
     def membrane(self, core: int) -> npt.NDArray[np.int16]:
         """int16 `[features, height, width]` copy of a core's membrane potentials."""
-        return self._unpacked(core, self._machine.state)
+        return self._unpacked(core, self._chip.machine.state)
+
+    def residue(self, core: int) -> npt.NDArray[np.int16]:
+        """int16 like `membrane`: what stands at or above the threshold and has not fired, else 0.
+
+        On the chip such a neuron stays silent until its next input event.
+        """
+        potentials = self.membrane(core)
+        return np.where(potentials >= self._core(core).threshold_high, potentials, np.int16(0))
 
     def peaks(self, core: int) -> npt.NDArray[np.int16]:
         """int16 `[features, height, width]` highest potentials since the last reset.
 
+        32767 means that the potential reached the top of 16 bits and may have overflowed.
+
         Raises:
             SettingsError: the twin was made without `track_peaks`.
         """
-        if not self._track_peaks:
+        if not self._plan.track_peaks:
             raise SettingsError("Peaks are not kept; make the twin with track_peaks=True.")
-        return self._unpacked(core, self._machine.peak)
+        return self._unpacked(core, self._chip.machine.peak)
 
     def read_neuron(self, core: int, x: int, y: int, feature: int) -> int:
         """Membrane potential of one neuron."""
-        return int(self._machine.state[self._address(core, x, y, feature)])
+        return int(self._chip.machine.state[self._address(core, x, y, feature)])
 
     def write_neuron(self, core: int, x: int, y: int, feature: int, value: int) -> None:
         """Set the membrane potential of one neuron.
@@ -166,12 +225,9 @@ class Twin:
             raise ConfigurationError(
                 f"The membrane potential {value} does not fit 16 bits; give -32768 to 32767."
             )
-        self._machine.state[self._address(core, x, y, feature)] = value
+        self._chip.machine.state[self._address(core, x, y, feature)] = value
         if self.assumptions.lose_event_after_write:
-            self._machine.counters[core, kernel.LOSE_NEXT] = 1
-
-    def _new_machine(self) -> Machine:
-        return Machine(self._layout, self.assumptions, track_peaks=self._track_peaks)
+            self._chip.machine.counters[core, kernel.LOSE_NEXT] = 1
 
     def _core(self, core: int) -> CoreProgram:
         if core not in self.program.cores:
@@ -187,58 +243,26 @@ class Twin:
                 f"Core {core} has no neuron x={x}, y={y}, feature={feature}; its map is "
                 f"{features} features of {height} rows and {width} columns."
             )
-        return int(self._layout.table[core, at.STATE_AT]) + (y * width + x) * features + feature
+        start = int(self._plan.layout.table[core, at.STATE_AT])
+        return start + (y * width + x) * features + feature
 
     def _unpacked(self, core: int, flat: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
         features, height, width = self._core(core).out_shape
-        start = int(self._layout.table[core, at.STATE_AT])
+        start = int(self._plan.layout.table[core, at.STATE_AT])
         packed = flat[start : start + features * height * width]
         return np.ascontiguousarray(packed.reshape(height, width, features).transpose(2, 0, 1))
 
-    def _checked_entry(self, entry: int | None) -> int:
-        where = self.entry if entry is None else entry
-        if where != self.program.chip.dvs_layer:
-            self._core(where)
-        return where
-
-    def _run_on(self, machine: Machine, events: Events, entry: int) -> TwinRun:
-        _check_inside(events, self._core(entry).in_shape, entry)
-        source = np.full(len(events), at.DIRECT_ROW + entry, dtype=np.int8)
-        trace = machine.run(source, _packed(events), record_load=False)
-        return self._result(trace, events)
-
-    def _result(self, trace: Trace, events: Events) -> TwinRun:
-        layer = trace.words >> 48
-        stream = MonitorStream(
-            t_us=events.t_us[trace.roots],
-            layer=layer.astype(np.int16),
-            x=((trace.words >> 16) & 0xFFFF).astype(np.int16),
-            y=((trace.words >> 32) & 0xFFFF).astype(np.int16),
-            channel=(trace.words & 0xFFFF).astype(np.int16),
-        )
-        spikes = {}
-        for core in self._observed:
-            own = np.flatnonzero(layer == core)
-            spikes[core] = Spikes(
-                t_us=stream.t_us[own],
-                x=stream.x[own],
-                y=stream.y[own],
-                channel=stream.channel[own],
-                cause=trace.roots[own],
-                shape=self.program.cores[core].out_shape,
-            )
-        return TwinRun(
-            spikes=spikes,
-            monitored=stream,
-            exit_cores=_exit_cores(self.program),
-            events_per_core=trace.events,
-            spikes_per_core=trace.spikes,
-            synops_per_core=trace.synops,
-            dropped_per_core=trace.dropped,
-            dropped_input=0,
-            input_events=len(events),
-            end_us=events.duration_us,
-        )
+    def _run_on(
+        self,
+        chip: RunningChip,
+        events: Events,
+        entry: int | npt.ArrayLike | None,
+        outside: str,
+        record_load: bool,
+    ) -> TwinRun:
+        layer = self.entry if entry is None else entry
+        checked = checked_input(self.program, events, layer, after_us=chip.time_us, outside=outside)
+        return chip.run(checked, max(events.duration_us, chip.time_us), record_load=record_load)
 
 
 def _observed(program: ChipProgram, observe: Iterable[int]) -> tuple[int, ...]:
@@ -263,19 +287,3 @@ def _exit_cores(program: ChipProgram) -> tuple[int, ...]:
         for i, core in sorted(program.cores.items())
         if not any(d.layer in program.cores for d in core.destinations)
     )
-
-
-def _packed(events: Events) -> npt.NDArray[np.int64]:
-    y, x, feature = (v.astype(np.int64) for v in (events.y, events.x, events.channel))
-    return (y << 32) | (x << 16) | feature
-
-
-def _check_inside(events: Events, shape: tuple[int, int, int], entry: int) -> None:
-    outside = (events.channel >= shape[0]) | (events.y >= shape[1]) | (events.x >= shape[2])
-    if outside.any():
-        i = int(np.flatnonzero(outside)[0])
-        raise EventError(
-            f"Event {i} is at x={events.x[i]}, y={events.y[i]}, channel={events.channel[i]}, but "
-            f"core {entry} has an input of {shape[0]} channels, {shape[1]} rows and {shape[2]} "
-            "columns; crop the recording."
-        )
