@@ -1,0 +1,232 @@
+"""Recording readers: files in their true formats, equal to other readers, and damaged ones."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from speck_adacal.errors import DataError
+from speck_adacal.events.recordings import read_recording
+
+
+@pytest.fixture
+def values():
+    rng = np.random.default_rng(0)
+    n = 500
+    return {
+        "t": np.sort(rng.integers(0, 60_000, n)),
+        "x": rng.integers(0, 34, n),
+        "y": rng.integers(0, 34, n),
+        "p": rng.integers(0, 2, n),
+    }
+
+
+def nmnist_bytes(v):
+    """40-bit records, with the overflow records that times above 2^23 µs need."""
+    rows, base = [], 0
+    for t, x, y, p in zip(v["t"], v["x"], v["y"], v["p"], strict=True):
+        while t - base >= 1 << 23:
+            rows.append(bytes([0, 240, 0, 0, 0]))
+            base += 1 << 13
+        left = int(t - base)
+        rows.append(bytes([x, y, p << 7 | left >> 16, left >> 8 & 255, left & 255]))
+    return b"".join(rows)
+
+
+def dat_bytes(
+    v, header=b"% Data file containing CD events\n% Version 2\n% Width 34\n% Height 34\n"
+):
+    rows = np.empty((len(v["t"]), 2), dtype="<u4")
+    rows[:, 0] = v["t"]
+    rows[:, 1] = v["x"] | v["y"] << 14 | v["p"] << 28
+    return header + b"\x00\x08" + rows.tobytes()
+
+
+def raw_file(path, v, encoding):
+    from expelliarmus import Wizard
+
+    dtype = [("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.uint8)]
+    events = np.zeros(len(v["t"]), dtype=dtype)
+    for name in "txyp":
+        events[name] = v[name]
+    Wizard(encoding=encoding).save(path, events)
+
+
+def assert_events(events, v, *, from_zero=False, shape=None):
+    t = v["t"] - v["t"][0] if from_zero else v["t"]
+    np.testing.assert_array_equal(events.t_us, t)
+    np.testing.assert_array_equal(events.x, v["x"])
+    np.testing.assert_array_equal(events.y, v["y"])
+    np.testing.assert_array_equal(events.channel, v["p"])
+    if shape:
+        assert events.shape == shape
+
+
+def test_nmnist_bin_as_tonic_reads_it(tmp_path, values):
+    from tonic.io import read_mnist_file
+
+    path = tmp_path / "00001.bin"
+    path.write_bytes(nmnist_bytes(values))
+    dtype = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
+    tonic = read_mnist_file(str(path), dtype)
+    events = read_recording(path, (2, 34, 34))
+    assert_events(events, {k: tonic[k] for k in "txyp"}, shape=(2, 34, 34))
+    assert_events(events, values)
+
+
+def test_nmnist_time_overflow(tmp_path, values):
+    values["t"] = values["t"] + (1 << 23) - 30_000
+    path = tmp_path / "a.bin"
+    path.write_bytes(nmnist_bytes(values))
+    assert_events(read_recording(path), values)
+
+
+def test_dat_as_expelliarmus_reads_it(tmp_path, values):
+    from expelliarmus import Wizard
+
+    path = tmp_path / "obj_td.dat"
+    path.write_bytes(dat_bytes(values))
+    assert_events(read_recording(path), values, shape=(2, 34, 34))
+    theirs = Wizard(encoding="dat").read(path)
+    assert_events(read_recording(path), {k: theirs[k] for k in "txyp"})
+
+
+@pytest.mark.parametrize("encoding", ["evt2", "evt3"])
+def test_prophesee_raw(tmp_path, values, encoding):
+    path = tmp_path / "a.raw"
+    raw_file(path, values, encoding)
+    assert_events(read_recording(path), values, from_zero=True)
+
+
+def test_aedat4(tmp_path, values, write_aedat4):
+    pytest.importorskip("aedat", reason="the optional package aedat is not installed")
+    path = tmp_path / "a.aedat4"
+    values["t"] = values["t"] + 1_600_000_000_000_000
+    write_aedat4(path, *(values[k] for k in "txyp"), width=40, height=36)
+    assert_events(read_recording(path), values, from_zero=True, shape=(2, 36, 40))
+
+
+def test_damaged_aedat4(tmp_path, values, write_aedat4):
+    pytest.importorskip("aedat", reason="the optional package aedat is not installed")
+    path = tmp_path / "a.aedat4"
+    write_aedat4(path, *(values[k] for k in "txyp"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    with pytest.raises(DataError, match=r"a\.aedat4 is damaged"):
+        read_recording(path)
+    write_aedat4(path, *(values[k] for k in "txyp"), kind="FRME")
+    with pytest.raises(DataError, match="no stream of events"):
+        read_recording(path)
+    write_aedat4(path, [], [], [], [])
+    with pytest.raises(DataError, match="no events"):
+        read_recording(path)
+
+
+def test_aedat4_without_the_package_says_what_to_install(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    (tmp_path / "a.aedat4").write_bytes(b"#!AER-DAT4.0\r\n")
+    with pytest.raises(DataError, match="pip install aedat"):
+        read_recording(tmp_path / "a.aedat4")
+
+
+def test_npz_with_and_without_sensor_size(tmp_path, values):
+    np.savez(tmp_path / "a.npz", **values, sensor_size=[40, 36, 2])
+    assert_events(read_recording(tmp_path / "a.npz"), values, shape=(2, 36, 40))
+    np.savez(tmp_path / "b.npz", **values)
+    largest = (2, values["y"].max() + 1, values["x"].max() + 1)
+    assert_events(read_recording(tmp_path / "b.npz"), values, shape=largest)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.bin", "a.dat", "a.raw", "a.aedat4"])
+@pytest.mark.parametrize("data", [b"", b"\0", b"this is something else altogether", b"\xff" * 37])
+def test_what_is_no_recording(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        read_recording(tmp_path / name)
+
+
+def test_every_cut_inside_a_record_is_found(tmp_path, values):
+    short = {k: v[:20] for k, v in values.items()}
+    whole = {".bin": (nmnist_bytes(short), 5), ".dat": (dat_bytes(short), 8)}
+    for suffix, (data, record) in whole.items():
+        path = tmp_path / f"a{suffix}"
+        for cut in range(1, record):
+            path.write_bytes(data[:-cut])
+            with pytest.raises(DataError, match="cut off"):
+                read_recording(path)
+        path.write_bytes(data[:-record])
+        assert len(read_recording(path)) == 19
+
+
+@pytest.mark.parametrize(("encoding", "cuts"), [("evt2", (1, 2, 3)), ("evt3", (1,))])
+def test_cut_raw_files(tmp_path, values, encoding, cuts):
+    path = tmp_path / "a.raw"
+    raw_file(path, values, encoding)
+    whole = path.read_bytes()
+    for cut in cuts:
+        path.write_bytes(whole[:-cut])
+        with pytest.raises(DataError, match="inside a record"):
+            read_recording(path)
+
+
+def test_raw_without_events_or_encoding(tmp_path):
+    (tmp_path / "a.raw").write_bytes(b"% evt 3.0\n")
+    with pytest.raises(DataError, match="no events"):
+        read_recording(tmp_path / "a.raw")
+    (tmp_path / "a.raw").write_bytes(b"% something\n\0\0\0\0")
+    with pytest.raises(DataError, match=r"EVT 2\.0 or 3\.0"):
+        read_recording(tmp_path / "a.raw")
+
+
+def test_backward_times_name_the_file_and_the_event(tmp_path, values):
+    values["t"][100] = values["t"][99] - 1
+    (tmp_path / "a.dat").write_bytes(dat_bytes(values))
+    with pytest.raises(DataError, match=r"a\.dat: Event 100 is at .* earlier than event 99"):
+        read_recording(tmp_path / "a.dat")
+
+
+def test_addresses_off_the_sensor_are_found(tmp_path, values):
+    values["x"][7] = 255
+    (tmp_path / "a.bin").write_bytes(nmnist_bytes(values))
+    with pytest.raises(DataError, match="Event 7 has x = 255"):
+        read_recording(tmp_path / "a.bin", (2, 34, 34))
+
+
+def test_only_overflow_records_are_no_events(tmp_path):
+    (tmp_path / "a.bin").write_bytes(bytes([0, 240, 0, 0, 0]) * 3)
+    with pytest.raises(DataError, match="no events"):
+        read_recording(tmp_path / "a.bin")
+
+
+def test_npz_of_the_wrong_content(tmp_path, values):
+    np.savez(tmp_path / "a.npz", t=values["t"], x=values["x"])
+    with pytest.raises(DataError, match="lacks the arrays p, y"):
+        read_recording(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **{**values, "t": values["t"] + 0.5})
+    with pytest.raises(DataError, match=r"array t .* needed are integers"):
+        read_recording(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **{**values, "t": np.array([object()])})
+    with pytest.raises(DataError, match=r"no sound \.npz"):
+        read_recording(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **values, offsets=[0, 3, 5])
+    with pytest.raises(DataError, match="holds 2 recordings"):
+        read_recording(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **{**values, "x": values["x"][:-1]})
+    with pytest.raises(DataError, match="same length"):
+        read_recording(tmp_path / "a.npz")
+
+
+def test_dat_with_other_record_sizes(tmp_path):
+    header = b"% Version 2\n" + struct.pack("<BB", 0, 16)
+    (tmp_path / "a.dat").write_bytes(header + bytes(16))
+    with pytest.raises(DataError, match="not of 8 bytes"):
+        read_recording(tmp_path / "a.dat")
+
+
+def test_unknown_ending_and_missing_file(tmp_path):
+    with pytest.raises(DataError, match="unknown ending"):
+        read_recording(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match="no recording"):
+        read_recording(tmp_path / "a.npz")
