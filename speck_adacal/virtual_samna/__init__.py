@@ -13,5 +13,31 @@ from speck_adacal.virtual_samna.backend import (
     ensure_samna,
     installed_samna,
 )
+from speck_adacal.virtual_samna.board.declared import BoardDeclaration, parse_boards
 
-__all__ = ["Installed", "SamnaBackend", "current_backend", "ensure_samna", "installed_samna"]
+
+def declare_boards(text: str, *, real_time: bool = True) -> list[object]:
+    """Declare the virtual boards of this process; see `board.registry.declare_boards`.
+
+    Args:
+        text: such as `"speck2fmodule:2,speck2edevkit"`.
+        real_time: False for as fast as possible, where time moves with the events' time stamps.
+
+    Returns:
+        The boards' `samna.device.DeviceInfo` objects.
+    """
+    from speck_adacal.virtual_samna.board import registry
+
+    return registry.declare_boards(text, real_time=real_time)
+
+
+__all__ = [
+    "BoardDeclaration",
+    "Installed",
+    "SamnaBackend",
+    "current_backend",
+    "declare_boards",
+    "ensure_samna",
+    "installed_samna",
+    "parse_boards",
+]

@@ -20,21 +20,20 @@ _LINES = (
     "layout",
     "show_x_span",
     "label_interval",
-    "max_y_rate_text",
+    "label_format",
     "max_y_rate",
     "show_point_circle",
     "default_y_max",
-    "y_label_name",
+    "plot_name",
     "x_label_name",
+    "y_label_name",
 )
 
 SCHEMAS: dict[str, Schema] = {
     "ActivityPlotConfiguration": _free("image_width", "image_height", "title", "layout"),
-    "SpikeCountPlotConfiguration": _free("title", "line_count", "line_names", *_LINES),
+    "SpikeCountPlotConfiguration": _free("title", "channel_count", "line_names", *_LINES),
     "ReadoutPlotConfiguration": _free("title", "images", "layout"),
-    "PowerMeasurementPlotConfiguration": _free(
-        "title", "line_count", "line_names", *_LINES, "y_label_unit"
-    ),
+    "PowerMeasurementPlotConfiguration": _free("title", "channel_count", "line_names", *_LINES),
     "VisualizerConfiguration": {"plots": Free(default=(), evidence=_SEEN)},
     "Readout": _free("feature", "timestamp"),
     "Measurement": _free("timestamp", "channel", "value"),

@@ -188,7 +188,7 @@ class Engine:
         now = self.clock.now_us()
         limit = now if self.clock.real_time else FAR_US
         head = self._head_due_us()
-        if head > limit:
+        if not self._queue or head > limit:
             return self.clock.real_time and self._tick_until(now)
         if self._tick_until(min(head, limit)):
             return True

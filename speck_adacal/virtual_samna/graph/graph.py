@@ -104,6 +104,8 @@ def _run_with(owner: Any, row: list[Node]) -> None:
     graph = EventFilterGraph()
     graph.sequential(row)
     graph.start()
+    graph._finalizer.detach()  # it is meant to end with its owner, without a warning
+    weakref.finalize(graph, graph._worker.abandon).atexit = False
     owner.graph = graph
 
 

@@ -6,11 +6,14 @@ virtual samna and `VizEventReceiver` can. A streamer listens, any number of rece
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
+import multiprocessing.util  # noqa: F401  # its exit handler must be registered before ours
 import socket
 import threading
 import time
+import weakref
 from typing import Any
 
 from speck_adacal.errors import BackendError
@@ -23,6 +26,7 @@ log = logging.getLogger("speck_adacal.virtual_samna.viz")
 CONNECT_WAIT_S = 5.0
 _SEND_TIMEOUT_S = 1.0
 _LINE_LIMIT = 1 << 22
+_STREAMERS: weakref.WeakSet[VizEventStreamer] = weakref.WeakSet()
 
 
 def parse_endpoint(endpoint: str) -> tuple[str, int]:
@@ -48,6 +52,7 @@ class VizEventStreamer(Node):
         self._receivers: list[socket.socket] = []
         self._lock = threading.Lock()
         self._last_configuration = b""
+        _STREAMERS.add(self)
 
     def set_streamer_endpoint(self, endpoint: str) -> bool:
         """Listen at an endpoint, such as `"tcp://0.0.0.0:40000"`."""
@@ -206,3 +211,10 @@ def decode(line: bytes) -> Any:
 
 def _plain_or_text(value: Any) -> Any:
     return plain(value) if hasattr(type(value), "SCHEMA") else str(value)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Let the live views end before the interpreter waits for their processes."""
+    for streamer in list(_STREAMERS):
+        streamer.close()

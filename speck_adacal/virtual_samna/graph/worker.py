@@ -121,6 +121,7 @@ class Worker:
                 item = self._queue.popleft() if self._queue else None
             if item is not None:
                 self._carry(item[0], item[1])
+                item = None  # or the last node would live as long as this thread waits
             self._poll(polls)
 
     def _polls(self, polls: dict[Node, float]) -> dict[Node, float]:

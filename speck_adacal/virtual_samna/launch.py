@@ -1,0 +1,125 @@
+"""Running programs on the virtual samna, and listing the boards that a program would find."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import runpy
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from speck_adacal.errors import BackendError, SettingsError, SpeckAdacalError
+from speck_adacal.virtual_samna.backend import VARIABLE, SamnaBackend, ensure_samna
+from speck_adacal.virtual_samna.board.declared import (
+    BOARD_TYPES,
+    BOARDS_VARIABLE,
+    TIME_VARIABLE,
+    declared_boards,
+    parse_boards,
+)
+
+
+@dataclass(frozen=True)
+class BoardLine:
+    """A board as listed.
+
+    Attributes:
+        name: as sinabs names it, such as "speck2fmodule:0".
+        type_name: as the driver names its type.
+        serial: serial number.
+        kind: "real" or "virtual".
+    """
+
+    name: str
+    type_name: str
+    serial: str
+    kind: str
+
+
+def run_program(
+    program: str,
+    arguments: Sequence[str],
+    *,
+    as_module: bool = False,
+    boards: str | None = None,
+    fast: bool = False,
+) -> None:
+    """Run a script or a module as `__main__` on the virtual samna.
+
+    Args:
+        program: path of a script, or name of a module.
+        arguments: the program's own, `sys.argv[1:]`.
+        as_module: `program` is a module.
+        boards: declaration of the virtual boards; None for that of the environment.
+        fast: as fast as possible instead of in real time.
+
+    Raises:
+        SettingsError: no such script or module, or a malformed declaration.
+        BackendError: this process already uses the real library, or SPECK_ADACAL_SAMNA forbids
+            the virtual one.
+        SystemExit: as the program raises it.
+    """
+    if os.environ.get(VARIABLE, "virtual") not in ("virtual", ""):
+        raise BackendError(
+            f"{VARIABLE}={os.environ[VARIABLE]} forbids the virtual samna; "
+            "unset it for this command."
+        )
+    _declare(boards, fast=fast)
+    if as_module:
+        _require_module(program)
+    elif not Path(program).is_file():
+        raise SettingsError(
+            f"There is no script {program!r}; give the path of a Python file, or -m and a module."
+        )
+    os.environ[VARIABLE] = "virtual"  # for processes that the program starts
+    ensure_samna("virtual")
+    sys.argv = [program, *arguments]
+    try:
+        if as_module:
+            sys.path.insert(0, os.getcwd())
+            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        else:
+            sys.path.insert(0, str(Path(program).resolve().parent))
+            runpy.run_path(program, run_name="__main__")
+    except SpeckAdacalError as error:  # the program's own failure: show where, as Python does
+        traceback.print_exc()
+        raise SystemExit(1) from error
+
+
+def list_boards() -> tuple[SamnaBackend, list[BoardLine]]:
+    """The back end that would be used, and its boards."""
+    backend = ensure_samna()
+    samna: Any = importlib.import_module("samna")
+    importlib.import_module("samna.device")
+    infos = sorted(samna.device.get_all_devices(), key=lambda info: info.device_type_name)
+    short = {type_name: kind for kind, (type_name, _) in BOARD_TYPES.items()}
+    lines = []
+    for type_name, group in groupby(infos, key=lambda info: info.device_type_name):
+        for index, info in enumerate(sorted(group, key=lambda info: info.usb_device_address)):
+            name = f"{short.get(type_name, type_name)}:{index}"
+            lines.append(BoardLine(name, type_name, str(info.serial_number), backend.kind))
+    return backend, lines
+
+
+def _declare(boards: str | None, *, fast: bool) -> None:
+    if boards is not None:
+        parse_boards(boards)  # refuse a malformed one now
+        os.environ[BOARDS_VARIABLE] = boards
+    if fast:
+        os.environ[TIME_VARIABLE] = "fast"
+    declared_boards()
+
+
+def _require_module(name: str) -> None:
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise SettingsError(f"There is no module {name!r} to run; check its name and sys.path.")
