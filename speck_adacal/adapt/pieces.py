@@ -50,6 +50,10 @@ class CalibrationBatches:
                 "hundred samples that look like those at inference."
             )
 
+    def without_data(self) -> CalibrationBatches:
+        """The same meaning, and no samples."""
+        return CalibrationBatches((), self._shape, self._settings)
+
     def first(self, samples: int) -> list[torch.Tensor]:
         """Pieces with the first `samples` samples together."""
         kept: list[torch.Tensor] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +12,23 @@ from torch import nn
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What one spiking layer did.
+
+    Attributes:
+        spikes: with their multiplicity, float64 `[batch, time]`.
+        synops: caused in the layers that read it, the same shape; None unless counted.
+    """
+
+    spikes: torch.Tensor
+    synops: torch.Tensor | None
 
 
 def repeat_in_time(x: torch.Tensor, time_steps: int) -> torch.Tensor:
@@ -42,7 +57,8 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.graph = graph
         self.layers = nn.ModuleDict()
-        self._counts: dict[str, torch.Tensor] = {}
+        self._activity: dict[str, Activity] = {}
+        self.fan_out: dict[str, torch.Tensor] = {}
         for node in graph.nodes[1:]:
             self.layers[key(node.name)] = _spiking_module(node, recipe)
 
@@ -84,14 +100,22 @@ class SpikingNetwork(nn.Module):
         constant = time_steps is not None
         steps = time_steps if time_steps is not None else x.shape[1]
         values: dict[str, Value] = {self.graph.nodes[0].name: (x, constant)}
-        self._counts = {}
+        self._activity = {}
         wanted = {*self.graph.outputs, *keep}
         run_nodes(self, self.graph.nodes[1:], values, steps, wanted)
         return {n: full(values[n], steps) for n in self.graph.names if n in wanted}
 
+    def count_synops(self) -> None:
+        """From now on count SynOps too (the fan-outs are worked out once)."""
+        self.fan_out = fan_out(self.graph)
+
+    def activity(self) -> dict[str, Activity]:
+        """Spikes, and SynOps if asked for, of each spiking layer in the last run."""
+        return dict(self._activity)
+
     def spike_counts(self) -> dict[str, torch.Tensor]:
         """Spikes per sample (with their multiplicity) in the last run, float64 `[batch]` each."""
-        return dict(self._counts)
+        return {name: found.spikes.sum(1) for name, found in self._activity.items()}
 
     def drop_finished(self, keep: torch.Tensor) -> None:
         """Drop all samples but `keep` (mask `[batch]`) from every state, before the next step."""
@@ -144,7 +168,8 @@ def _run_node(network: SpikingNetwork, node: Node, inputs: list[Value], steps: i
     module = network.layer(node.name)
     if isinstance(module, AdaFire):
         spikes = module.run(inputs[0][0], steps)
-        network._counts[node.name] = _count(spikes, module)
+        fans = network.fan_out.get(node.name)
+        network._activity[node.name] = _activity(spikes, module, fans)
         return spikes, False
     if isinstance(module, SpikingMaxPool) and not inputs[0][1]:
         return module(inputs[0][0]), False
@@ -156,14 +181,18 @@ def _run_node(network: SpikingNetwork, node: Node, inputs: list[Value], steps: i
     return result.unflatten(0, (batch, length)), constant
 
 
-def _count(spikes: torch.Tensor, module: AdaFire) -> torch.Tensor:
-    """Spikes per sample, float64 `[batch]`, from amplitudes or counts."""
-    theta = module.theta
-    if module.emit_counts or theta.ndim == 0:
-        total = spikes.detach().flatten(1).sum(1, dtype=torch.float64)
-        return total if module.emit_counts else (total / theta.double()).round()
-    shaped = theta.view(-1, *(1,) * (spikes.ndim - 3)) if theta.ndim == 1 else theta
-    return (spikes.detach() / shaped).round().flatten(1).sum(1, dtype=torch.float64)
+def _activity(spikes: torch.Tensor, module: AdaFire, fans: torch.Tensor | None) -> Activity:
+    spikes = spikes.detach()
+    theta = torch.ones(()) if module.emit_counts else module.theta
+    if theta.ndim:
+        shaped = theta.view(-1, *(1,) * (spikes.ndim - 3)) if theta.ndim == 1 else theta
+        spikes, theta = spikes / shaped, torch.ones(())
+    flat = spikes.flatten(2)
+    counts = (flat.sum(2).double() / theta.double()).round()
+    if fans is None:
+        return Activity(counts, None)
+    synops = (flat @ fans.flatten()).double() / theta.double()
+    return Activity(counts, synops.round())
 
 
 def _spiking_module(node: Node, recipe: Any) -> nn.Module:

@@ -1,0 +1,216 @@
+"""Measuring a spiking network: distance to the ANN, accuracy, spikes and SynOps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from speck_adacal.adapt.energy import EnergyConstants, count_macs
+from speck_adacal.adapt.journal import Journal, digest
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.errors import CalibrationError
+from speck_adacal.snn.fan_out import fan_out
+from speck_adacal.snn.network import SpikingNetwork
+
+Array = npt.NDArray[np.float64]
+
+_CACHE_FLOATS = 1 << 21  # values of the largest layer that are worked on at once: 8 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One spiking network on one set of samples. All figures are simulated, per sample.
+
+    Attributes:
+        kl: mean KL(ANN ‖ SNN) over soft-max outputs (eq. 9), in nats.
+        kl_error: its standard error.
+        accuracy: part of the samples classified right; NaN without labels.
+        agreement: part on which SNN and ANN decide alike.
+        spikes: per layer and step, `[layers, T]`, mean over the samples.
+        synops: the same for SynOps (the input's first, if it is made of events).
+        energy_nj: estimated: MACs of layers with analog input at every step and SynOps, at the
+            constants' prices.
+        outputs: output per step, float32 `[samples, T, classes]`.
+        sample_energy_nj: energy of every sample and step, `[samples, T]`.
+    """
+
+    kl: float
+    kl_error: float
+    accuracy: float
+    agreement: float
+    spikes: Array
+    synops: Array
+    energy_nj: float
+    outputs: npt.NDArray[np.float32]
+    sample_energy_nj: Array
+
+    @property
+    def spikes_per_sample(self) -> float:
+        """All spikes of all layers, a mean over the samples."""
+        return float(self.spikes.sum())
+
+    @property
+    def synops_per_sample(self) -> float:
+        """All SynOps, a mean over the samples."""
+        return float(self.synops.sum())
+
+
+class Evaluator:
+    """Measures recipes on a fixed set of samples; each recipe once where a journal is kept.
+
+    Args:
+        graph: the ANN, the reference of the KL.
+        inputs: tensors as for `adapt_graph`.
+        settings: T and the input coding.
+        labels: `[samples]`, or None.
+        journal: where results are kept.
+        constants: prices of MACs and SynOps.
+
+    Raises:
+        CalibrationError: as for `adapt_graph`; labels of another number than the samples.
+    """
+
+    def __init__(
+        self,
+        graph: LayerGraph,
+        inputs: Iterable[torch.Tensor],
+        settings: AdaptSettings,
+        labels: torch.Tensor | None = None,
+        journal: Journal | None = None,
+        constants: EnergyConstants | None = None,
+    ) -> None:
+        self.graph, self.settings = graph, settings
+        self.constants = constants or EnergyConstants()
+        largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
+        size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
+        self.batches = CalibrationBatches(
+            inputs, graph.input_shape, replace(settings, batch_size=size)
+        )
+        self.pieces = list(self.batches)
+        self.samples = sum(len(p) for p in self.pieces)
+        if labels is not None and len(labels) != self.samples:
+            raise CalibrationError(
+                f"There are {len(labels)} labels for {self.samples} samples; give one each."
+            )
+        self.labels = None if labels is None else np.asarray(labels)
+        self.journal = journal or Journal()
+        self.fan_out = fan_out(graph)
+        self.analog_macs = self._analog_macs()
+        with torch.no_grad():
+            self.targets = [F.log_softmax(self._ann(p), 1) for p in self.pieces]
+        self._data_key = digest(self.pieces, graph, settings.time_steps, settings.input_coding)
+
+    def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
+        """Run `recipe` (on the corrected `graph`, if any) on all samples."""
+        graph = graph or self.graph
+        key = digest("measure", self._data_key, graph, layer_values(recipe.layers))
+        found = self.journal.get(key)
+        if found is None:
+            found = self._run(SpikingNetwork(graph, recipe))
+            self.journal.put(key, found)
+        return self._summary(found)
+
+    def without_data(self) -> Evaluator:
+        """A light copy for other processes: everything but the samples."""
+        light = copy.copy(self)
+        light.pieces, light.targets, light.batches = [], [], self.batches.without_data()
+        return light
+
+    def distance(self, index: int, output: torch.Tensor) -> torch.Tensor:
+        """KL(ANN ‖ SNN) of each sample of piece `index`, from mean outputs `[batch, classes]`."""
+        target = self.targets[index]
+        return (target.exp() * (target - F.log_softmax(output, 1))).sum(1)
+
+    @torch.no_grad()
+    def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
+        network.fan_out = self.fan_out
+        outputs, kls, spikes, synops = [], [], [], []
+        for index, piece in enumerate(self.pieces):
+            output = self.run_piece(network, piece)
+            kls.append(self.distance(index, output.mean(1)))
+            outputs.append(output)
+            layers = list(network.activity().values())
+            spikes.append(torch.stack([a.spikes for a in layers]))
+            synops.append(torch.stack([a.synops for a in layers if a.synops is not None]))
+        return {
+            "outputs": torch.cat(outputs).numpy(),
+            "kl": torch.cat(kls).double().numpy(),
+            "spikes": torch.cat(spikes, 1).numpy(),
+            "synops": torch.cat(synops, 1).numpy(),
+        }
+
+    def run_piece(self, network: SpikingNetwork, piece: torch.Tensor) -> torch.Tensor:
+        """Output per step `[batch, T, classes]` of the first output node."""
+        steps = self.settings.time_steps
+        if self.batches.analog:
+            values = network.run(piece.unsqueeze(1), time_steps=steps)
+        else:
+            values = network.run(piece)
+        return values[self.graph.outputs[0]]
+
+    def _ann(self, piece: torch.Tensor) -> torch.Tensor:
+        output = self.graph.run(self.batches.ann_input(piece))[self.graph.outputs[0]]
+        if output.ndim != 2:
+            raise CalibrationError(
+                f"The first output has shape {tuple(output.shape[1:])} a sample; searches need "
+                "one value per class."
+            )
+        return output
+
+    def _summary(self, found: dict[str, np.ndarray]) -> Measurement:
+        outputs, kl = found["outputs"], found["kl"]
+        decided = outputs.mean(1).argmax(1)
+        wanted = torch.cat(self.targets).argmax(1).numpy()
+        synops = self._with_input(found["synops"])
+        energy = synops.sum(0) * self.constants.ac_pj / 1000
+        energy = energy + self.analog_macs * self.constants.mac_pj / 1000
+        accuracy = np.nan if self.labels is None else float((decided == self.labels).mean())
+        return Measurement(
+            kl=float(kl.mean()),
+            kl_error=float(kl.std(ddof=1) / np.sqrt(len(kl))) if len(kl) > 1 else float("nan"),
+            accuracy=float(accuracy),
+            agreement=float((decided == wanted).mean()),
+            spikes=found["spikes"].mean(1),
+            synops=synops.mean(1),
+            energy_nj=float(energy.sum(1).mean()),
+            outputs=outputs,
+            sample_energy_nj=energy,
+        )
+
+    def _with_input(self, synops: np.ndarray) -> np.ndarray:
+        if self.batches.analog:
+            return synops
+        fans = self.fan_out[self.graph.nodes[0].name].flatten()
+        first = torch.cat([p.flatten(2).abs() @ fans for p in self.pieces]).double().numpy()
+        return np.concatenate((first[None], synops))
+
+    def _analog_macs(self) -> float:
+        """MACs at every step of the layers that read the analog input."""
+        if not self.batches.analog:
+            return 0.0
+        reached, macs, total = {self.graph.nodes[0].name}, count_macs(self.graph), 0.0
+        for node in self.graph.nodes[1:]:
+            if node.kind is Kind.ACTIVATION or not any(i in reached for i in node.inputs):
+                continue
+            if node.kind in (Kind.CONV, Kind.LINEAR):
+                total += macs[node.name]
+            else:
+                reached.add(node.name)
+        return total
+
+
+def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:
+    """Everything of the layers that decides what a network does, for hashing."""
+    return [
+        [x.name, x.phi, x.rho, np.asarray(x.threshold), np.asarray(x.initial_potential)]
+        for x in layers
+        if not x.readout
+    ]

@@ -1,0 +1,82 @@
+"""How many synaptic operations one spike of each neuron causes: padding and stride exact."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+
+_POOLS = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.MAX_POOL)
+
+
+def fan_out(graph: LayerGraph) -> dict[str, torch.Tensor]:
+    """SynOps per spike of the input and of every activation.
+
+    A spike is routed through pools, sums and slices without cost (as on the chip), and each use
+    of a weight by the next layers is one SynOp. A spike in an overlapping pool's several
+    windows travels on once per window.
+
+    Returns:
+        float32 `[*shape]` by node name.
+    """
+    sources = (graph.nodes[0], *graph.of_kind(Kind.ACTIVATION))
+    with torch.enable_grad():
+        return {node.name: _fan_out_of(graph, node) for node in sources}
+
+
+def _fan_out_of(graph: LayerGraph, source: Node) -> torch.Tensor:
+    spikes = torch.zeros((1, *source.shape), requires_grad=True)
+    values = {source.name: spikes}
+    total = spikes.sum() * 0
+    for node in graph.nodes:
+        if node.name == source.name or not any(name in values for name in node.inputs):
+            continue
+        if node.kind in (Kind.CONV, Kind.LINEAR):
+            total = total + _uses_of_weights(node.module, values[node.inputs[0]])
+        elif node.kind is not Kind.ACTIVATION:
+            shapes = {n.name: n.shape for n in graph.nodes}
+            inputs = [values.get(n, torch.zeros((1, *shapes[n]))) for n in node.inputs]
+            values[node.name] = _route(node, inputs)
+    (gradient,) = torch.autograd.grad(total, spikes)
+    return gradient[0]
+
+
+def _uses_of_weights(module: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
+    ones = torch.ones_like(module.weight)  # type: ignore[union-attr,arg-type]
+    if isinstance(module, nn.Linear):
+        return F.linear(x, ones).sum()
+    convolve = F.conv1d if isinstance(module, nn.Conv1d) else F.conv2d
+    return convolve(
+        x,
+        ones,
+        None,
+        module.stride,  # type: ignore[union-attr,arg-type]
+        module.padding,  # type: ignore[union-attr,arg-type]
+        module.dilation,  # type: ignore[union-attr,arg-type]
+        module.groups,  # type: ignore[union-attr,arg-type]
+    ).sum()
+
+
+def _route(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
+    if node.kind is Kind.SCALE:
+        return inputs[0]
+    if node.kind not in _POOLS:
+        return node.module(*inputs)  # type: ignore[misc]
+    module = node.module
+    stride = module.stride if module.stride is not None else module.kernel_size  # type: ignore[union-attr]
+    padding = getattr(module, "padding", 0)
+    ceil = bool(module.ceil_mode)  # type: ignore[union-attr]
+    if inputs[0].ndim == 3:
+        size = module.kernel_size  # type: ignore[union-attr]
+        window = size[0] if isinstance(size, tuple) else size
+        return F.avg_pool1d(inputs[0], size, stride, padding, ceil) * window  # type: ignore[arg-type,operator]
+    return F.avg_pool2d(
+        inputs[0],
+        module.kernel_size,  # type: ignore[union-attr,arg-type]
+        stride,  # type: ignore[arg-type]
+        padding,
+        ceil,
+        divisor_override=1,
+    )

@@ -1,0 +1,211 @@
+"""Energy, sensitivity and search on a small network, against plain re-evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from speck_adacal.adapt import AdaptSettings
+from speck_adacal.adapt.engine import recipe_of
+from speck_adacal.adapt.evaluate import Evaluator
+from speck_adacal.adapt.journal import Journal
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.search import Limit, Search
+from speck_adacal.adapt.sensitivity import phi_variants, rho_variants, sensitivity
+from speck_adacal.adapt.thresholds import observe, thresholds
+from speck_adacal.ann import Kind, trace
+from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.snn import SpikingNetwork
+from speck_adacal.snn.fan_out import fan_out
+
+SETTINGS = AdaptSettings(time_steps=4, phi=2, input_coding="analog", batch_size=8)
+PHIS = (1, 2, 4)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(1, 4, 3, padding=1)
+        self.b = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+        self.c = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.fc = nn.Linear(6 * 4, 5)
+
+    def forward(self, x):
+        x = torch.relu(self.a(x))
+        x = torch.relu(self.b(x) + x)
+        x = nn.functional.avg_pool2d(torch.relu(self.c(x)), 2)
+        return self.fc(x.flatten(1)) * 8
+
+
+@pytest.fixture(scope="module")
+def world():
+    torch.manual_seed(3)
+    graph = trace(Residual(), (1, 8, 8))
+    data = [torch.rand(20, 1, 8, 8)]
+    batches = CalibrationBatches(data, graph.input_shape, SETTINGS)
+    statistics = observe(graph, batches)
+    recipe = recipe_of(statistics, SETTINGS, 2)
+    tables = {phi: thresholds(statistics, SETTINGS, phi) for phi in PHIS}
+    evaluator = Evaluator(graph, data, SETTINGS, labels=torch.zeros(20))
+    return graph, evaluator, recipe, phi_variants(recipe, tables, PHIS), data
+
+
+def test_synops_equal_counting_weight_uses_one_by_one():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Conv2d(2, 4, 3, padding=1, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3),
+    )  # fmt: skip
+    graph = trace(model, (1, 8, 8))
+    fans = fan_out(graph)
+    expected = torch.zeros(2, 4, 4)
+    for c, y, x in np.ndindex(2, 4, 4):
+        for ky, kx in np.ndindex(3, 3):
+            oy, ox = y // 2 + 1 - ky, x // 2 + 1 - kx
+            if 0 <= oy < 2 and 0 <= ox < 2:
+                expected[c, y, x] += 2
+    assert torch.equal(fans["1"], expected)
+    assert torch.equal(fans["4"], torch.full((4, 2, 2), 3.0))
+    total = sum(float(f.sum()) for f in [fans["input"]])
+    taps = sum(0 <= 2 * o - 1 + k < 8 for o in range(4) for k in range(3)) ** 2
+    assert total == 2 * taps
+
+
+def test_measured_energy_adds_up(world):
+    graph, evaluator, recipe, _, data = world
+    found = evaluator.measure(recipe)
+    network = SpikingNetwork(graph, recipe)
+    with torch.no_grad():
+        values = network.run(data[0].unsqueeze(1), time_steps=4, keep=network.spiking_names)
+    synops = 0.0
+    for name, fans in fan_out(graph).items():
+        if name != "input":
+            theta = float(recipe[name].firing_threshold)
+            synops += float(((values[name] / theta).round() * fans).sum()) / 20
+    assert found.synops_per_sample == pytest.approx(synops, rel=1e-5)
+    macs = 4 * 8 * 8 * 9 * 4
+    assert found.energy_nj == pytest.approx((synops * 0.9 + macs * 4.6) / 1000, rel=1e-5)
+    assert found.sample_energy_nj.sum(1).mean() == pytest.approx(found.energy_nj)
+
+
+def straightforward(graph, recipe, variants, data, steps):
+    """The whole network anew for every cell."""
+    kl = np.zeros((len(variants), len(PHIS)))
+    target = torch.log_softmax(graph.run(data)[graph.outputs[0]], 1)
+    for row, name in enumerate(variants):
+        for column, layer in enumerate(variants[name]):
+            layers = tuple(layer if x.name == name else x for x in recipe.layers)
+            network = SpikingNetwork(graph, replace(recipe, layers=layers))
+            output = network.forward_analog(data, steps).mean(1)
+            distance = (target.exp() * (target - torch.log_softmax(output, 1))).sum(1)
+            kl[row, column] = float(distance.mean())
+    return kl
+
+
+def test_cached_prefixes_give_the_same_table(world):
+    graph, evaluator, recipe, variants, data = world
+    table = sensitivity(evaluator, recipe, variants)
+    with torch.no_grad():
+        expected = straightforward(graph, recipe, variants, data[0], 4)
+    np.testing.assert_allclose(table.kl, expected, rtol=1e-4, atol=1e-7)
+    assert table.kl[0, 1] == pytest.approx(table.reference_kl)
+    assert table.kl_error[0, 1] == pytest.approx(0, abs=1e-9)
+    measured = evaluator.measure(recipe)
+    assert table.synops[1, 1] == pytest.approx(measured.synops_per_sample)
+    assert table.reference_kl == pytest.approx(measured.kl)
+
+
+class Fixed(nn.Module):
+    """Stands for a layer whose value is known."""
+
+    def __init__(self, value) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, _):
+        return self.value
+
+
+def test_isolated_table(world):
+    graph, evaluator, recipe, variants, data = world
+    table = sensitivity(evaluator, recipe, variants, mode="isolated")
+    with torch.no_grad():
+        x = data[0]
+        target = torch.log_softmax(graph.run(x)[graph.outputs[0]], 1)
+        name = table.layers[1]
+        for column, layer in enumerate(variants[name]):
+            every = {n.name: layer for n in graph.of_kind(Kind.ACTIVATION)}
+            network = SpikingNetwork(graph, every)
+            node = graph[name]
+            current = graph.run(x, keep=node.inputs)[node.inputs[0]]
+            spikes = network.layer(name).run(current.unsqueeze(1), 4).mean(1)
+
+            output = graph.run(x, replace={name: Fixed(spikes)})[graph.outputs[0]]
+            kl = (target.exp() * (target - torch.log_softmax(output, 1))).sum(1).mean()
+            assert table.kl[1, column] == pytest.approx(float(kl), abs=1e-6)
+    assert (table.harm >= 0).all()
+
+
+def test_jobs_and_journal_change_nothing(world, tmp_path):
+    graph, evaluator, recipe, variants, data = world
+    plain = sensitivity(evaluator, recipe, variants)
+    journal = Journal(tmp_path)
+    kept = Evaluator(graph, data, SETTINGS, journal=journal)
+    with joblib.parallel_config(backend="threading"):
+        first = sensitivity(kept, recipe, variants, jobs=2)
+    files = sorted(tmp_path.glob("*.npz"))
+    assert len(files) == len(kept.pieces)
+    files[0].write_bytes(b"damaged")
+    again = sensitivity(kept, recipe, variants)
+    for table in (first, again):
+        np.testing.assert_array_equal(table.kl, plain.kl)
+        np.testing.assert_array_equal(table.synops, plain.synops)
+    assert kept.measure(recipe).kl == kept.measure(recipe).kl == evaluator.measure(recipe).kl
+
+
+def test_search_is_never_worse_than_uniform(world):
+    _, evaluator, recipe, variants, _ = world
+    search = Search(evaluator, recipe, variants)
+    uniform = [search.measure((k,) * 3, "start") for k in range(3)]
+    limit = Limit(synops=uniform[1].synops)
+    result = search.run(limit, [(1, 1, 1)], evaluations=12)
+    assert result.feasible
+    assert result.best.synops <= uniform[1].synops
+    assert result.best.kl <= uniform[1].kl
+    assert len(result.front.cost) > 2
+    assert evaluator.measure(result.recipe).kl == result.best.kl
+    measured = {t.choice: t for t in result.trials}
+    assert all(measured[t.choice] is t for t in result.trials)
+
+
+def test_search_for_energy_keeps_the_distance(world):
+    _, evaluator, recipe, _, _ = world
+    rhos = (1.0, 1.5, 2.0, 3.0)
+    search = Search(evaluator, recipe, rho_variants(recipe, rhos))
+    start = search.measure((0, 0, 0), "start")
+    result = search.run(Limit(kl=start.kl * 2), [(0, 0, 0)], evaluations=12)
+    assert result.best.kl <= start.kl * 2
+    assert result.best.synops < start.synops
+    assert {x.rho for x in result.recipe.layers if not x.readout} <= set(rhos)
+
+
+def test_an_infeasible_budget_reports_the_nearest(world):
+    _, evaluator, recipe, variants, _ = world
+    result = Search(evaluator, recipe, variants).run(Limit(synops=1.0), [(1, 1, 1)], 6)
+    assert not result.feasible
+    assert result.best.choice == (0, 0, 0)
+
+
+def test_bad_requests_are_refused(world):
+    graph, evaluator, recipe, variants, data = world
+    with pytest.raises(SettingsError, match="mode"):
+        sensitivity(evaluator, recipe, variants, mode="magic")
+    with pytest.raises(SettingsError, match="limit"):
+        Limit()
+    with pytest.raises(CalibrationError, match="3 labels for 20 samples"):
+        Evaluator(graph, data, SETTINGS, labels=torch.zeros(3))
