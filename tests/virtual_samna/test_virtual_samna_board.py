@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from speck_adacal.errors import DeviceError, EventError
 
 pytestmark = pytest.mark.usefixtures("no_leaked_threads")
@@ -238,15 +239,14 @@ def test_readout_layer_with_erratum_and_pins(samna, board, wired, drain):
     make = samna.speck2f.event.Spike
     source.write([make(feature=0, timestamp=t) for t in range(0, 100_000, 10_000)])
     source.write([make(feature=1, timestamp=t) for t in range(100_000, 150_000, 10_000)])
-    drain(board, graph, sink)
-    board.virtual.advance(60_000)
     out = drain(board, graph, sink)
-    source.write([])
+    board.virtual.advance(60_000)
+    out += drain(board, graph, sink)
     pins = [(e.index, e.timestamp) for e in out if type(e).__name__ == "ReadoutPinValue"]
-    assert pins == [(2, 150_000)]
+    assert pins == [(1, 50_000), (1, 100_000), (2, 150_000)]
     config.readout.monitor_enable = True
     board.get_model().apply_configuration(config)
-    source.write([make(feature=1, timestamp=300_000)])
+    source.write([make(feature=1, timestamp=300_000)] * 2)
     drain(board, graph, sink)
     board.virtual.advance(50_000)
     out = drain(board, graph, sink)
@@ -293,7 +293,9 @@ def test_events_to_a_missing_core_are_refused_at_the_write(samna, board, one_cor
         source.write([spike(layer=3), spike(layer=4)])
 
 
-def test_events_outside_a_core_are_dropped_and_counted(samna, board, one_core, wired, drain, caplog):
+def test_events_outside_a_core_are_dropped_and_counted(
+    samna, board, one_core, wired, drain, caplog
+):
     board.get_model().apply_configuration(one_core(weight=10))
     source, sink, graph = wired(board)
     spike = samna.speck2f.event.Spike

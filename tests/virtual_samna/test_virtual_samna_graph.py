@@ -9,6 +9,7 @@ import time
 import weakref
 
 import pytest
+
 from speck_adacal.errors import BackendError
 
 pytestmark = pytest.mark.usefixtures("no_leaked_threads")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from speck_adacal.twin import layout as at
 from speck_adacal.twin.program import CoreProgram
+from speck_adacal.twin.simulator import Twin
 
 
 def bits(count: int) -> int:
@@ -50,3 +52,50 @@ def weight_place(core: CoreProgram, address: int) -> tuple[int, int, int, int] |
     if out < out_features and position < kernel * kernel and source < in_features:
         return out, source, position // kernel, position % kernel
     return None
+
+
+class CoreMemoryAccess:
+    """Weights and biases of a running twin, read and written in place."""
+
+    def __init__(self, twin: Twin) -> None:
+        self._cores = twin.program.cores
+        self._layout = twin._plan.layout  # the arrays that the kernel reads
+
+    def read_weight(self, core: int, address: int) -> int:
+        """A weight; 0 for a word that the kernel does not use."""
+        index = self._weight_index(self._cores[core], address)
+        return 0 if index is None else int(self._layout.weights[index])
+
+    def write_weight(self, core: int, address: int, value: int) -> None:
+        """Set a weight; a word that the kernel does not use is left alone."""
+        index = self._weight_index(self._cores[core], address)
+        if index is not None:
+            self._layout.weights[index] = value
+
+    def read_bias(self, core: int, address: int) -> int:
+        """A bias; 0 beyond the features."""
+        index = self._bias_index(self._cores[core], address)
+        return 0 if index is None else int(self._layout.bias[index])
+
+    def write_bias(self, core: int, address: int, value: int) -> None:
+        """Set a bias; nothing happens beyond the features."""
+        index = self._bias_index(self._cores[core], address)
+        if index is not None:
+            self._layout.bias[index] = value
+
+    def _weight_index(self, core: CoreProgram, address: int) -> int | None:
+        """Place in the layout, which groups kernel columns by stride phase, last tap first."""
+        place = weight_place(core, address)
+        if place is None:
+            return None
+        out, source, ky, kx = place
+        kernel, stride = core.kernel_size[1], core.stride[1]
+        columns = [k for phase in range(stride) for k in range(phase, kernel, stride)[::-1]]
+        start = int(self._layout.table[core.index, at.WEIGHTS_AT])
+        row = (source * kernel + ky) * kernel + columns.index(kx)
+        return start + row * core.out_shape[0] + out
+
+    def _bias_index(self, core: CoreProgram, address: int) -> int | None:
+        if address >= core.out_shape[0]:
+            return None
+        return int(self._layout.table[core.index, at.BIAS_AT]) + address

@@ -9,18 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.twin import layout as at
+from speck_adacal.events.types import Events
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin.layout import lay_out
-from speck_adacal.twin.machine import Machine, Trace
-from speck_adacal.twin.program import ChipProgram, CoreProgram
-from speck_adacal.twin.reading import program_from_configuration
-from speck_adacal.virtual_samna.board import dvs_stage
+from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.simulator import Twin
 from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
-from speck_adacal.virtual_samna.board.memory import neuron_place, weight_place
+from speck_adacal.virtual_samna.board.memory import CoreMemoryAccess, neuron_place
 from speck_adacal.virtual_samna.board.outputs import Output, one
 from speck_adacal.virtual_samna.board.power import idle_rails_w
-from speck_adacal.virtual_samna.board.readout import Readout
 from speck_adacal.virtual_samna.chip import ChipFamily
 from speck_adacal.virtual_samna.configuration import DVS_LAYER
 from speck_adacal.virtual_samna.objects import tensor_of
@@ -30,6 +26,8 @@ log = logging.getLogger("speck_adacal.virtual_samna.board")
 
 LOGIC_RAIL = 2
 SENSOR_SIZE = 128
+ADDRESSES = (1024, 256, 256)
+"""Features, rows and columns that an event can name."""
 
 
 class TwinChip:
@@ -39,33 +37,30 @@ class TwinChip:
         config: a valid configuration of the chip; not changed.
         chip: its chip.
         assumptions: what is not publicly known (see `speck_adacal.twin.Assumptions`).
+
+    Raises:
+        ConfigurationError: the twin cannot run the configuration (a loop of cores).
     """
 
     def __init__(
         self, config: Any, chip: ChipFamily, assumptions: Assumptions | None = None
     ) -> None:
-        program = program_from_configuration(_with_weights(config), chip=chip.name)
-        assume = assumptions or Assumptions()
-        self.program: ChipProgram = program
+        full = _with_weights(config)
+        self._twin = Twin.from_configuration(full, chip=chip.name, assumptions=assumptions)
         self.energy_per_synop_j = 0.0  # not public: see `power_w`
         self._idle_w = idle_rails_w(chip.name)
-        self._layout = lay_out(program, assume)
-        self._machine = Machine(self._layout, assume, track_peaks=False)
-        self._readout = Readout(program.readout) if program.readout else None
-        self._silent = bool(program.readout and program.readout.monitor)
+        self._memory = CoreMemoryAccess(self._twin)
         self._dropped = 0
-        self._dvs_events = 0
         self._synops = 0
         self._killed = np.zeros((SENSOR_SIZE, SENSOR_SIZE), np.bool_)
-        self._leak_external = self._leak_mask(internal=False)
-        self._leak_internal = self._leak_mask(internal=True)
+        self._ticks_matter = self._does_anything_at_ticks()
         self._commands = self._command_table()
-        self._machine.run(np.zeros(0, np.int8), np.zeros(0, np.int64), record_load=False)
+        self._twin.advance(0)  # compile now, not when the first events come
 
     @property
     def cores(self) -> frozenset[int]:
         """Cores that events can be sent to."""
-        return frozenset(self.program.cores)
+        return frozenset(self._twin.program.cores)
 
     @property
     def dropped(self) -> int:
@@ -74,22 +69,24 @@ class TwinChip:
 
     def run(self, segment: Segment, times_us: npt.NDArray[np.int64]) -> list[Output]:
         """Events of a segment, at these board times."""
+        columns = segment.columns
         if segment.kind == "spike":
-            return self._run_spikes(segment.columns, times_us)
-        return self._run_dvs(segment, times_us)
+            return self._feed(
+                columns["layer"], columns["feature"], columns["y"], columns["x"], times_us
+            )
+        p, y, x = columns["p"], columns["y"], columns["x"]
+        outputs: list[Output] = []
+        if segment.sensor:
+            outputs, alive = self._sensed(columns, times_us)
+            p, y, x, times_us = (values[alive] for values in (p, y, x, times_us))
+        return outputs + self._feed(np.full(len(p), DVS_LAYER), p, y, x, times_us)
 
     def tick(self, time_us: int) -> list[Output]:
         """A tick of the external slow clock."""
-        outputs: list[Output] = []
-        if self._leak_external:
-            outputs += self._drive(
-                np.array([at.TICK_ROW], np.int8),
-                np.array([self._leak_external], np.int64),
-                np.array([time_us], np.int64),
-            )
-        if self._readout is not None and not self._readout.program.internal_clock:
-            outputs += self._readout.tick(time_us)
-        return outputs
+        if not self._ticks_matter:
+            return []
+        self._restart_time()
+        return self._outputs(self._twin.tick(), np.array([time_us], np.int64))
 
     def command(self, command: Command, time_us: int) -> list[Output]:
         """A read, a write or another request; those that are not simulated are counted."""
@@ -111,121 +108,80 @@ class TwinChip:
         self._synops = 0
         return tuple(rails)
 
-    def _run_spikes(self, columns: dict[str, Ints], times_us: Ints) -> list[Output]:
-        layer = columns["layer"]
-        inside = np.zeros(len(layer), np.bool_)
-        for index, core in self.program.cores.items():
-            features, height, width = core.in_shape
-            fits = (columns["feature"] < features) & (columns["y"] < height)
-            inside |= (layer == index) & fits & (columns["x"] < width)
-        if not inside.all():
-            self._drop(int((~inside).sum()), "spikes lie outside their core's input")
-        source = (at.DIRECT_ROW + layer[inside]).astype(np.int8)
-        words = _words(*(columns[name][inside] for name in ("feature", "y", "x")))
-        return self._drive(source, words, times_us[inside])
-
-    def _run_dvs(self, segment: Segment, times_us: Ints) -> list[Output]:
-        stage = self.program.dvs
-        p, y, x = (segment.columns[name] for name in ("p", "y", "x"))
-        on_sensor = (y < SENSOR_SIZE) & (x < SENSOR_SIZE)
-        outputs: list[Output] = []
-        if segment.sensor:
-            on_sensor[on_sensor] &= ~self._killed[y[on_sensor], x[on_sensor]]
-            if stage.raw_monitor and not self._silent:
-                columns = {"p": p, "y": y, "x": x, "timestamp": times_us}
-                outputs.append(Output("DvsEvent", {n: v[on_sensor] for n, v in columns.items()}))
-            if not stage.pass_sensor_events:
-                return outputs
-        if not on_sensor.all() and not segment.sensor:
-            self._drop(int((~on_sensor).sum()), "events lie outside the sensor's 128 x 128")
-        p, y, x, times = (values[on_sensor] for values in (p, y, x, times_us))
-        outputs += self._monitored_stage(p, y, x, times)
-        passed = dvs_stage.preprocess(stage, p, y, x)
-        words = _words(passed.feature, passed.y, passed.x)
-        source = np.full(len(words), at.DVS_ROW, np.int8)
-        if not stage.destinations:
-            source, words = source[:0], words[:0]
-            passed_times = times[:0]
-        else:
-            passed_times = times[passed.index]
-        ticks = self._internal_ticks(len(p))
-        if not len(ticks):
-            return outputs + self._drive(source, words, passed_times)
-        return outputs + self._with_ticks(source, words, passed_times, times[ticks])
-
-    def _monitored_stage(self, p: Ints, y: Ints, x: Ints, times: Ints) -> list[Output]:
-        """Events of layer 13, which show neither pooling nor the region of interest."""
-        stage = self.program.dvs
-        if not stage.monitor or self._silent or not len(p):
-            return []
-        chosen = dvs_stage.selected(stage, p)
-        feature = np.zeros_like(p) if stage.merge else (p > 0).astype(np.int64)
-        columns = {
-            "layer": np.full(int(chosen.sum()), DVS_LAYER, np.int64),
-            "feature": feature[chosen],
-            "y": y[chosen],
-            "x": x[chosen],
-            "timestamp": times[chosen],
-        }
-        return [Output("Spike", columns)]
-
-    def _internal_ticks(self, count: int) -> Ints:
-        """Indices of the events that make the internal slow clock tick."""
-        period = 1 << self.program.internal_clock_divider
-        first = period - 1 - self._dvs_events % period
-        self._dvs_events += count
-        return np.arange(first, count, period, dtype=np.int64)
-
-    def _with_ticks(
-        self, source: npt.NDArray[np.int8], words: Ints, times: Ints, ticks_us: Ints
-    ) -> list[Output]:
-        """Drive events with ticks of the internal clock between them, by time."""
-        outputs: list[Output] = []
-        start = 0
-        for tick_us in ticks_us.tolist():
-            stop = int(np.searchsorted(times, tick_us, side="right"))
-            outputs += self._drive(source[start:stop], words[start:stop], times[start:stop])
-            start = stop
-            if self._leak_internal:
-                mask = np.array([self._leak_internal], np.int64)
-                when = np.array([tick_us], np.int64)
-                outputs += self._drive(np.array([at.TICK_ROW], np.int8), mask, when)
-            if self._readout is not None and self._readout.program.internal_clock:
-                outputs += self._readout.tick(tick_us)
-        return outputs + self._drive(source[start:], words[start:], times[start:])
-
-    def _drive(self, source: npt.NDArray[np.int8], words: Ints, times_us: Ints) -> list[Output]:
-        if not len(source):
-            return []
-        trace = self._machine.run(source, words, record_load=False)
-        self._synops += int(trace.synops.sum())
-        return self._outputs(trace, times_us)
-
-    def _outputs(self, trace: Trace, times_us: Ints) -> list[Output]:
-        layer = trace.words >> 48
-        y, x = (trace.words >> 32) & 0xFFFF, (trace.words >> 16) & 0xFFFF
-        feature = trace.words & 0xFFFF
-        to_readout = layer == at.READOUT
-        if self._readout is not None and to_readout.any():
-            self._readout.count(feature[to_readout], y[to_readout], x[to_readout])
-        shown = ~to_readout
-        if self._silent or not shown.any():
-            return []
-        columns = {
-            "layer": layer[shown],
-            "feature": feature[shown],
-            "y": y[shown],
-            "x": x[shown],
-            "timestamp": times_us[trace.roots[shown]],
-        }
-        return [Output("Spike", columns)]
-
-    def _leak_mask(self, *, internal: bool) -> int:
-        return sum(
-            1 << index
-            for index, core in self.program.cores.items()
-            if core.leak and core.leak_internal_clock is internal
+    def _feed(self, layer: Ints, channel: Ints, y: Ints, x: Ints, times_us: Ints) -> list[Output]:
+        known = channel < ADDRESSES[0]
+        if not known.all():
+            layer, channel, y, x, times_us = (
+                values[known] for values in (layer, channel, y, x, times_us)
+            )
+        self._restart_time()
+        events = Events(
+            t_us=np.arange(len(layer), dtype=np.int64),
+            x=x.astype(np.int16),
+            y=y.astype(np.int16),
+            channel=channel.astype(np.int16),
+            shape=ADDRESSES,
         )
+        result = self._twin.feed(events, entry=layer, outside="drop")
+        lost = int((~known).sum()) + result.dropped_input
+        if lost:
+            self._drop(lost, "they lie outside the input that they are addressed to")
+        return self._outputs(result, times_us)
+
+    def _restart_time(self) -> None:
+        """The twin counts events instead of µs here: its time would end after 32 bits."""
+        self._twin._chip.time_us = 0
+
+    def _sensed(
+        self, columns: dict[str, Ints], times_us: Ints
+    ) -> tuple[list[Output], npt.NDArray[np.bool_]]:
+        """Raw monitor of sensor events, and which of them go on to the stage."""
+        y, x = columns["y"], columns["x"]
+        alive = (y < SENSOR_SIZE) & (x < SENSOR_SIZE)
+        alive[alive] &= ~self._killed[y[alive], x[alive]]
+        stage, readout = self._twin.program.dvs, self._twin.program.readout
+        outputs = []
+        if stage.raw_monitor and not (readout and readout.monitor) and alive.any():
+            raw = {"p": columns["p"], "y": y, "x": x, "timestamp": times_us}
+            outputs = [Output("DvsEvent", {name: v[alive] for name, v in raw.items()})]
+        return outputs, alive & stage.pass_sensor_events
+
+    def _outputs(self, result: TwinRun, times_us: Ints) -> list[Output]:
+        """Output events; `times_us` are the board times of the input events that caused them."""
+        self._synops += result.synops
+        outputs: list[Output] = []
+        stream = result.monitored
+        if len(stream):
+            columns = {
+                "layer": stream.layer.astype(np.int64),
+                "feature": stream.channel.astype(np.int64),
+                "y": stream.y.astype(np.int64),
+                "x": stream.x.astype(np.int64),
+                "timestamp": times_us[stream.t_us],
+            }
+            outputs.append(Output("Spike", columns))
+        return outputs + self._read_out(result, times_us)
+
+    def _read_out(self, result: TwinRun, times_us: Ints) -> list[Output]:
+        program, run = self._twin.program.readout, result.readout
+        if program is None or run is None:
+            return []
+        outputs: list[Output] = []
+        for i in range(len(run)):
+            if program.monitor:
+                outputs.append(one("ReadoutValue", value=int(run.value[i])))
+            if program.pin_monitor and run.interrupt[i]:
+                winner, time_us = int(run.winner[i]), int(times_us[run.t_us[i]])
+                outputs.append(one("ReadoutPinValue", index=winner, timestamp=time_us))
+        return outputs
+
+    def _does_anything_at_ticks(self) -> bool:
+        """Does a tick of the external slow clock change anything in this configuration?"""
+        program = self._twin.program
+        leaks = any(c.leak and not c.leak_internal_clock for c in program.cores.values())
+        reads = program.readout is not None and not program.readout.internal_clock
+        settings = program.dvs.filter
+        return leaks or reads or (settings is not None and not settings.internal_clock)
 
     def _command_table(self) -> dict[str, Callable[[Any], list[Output]]]:
         return {
@@ -240,60 +196,31 @@ class TwinChip:
         }
 
     def _read_neuron(self, event: Any) -> list[Output]:
-        index = self._neuron_index(event)
-        value = int(self._machine.state[index]) if index is not None else 0
+        place = neuron_place(self._twin.program.cores[event.layer], event.address)
+        value = self._twin.read_neuron(event.layer, place.x, place.y, place.feature) if place else 0
         return [one("NeuronValue", layer=event.layer, address=event.address, neuron_state=value)]
 
     def _write_neuron(self, event: Any) -> list[Output]:
-        index = self._neuron_index(event)
-        if index is not None:
-            self._machine.state[index] = event.neuron_state
+        place = neuron_place(self._twin.program.cores[event.layer], event.address)
+        if place is not None:
+            state = event.neuron_state
+            self._twin.write_neuron(event.layer, place.x, place.y, place.feature, state)
         return []
 
-    def _neuron_index(self, event: Any) -> int | None:
-        """Place of a neuron in the machine's state; None for a word outside the map."""
-        core = self.program.cores[event.layer]
-        place = neuron_place(core, event.address)
-        if place is None:
-            return None
-        features, _, width = core.out_shape
-        start = int(self._layout.table[event.layer, at.STATE_AT])
-        return start + (place.y * width + place.x) * features + place.feature
-
     def _read_weight(self, event: Any) -> list[Output]:
-        index = self._weight_index(event)
-        value = int(self._layout.weights[index]) if index is not None else 0
+        value = self._memory.read_weight(event.layer, event.address)
         return [one("WeightValue", layer=event.layer, address=event.address, weight=value)]
 
     def _write_weight(self, event: Any) -> list[Output]:
-        index = self._weight_index(event)
-        if index is not None:
-            self._layout.weights[index] = event.weight
+        self._memory.write_weight(event.layer, event.address, event.weight)
         return []
 
-    def _weight_index(self, event: Any) -> int | None:
-        """Place of a weight in the layout, which groups kernel columns by stride phase."""
-        core: CoreProgram = self.program.cores[event.layer]
-        place = weight_place(core, event.address)
-        if place is None:
-            return None
-        out, source, ky, kx = place
-        kernel, stride = core.kernel_size[1], core.stride[1]
-        columns = [k for phase in range(stride) for k in range(phase, kernel, stride)[::-1]]
-        start = int(self._layout.table[event.layer, at.WEIGHTS_AT])
-        row = (source * kernel + ky) * kernel + columns.index(kx)
-        return start + row * core.out_shape[0] + out
-
     def _read_bias(self, event: Any) -> list[Output]:
-        core = self.program.cores[event.layer]
-        index = int(self._layout.table[event.layer, at.BIAS_AT]) + event.address
-        value = int(self._layout.bias[index]) if event.address < core.out_shape[0] else 0
+        value = self._memory.read_bias(event.layer, event.address)
         return [one("BiasValue", layer=event.layer, address=event.address, bias=value)]
 
     def _write_bias(self, event: Any) -> list[Output]:
-        if event.address < self.program.cores[event.layer].out_shape[0]:
-            index = int(self._layout.table[event.layer, at.BIAS_AT]) + event.address
-            self._layout.bias[index] = event.bias
+        self._memory.write_bias(event.layer, event.address, event.bias)
         return []
 
     def _set_pixel(self, event: Any, *, dead: bool) -> list[Output]:
@@ -318,7 +245,3 @@ def _with_weights(config: Any) -> Any:
             shape = (dims.output_shape.feature_count, dims.input_shape.feature_count, k, k)
             core.weights = np.zeros(shape, np.int8)
     return full
-
-
-def _words(feature: Ints, y: Ints, x: Ints) -> Ints:
-    return (y << 32) | (x << 16) | feature
