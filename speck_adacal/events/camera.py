@@ -34,7 +34,8 @@ class CameraSettings:
         blur_px: standard deviation of the optics' blur, in pixels.
         time_constant_us: of the pixels' low-pass; 0 for none.
         refractory_us: time after an event in which a pixel sees nothing.
-        noise_hz: background events of a pixel in a second, of either polarity.
+        noise_hz: background events of a pixel in a second.
+        noise_on_share: share of ON events among them.
         negative: show the picture as a negative (white background).
         swap_polarity: call falling brightness polarity 1.
         step_us: step of the light's path; event times are interpolated to the microsecond.
@@ -52,6 +53,7 @@ class CameraSettings:
     time_constant_us: float = 2000.0
     refractory_us: float = 1000.0
     noise_hz: float = 0.5
+    noise_on_share: float = 0.5
     negative: bool = False
     swap_polarity: bool = False
     step_us: int = 1000
@@ -64,6 +66,10 @@ class CameraSettings:
                 raise SettingsError(
                     f"CameraSettings.{f.name} must be at least {low}, found {value!r}."
                 )
+        if self.noise_on_share > 1:
+            raise SettingsError(
+                f"CameraSettings.noise_on_share must be at most 1, found {self.noise_on_share!r}."
+            )
 
 
 def camera_events(
@@ -160,8 +166,10 @@ def _noise(
     """Background events as rows of t_us, x, y, channel."""
     mean = settings.noise_hz * settings.height * settings.width * motion.duration_us * 1e-6
     count = rng.poisson(mean)
-    high = (motion.duration_us, settings.width, settings.height, 2)
-    return np.stack([rng.integers(0, limit, size=count) for limit in high], axis=1)
+    high = (motion.duration_us, settings.width, settings.height)
+    columns = [rng.integers(0, limit, size=count) for limit in high]
+    columns.append((rng.random(count) < settings.noise_on_share).astype(np.int64))
+    return np.stack(columns, axis=1)
 
 
 NMNIST_CAMERA = CameraSettings(
@@ -174,9 +182,11 @@ NMNIST_CAMERA = CameraSettings(
     time_constant_us=1840.0,
     refractory_us=170.0,
     noise_hz=0.38,
+    noise_on_share=1.0,
     negative=True,
 )
 """Settings under which simulated N-MNIST resembles the recorded one most: fitted, like
 `NMNIST_SACCADES`, to statistics of the first 40 training recordings. Only ratios are certain (the
 black level and the threshold together say how many events an edge makes). The recordings call the
-trailing edge of a digit ON, which is what a dark digit on a bright ground gives."""
+trailing edge of a digit ON, which is what a dark digit on a bright ground gives. Far from the
+digits, all background events of the recordings are ON."""

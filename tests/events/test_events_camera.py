@@ -109,6 +109,9 @@ def test_noise_alone_has_its_rate():
     events = camera_events(edge(), motion=STILL, settings=replace(IDEAL, noise_hz=50.0))
     expected = 50.0 * 144 * 0.1
     assert abs(len(events) - expected) < 5 * math.sqrt(expected)
+    assert 0.4 < events.channel.mean() < 0.6
+    settings = replace(IDEAL, noise_hz=50.0, noise_on_share=1.0)
+    assert camera_events(edge(), motion=STILL, settings=settings).channel.all()
 
 
 def test_swap_and_negative_exchange_polarity():
@@ -179,7 +182,14 @@ def test_an_image_far_larger_than_the_sensor():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("threshold", 0.0), ("black_level", 0.0), ("height", 0), ("noise_hz", -1.0), ("step_us", 0)],
+    [
+        ("threshold", 0.0),
+        ("black_level", 0.0),
+        ("height", 0),
+        ("noise_hz", -1.0),
+        ("step_us", 0),
+        ("noise_on_share", 1.1),
+    ],
 )
 def test_settings_out_of_range_are_named(field, value):
     with pytest.raises(SettingsError, match=field):
