@@ -1,0 +1,106 @@
+"""Where a layer's error comes from: clipping, quantisation, unevenness (the paper's Fig. 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.recipe import AdaptSettings, Recipe
+from speck_adacal.adapt.walk import Walk
+from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.network import SpikingNetwork
+
+
+@dataclass(frozen=True)
+class LayerError:
+    """Root mean square parts of a layer's error, as parts of the RMS of the ANN's activation.
+
+    The four parts add up, value by value, to the total error `s̄ - a` (their squares do not).
+
+    Attributes:
+        name: the layer.
+        clipping: `clip(a, 0, φθ) - a`.
+        quantisation: ClipFloor minus clip, both of the ANN's value.
+        unevenness: the spiking output minus ClipFloor of its own mean input: what depends on
+            *when* the input came.
+        inherited: ClipFloor of the spiking mean input minus that of the ANN's: the errors of
+            the layers before.
+        total: `s̄ - a`.
+    """
+
+    name: str
+    clipping: float
+    quantisation: float
+    unevenness: float
+    inherited: float
+    total: float
+
+
+@torch.no_grad()
+def decompose(
+    graph: LayerGraph,
+    recipe: Recipe,
+    batches: CalibrationBatches,
+    settings: AdaptSettings,
+    corrected: LayerGraph | None = None,
+) -> tuple[LayerError, ...]:
+    """The parts of every spiking layer's error, from one run over the calibration samples.
+
+    Args:
+        graph: the ANN.
+        recipe: the spiking network's values.
+        batches: data; the first `settings.correction_samples` are used.
+        settings: T and the input coding.
+        corrected: the spiking network's graph, if corrections changed it.
+    """
+    network = SpikingNetwork(corrected or graph, recipe)
+    pieces = batches.first(settings.correction_samples)
+    walk = Walk(graph, network, pieces, batches, settings.time_steps)
+    return tuple(
+        _layer_error(node, network, walk, settings.time_steps)
+        for node in walk
+        if node.kind is Kind.ACTIVATION
+    )
+
+
+def _layer_error(node: Node, network: SpikingNetwork, walk: Walk, steps: int) -> LayerError:
+    module = network.layer(node.name)
+    assert isinstance(module, AdaFire)  # noqa: S101  (SpikingNetwork makes it so)
+    theta, start = (_shaped(v, len(node.shape)) for v in (module.theta, module.initial_potential))
+    top = module.phi * theta
+    sums = torch.zeros(6, dtype=torch.float64)
+    for ann, snn in zip(walk.ann, walk.snn, strict=True):
+        wanted = ann[node.name]
+        current = snn[node.inputs[0]][0]
+        module.reset_states()
+        found = module.run(current, steps).mean(1)
+        clipped = torch.minimum(wanted, top)
+        levels = _clip_floor(wanted, steps, theta, module.phi, theta / 2)
+        own = _clip_floor(current.mean(1), steps, theta, module.phi, start)
+        parts = (
+            clipped - wanted,
+            levels - clipped,
+            found - own,
+            own - levels,
+            found - wanted,
+            wanted,
+        )
+        sums += torch.stack([p.double().square().sum() for p in parts])
+    size = float(sums[5].sqrt()) or 1.0
+    rms = [float(s.sqrt()) / size for s in sums[:5]]
+    return LayerError(node.name, *rms)
+
+
+def _clip_floor(
+    z: torch.Tensor, steps: int, theta: torch.Tensor, phi: torch.Tensor, start: torch.Tensor
+) -> torch.Tensor:
+    """Mean output of a neuron whose input comes evenly (eq. 8)."""
+    level = torch.floor((z * steps + start) / theta).clamp_min(0)
+    return torch.minimum(level, phi * steps * torch.ones(())) * theta / steps
+
+
+def _shaped(value: torch.Tensor, parts: int) -> torch.Tensor:
+    return value.view(-1, *(1,) * (parts - 1)) if value.ndim == 1 else value

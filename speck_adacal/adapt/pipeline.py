@@ -1,0 +1,223 @@
+"""Running the recipe: thresholds, φ, corrections, ρ, corrections again, exits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speck_adacal.adapt.corrections import correct
+from speck_adacal.adapt.engine import recipe_of, refuse_silence
+from speck_adacal.adapt.evaluate import Evaluator
+from speck_adacal.adapt.exits import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.adapt.journal import Journal
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.plan import AdaptPlan, PlanOutcome, Stage
+from speck_adacal.adapt.recipe import AdaptSettings, Recipe, StepRecord
+from speck_adacal.adapt.search import Limit, Search
+from speck_adacal.adapt.sensitivity import phi_variants, rho_variants, with_threshold
+from speck_adacal.adapt.thresholds import observe, thresholds
+from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.errors import CalibrationError
+
+
+class Pipeline:
+    """One network and its calibration data; stages can be run one by one or all in order.
+
+    Args:
+        graph: the traced network; never changed.
+        batches: as for `adapt_graph`.
+        settings: T, φ, thresholds, corrections.
+        plan: the steps.
+        labels: `[samples]`; exits are calibrated to the ANN's decisions without them.
+        folder: where finished work is kept, so that a killed run goes on; None keeps nothing.
+    """
+
+    def __init__(
+        self,
+        graph: LayerGraph,
+        batches: Iterable[torch.Tensor],
+        settings: AdaptSettings,
+        plan: AdaptPlan | None = None,
+        labels: torch.Tensor | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        refuse_silence(graph)
+        self.graph, self.settings, self.plan = graph, settings, plan or AdaptPlan()
+        self.records: list[StepRecord] = []
+        self._journal = Journal(folder)
+        self._data = CalibrationBatches(batches, graph.input_shape, settings)
+        with self._step("thresholds") as values:
+            self._statistics = observe(graph, self._data)
+            values["layers"] = float(len(self._statistics))
+        pieces = self._data.first(self.plan.search_samples)
+        samples = sum(len(p) for p in pieces)
+        some = None if labels is None else labels[:samples]
+        self.evaluator = Evaluator(graph, pieces, settings, some, self._journal)
+        self._labels = labels
+
+    def uniform(self, phi: int, rho: float = 1.0) -> Stage:
+        """The same φ and ρ in all layers, corrected."""
+        recipe = recipe_of(self._statistics, self.settings, phi)
+        layers = tuple(
+            x if x.readout else with_threshold(x, x.threshold, rho=rho) for x in recipe.layers
+        )
+        name = f"uniform φ={phi}" + (f" ρ={rho:g}" if rho != 1 else "")
+        return self.corrected(name, replace(recipe, layers=layers), self.graph)
+
+    def corrected(self, name: str, recipe: Recipe, graph: LayerGraph) -> Stage:
+        """Correct and measure; what was there is kept where the correction does not help."""
+        with self._step(name) as values:
+            before = self.evaluator.measure(recipe, graph)
+            stage = Stage(name, recipe, graph, before.kl, before.synops_per_sample)
+            if self.settings.correction != "none":
+                found = correct(graph, recipe, self._data, self.settings, reference=self.graph)
+                after = self.evaluator.measure(found.recipe, found.graph)
+                values["kl_uncorrected"] = before.kl
+                if after.kl < before.kl:
+                    synops = after.synops_per_sample
+                    stage = Stage(name, found.recipe, found.graph, after.kl, synops)
+                    before = after
+            values |= {
+                "kl": before.kl,
+                "synops": before.synops_per_sample,
+                "spikes": before.spikes_per_sample,
+                "energy_nj": before.energy_nj,
+                "accuracy": before.accuracy,
+                "agreement": before.agreement,
+            }
+        return stage
+
+    def search_phi(self, start: Stage, budget: float | None = None) -> Stage:
+        """φ per layer at the SynOps of `start`, or at `budget`; then corrections once more."""
+        phis = sorted({*self.plan.phis, *(x.phi for x in start.recipe.layers)})
+        tables = {phi: thresholds(self._statistics, self.settings, phi) for phi in phis}
+        variants = phi_variants(start.recipe, tables, phis)
+        at = tuple(phis.index(x.phi) for x in start.recipe.layers if not x.readout)
+        limit = Limit(synops=start.synops if budget is None else budget)
+        return self._searched("phi", start, variants, at, limit)
+
+    def search_rho(self, start: Stage, limit: Limit | None = None) -> Stage:
+        """ρ per layer, from the best uniform ρ that keeps the limit; then corrections again."""
+        limit = limit or Limit(kl=start.kl * self.plan.kl_ratio)
+        begin = self.best_uniform_rho(start, limit)
+        base = next(x.rho for x in begin.recipe.layers if not x.readout)
+        rhos = [base * f for f in (0.5, 0.6, 0.7, 0.84, 1.0, 1.2, 1.4, 1.7, 2.0)]
+        variants = rho_variants(begin.recipe, rhos)
+        at = (rhos.index(base),) * len(variants)
+        return self._searched("ssc", begin, variants, at, limit)
+
+    def best_uniform_rho(self, start: Stage, limit: Limit) -> Stage:
+        """The largest uniform ratio within a limit on KL, or the least within one on SynOps."""
+        best = start
+        for rho in sorted(self.plan.rhos):
+            layers = tuple(
+                x if x.readout else with_threshold(x, x.threshold, rho=rho * x.rho)
+                for x in start.recipe.layers
+            )
+            stage = self.corrected(f"ρ={rho:g}", replace(start.recipe, layers=layers), start.graph)
+            if limit.synops is not None and stage.synops <= limit.synops:
+                return stage
+            if limit.kl is not None:
+                if stage.kl > limit.kl:
+                    break
+                best = stage
+        return best
+
+    def calibrate_exit(self, stage: Stage) -> ExitRule:
+        """Bars that lose at most `plan.exit_loss`, from all calibration samples."""
+        with self._step("exit") as values:
+            data = Evaluator(self.graph, self._data, self.settings, self._labels, self._journal)
+            found = data.measure(stage.recipe, stage.graph)
+            targets = torch.cat(data.targets).argmax(1).numpy()
+            if data.labels is not None:
+                targets = data.labels.astype(np.int64)
+            rule = calibrate_exit(
+                found.outputs,
+                targets,
+                self.plan.exit_loss,
+                metric=self.plan.exit_metric,
+                seed=self.settings.seed,
+                step_cost=found.sample_energy_nj.mean(0),
+            )
+            outcome = apply_rule(rule, found.outputs, targets)
+            full = float((found.outputs.mean(1).argmax(1) == targets).mean())
+            values |= {"mean_steps": outcome.mean_steps, "accuracy": outcome.accuracy, "full": full}
+            values |= {f"bar:{t + 1}": bar for t, bar in enumerate(rule.bars)}
+        return rule
+
+    def run(self) -> PlanOutcome:
+        """All switched-on steps in the order of the design."""
+        stages = [self.uniform(self.settings.phi)]
+        if self.plan.search_phi:
+            stages.append(self.search_phi(stages[-1]))
+        if self.plan.search_rho:
+            stages.append(self.search_rho(stages[-1]))
+        rule = self.calibrate_exit(stages[-1]) if self.plan.exit_early else None
+        trace = tuple(self.records)
+        stages = [replace(s, recipe=replace(s.recipe, trace=trace)) for s in stages]
+        return PlanOutcome(tuple(stages), rule, trace)
+
+    def _searched(
+        self, name: str, start: Stage, variants: dict, at: tuple[int, ...], limit: Limit
+    ) -> Stage:
+        with self._step(f"search:{name}") as values:
+            plan = self.plan
+            search = Search(
+                self.evaluator,
+                start.recipe,
+                variants,
+                graph=start.graph,
+                jobs=plan.jobs,
+                mode=plan.mode,
+                epsilon=plan.epsilon,
+            )
+            result = search.run(limit, [at], plan.evaluations)
+            values |= {
+                "kl_start": start.kl,
+                "synops_start": start.synops,
+                "kl": result.best.kl,
+                "synops": result.best.synops,
+                "kl_gap": result.gap,
+                "feasible": float(result.feasible),
+                "measured": float(len(result.trials)),
+                "front": float(len(result.front.cost)),
+            }
+        again = self.corrected(f"{name} corrected", result.recipe, start.graph)
+        found = Stage(name, result.recipe, start.graph, result.best.kl, result.best.synops, result)
+        fits = limit.synops is None or again.synops <= limit.synops
+        if again.kl <= found.kl and fits:
+            found = replace(found, recipe=again.recipe, graph=again.graph, kl=again.kl)
+            found = replace(found, synops=again.synops)
+        return found
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[dict[str, float]]:
+        values: dict[str, float] = {}
+        started = time.perf_counter()
+        yield values
+        self.records.append(StepRecord(name, time.perf_counter() - started, values))
+
+
+def run_plan(
+    graph: LayerGraph,
+    batches: Iterable[torch.Tensor],
+    settings: AdaptSettings,
+    plan: AdaptPlan | None = None,
+    *,
+    labels: torch.Tensor | None = None,
+    folder: Path | None = None,
+) -> PlanOutcome:
+    """Run the whole recipe; see `Pipeline` for the arguments.
+
+    Raises:
+        CalibrationError: as for `adapt_graph`; labels of another number than the samples.
+    """
+    if labels is not None and len(labels) == 0:
+        raise CalibrationError("There are no labels; give one per sample, or None.")
+    return Pipeline(graph, batches, settings, plan, labels, folder).run()

@@ -1,0 +1,98 @@
+"""The whole recipe: what to do, in which order, and what each step did (design, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speck_adacal.adapt.exits import METRICS, ExitRule
+from speck_adacal.adapt.recipe import Recipe, StepRecord
+from speck_adacal.adapt.search import SearchResult
+from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class AdaptPlan:
+    """Which steps of the recipe are taken; each can be switched off.
+
+    Attributes:
+        search_phi: choose φ per layer (AdaFire) at the SynOps of uniform φ = `settings.phi`.
+        phis: candidates of φ.
+        search_rho: choose ρ per layer (SSC): fewest SynOps at a KL of at most `kl_ratio` times
+            that before.
+        rhos: uniform ratios tried first, and the range of candidates around the best of them.
+        kl_ratio: how much further from the ANN the network may go to save energy.
+        exit_early: calibrate bars for early exits (IAT).
+        exit_loss: accuracy that early exits may cost on calibration data, 0.003 for 0.3 points.
+        exit_metric: "entropy", "top" or "margin".
+        search_samples: calibration samples that searches measure on.
+        evaluations: measurements that each measured descent may take.
+        mode: sensitivities "in_situ" or "isolated".
+        jobs: joblib jobs for sensitivity tables.
+        epsilon: thinning of the frontier, as a part of the reference KL; 0 is exact.
+    """
+
+    search_phi: bool = True
+    phis: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    search_rho: bool = True
+    rhos: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+    kl_ratio: float = 3.0
+    exit_early: bool = True
+    exit_loss: float = 0.003
+    exit_metric: str = "entropy"
+    search_samples: int = 128
+    evaluations: int = 30
+    mode: str = "in_situ"
+    jobs: int = 1
+    epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.phis or min(self.phis) < 1:
+            raise SettingsError(f"AdaptPlan.phis must be whole numbers from 1, found {self.phis}.")
+        if not self.rhos or min(self.rhos) <= 0:
+            raise SettingsError(f"AdaptPlan.rhos must be above 0, found {self.rhos}.")
+        if self.kl_ratio < 1 or self.exit_loss < 0:
+            raise SettingsError(
+                "AdaptPlan.kl_ratio must be at least 1 and exit_loss at least 0, found "
+                f"{self.kl_ratio} and {self.exit_loss}."
+            )
+        if self.exit_metric not in METRICS:
+            raise SettingsError(
+                f"AdaptPlan.exit_metric must be one of {', '.join(METRICS)}, "
+                f"found {self.exit_metric!r}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A network after one stage of the recipe.
+
+    Attributes:
+        name: "adafire", "phi" or "ssc".
+        recipe: values per layer.
+        graph: with corrected biases and weights.
+        kl: measured on the search samples, nats.
+        synops: SynOps a sample, measured on them.
+        search: how it was found, where it was searched.
+    """
+
+    name: str
+    recipe: Recipe
+    graph: LayerGraph
+    kl: float
+    synops: float
+    search: SearchResult | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PlanOutcome:
+    """All stages, the last of them the result; the exit rule if one was calibrated; the trace."""
+
+    stages: tuple[Stage, ...]
+    exit_rule: ExitRule | None
+    trace: tuple[StepRecord, ...]
+
+    @property
+    def result(self) -> Stage:
+        """The network to use."""
+        return self.stages[-1]

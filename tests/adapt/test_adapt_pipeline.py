@@ -1,0 +1,137 @@
+"""The whole recipe on a small network: order, switches, resuming, and the parts of the error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from speck_adacal.adapt import AdaptSettings
+from speck_adacal.adapt.decompose import decompose
+from speck_adacal.adapt.engine import recipe_of
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.pipeline import Pipeline, run_plan
+from speck_adacal.adapt.plan import AdaptPlan
+from speck_adacal.adapt.thresholds import observe
+from speck_adacal.ann import trace
+from speck_adacal.errors import CalibrationError, SettingsError
+
+SETTINGS = AdaptSettings(
+    time_steps=4, phi=2, input_coding="analog", batch_size=32, per_channel=True, correction="both"
+)
+PLAN = AdaptPlan(phis=(1, 2, 4), rhos=(1.0, 2.0), evaluations=4, search_samples=40, kl_ratio=2.0)
+
+
+def make() -> nn.Module:
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(),
+        nn.Flatten(), nn.Linear(32, 12), nn.ReLU(), nn.Linear(12, 5),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world():
+    graph = trace(make(), (1, 8, 8))
+    graph["8"].module.weight.data.mul_(10)
+    torch.manual_seed(2)
+    data = [torch.rand(40, 1, 8, 8) for _ in range(3)]
+    return graph, data
+
+
+def test_the_whole_recipe(world, tmp_path):
+    graph, data = world
+    outcome = run_plan(graph, data, SETTINGS, PLAN, folder=tmp_path)
+    assert [s.name for s in outcome.stages] == ["uniform φ=2", "phi", "ssc"]
+    uniform, phi, ssc = outcome.stages
+    assert phi.kl <= uniform.kl
+    assert phi.synops <= uniform.synops * (1 + 1e-9)
+    assert ssc.kl <= phi.kl * 2 * (1 + 1e-9)
+    assert ssc.synops < phi.synops
+    assert len(outcome.exit_rule.bars) == 4
+    steps = [r.step for r in outcome.trace]
+    assert steps[0] == "thresholds"
+    assert steps.index("search:phi") < steps.index("phi corrected") < steps.index("search:ssc")
+    assert steps[-1] == "exit"
+    assert all(np.isfinite(r.seconds) for r in outcome.trace)
+    again = run_plan(graph, data, SETTINGS, PLAN, folder=tmp_path)
+    assert again.result.kl == ssc.kl
+    for a, b in zip(again.result.recipe.layers, ssc.recipe.layers, strict=True):
+        assert (a.phi, a.rho) == (b.phi, b.rho)
+        assert np.array_equal(a.initial_potential, b.initial_potential)
+
+
+def test_a_killed_run_goes_on(world, tmp_path, monkeypatch):
+    graph, data = world
+    plan = AdaptPlan(phis=(1, 2, 4), search_rho=False, exit_early=False, evaluations=4,
+                     search_samples=40)  # fmt: skip
+    whole = run_plan(graph, data, SETTINGS, plan)
+    from speck_adacal.adapt import evaluate
+
+    runs = []
+    original = evaluate.Evaluator._run
+
+    def dying(self, network):
+        runs.append(1)
+        if len(runs) == 4:
+            raise KeyboardInterrupt
+        return original(self, network)
+
+    monkeypatch.setattr(evaluate.Evaluator, "_run", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(graph, data, SETTINGS, plan, folder=tmp_path)
+    resumed = run_plan(graph, data, SETTINGS, plan, folder=tmp_path)
+    assert resumed.result.kl == whole.result.kl
+    fresh = []
+    monkeypatch.setattr(evaluate.Evaluator, "_run", lambda *a: fresh.append(1) or original(*a))
+    run_plan(graph, data, SETTINGS, plan, folder=tmp_path)
+    assert not fresh
+
+
+def test_steps_can_be_switched_off(world):
+    graph, data = world
+    plan = AdaptPlan(search_phi=False, search_rho=False, exit_early=False, search_samples=40)
+    outcome = run_plan(graph, data, SETTINGS, plan)
+    assert len(outcome.stages) == 1
+    assert outcome.exit_rule is None
+
+
+def test_labels_are_used_and_checked(world):
+    graph, data = world
+    plan = AdaptPlan(search_phi=False, search_rho=False, search_samples=40)
+    pipeline = Pipeline(graph, data, SETTINGS, plan, labels=torch.zeros(120))
+    outcome = pipeline.run()
+    assert 0 <= outcome.trace[1].values["accuracy"] <= 1
+    with pytest.raises(CalibrationError, match="7 labels"):
+        Pipeline(graph, data, SETTINGS, plan, labels=torch.zeros(7)).run()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"phis": ()}, {"phis": (0,)}, {"rhos": (0.0,)}, {"kl_ratio": 0.5}, {"exit_metric": "x"}],
+)
+def test_bad_plans_are_refused(bad):
+    with pytest.raises(SettingsError, match="AdaptPlan"):
+        AdaptPlan(**bad)
+
+
+def test_parts_of_the_error(world):
+    graph, data = world
+    settings = AdaptSettings(time_steps=4, phi=1, input_coding="analog", correction="none")
+    batches = CalibrationBatches(data, graph.input_shape, settings)
+    statistics = observe(graph, batches)
+    by_phi = {}
+    for phi in (1, 4):
+        found = decompose(graph, recipe_of(statistics, settings, phi), batches, settings)
+        assert [e.name for e in found] == ["1", "4", "7"]
+        first = found[0]
+        assert first.unevenness == pytest.approx(0, abs=1e-3)
+        assert first.inherited == pytest.approx(0, abs=1e-3)
+        assert found[1].inherited > 0
+        by_phi[phi] = found
+    assert all(b.quantisation < a.quantisation for a, b in zip(by_phi[1], by_phi[4], strict=True))
+    assert by_phi[4][2].unevenness < by_phi[1][2].unevenness
+    assert by_phi[1][0].total == pytest.approx(
+        np.hypot(first.clipping, by_phi[1][0].quantisation), rel=0.3
+    )
