@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -187,11 +188,11 @@ def _padded_average(node: Node) -> bool:
     return odd or (any(padding) if isinstance(padding, tuple) else bool(padding))
 
 
-def add_to_bias(module: nn.Module | None, change: torch.Tensor) -> None:
+def add_to_bias(module: Any, change: torch.Tensor) -> None:
     """`bias += change`; a layer without a bias gets one."""
     old = getattr(module, "bias", None)
     bias = change if old is None else old + change
-    module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)  # type: ignore[union-attr]
+    module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
 
 
 def _shift_output_bias(node: Node, walk: Walk, network: SpikingNetwork, steps: int) -> None:

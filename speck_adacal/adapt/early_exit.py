@@ -68,7 +68,7 @@ def run_until_sure(
         _count(result, network, active)
         mean = (total / (step + 1)).double().numpy()
         sure = confidence(mean, rule.metric, rule.temperature) >= rule.bars[step]
-        done = torch.from_numpy(sure) if step + 1 < steps else torch.ones(len(active), dtype=bool)
+        done = torch.from_numpy(sure) if step + 1 < steps else torch.ones(len(active)).bool()
         if outputs.shape[1] == 0:
             outputs = np.zeros((batch, mean.shape[1]), np.float32)
         outputs[active[done].numpy()] = mean[done.numpy()]

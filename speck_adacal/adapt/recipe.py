@@ -32,8 +32,13 @@ class AdaptSettings:
         input_coding: `"events"`: inputs are spike counts per step (deterministic rate coding
             of images, or binned recordings); `"analog"`: the first layer sees the same analog
             input at every step (the paper's coding of static images).
+        input_burst: where images are coded as events, the most events of a pixel in one time
+            step (φ of the input): each is worth `1 / input_burst`. Input events are cheap, since
+            the first layer has few input channels, and a fine input saves accuracy on the chip.
         batch_size: samples run at once.
         seed: seed of everything that draws random numbers.
+        chip_correction: correct the initial potentials once more by the chip's own rule, with
+            the twin in the loop (where the network can be deployed; the trace says if not).
         correction_samples: how many calibration samples the corrections use (they are kept in
             memory with their values; thresholds are calibrated on all).
         ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
@@ -44,19 +49,21 @@ class AdaptSettings:
     """
 
     time_steps: int = 8
-    phi: int = 4
+    phi: int = 1
     threshold_method: str = "mse"
     percentile: float = 99.9
     per_channel: bool = False
     correction: str = "potential"
     input_coding: str = "events"
+    input_burst: int = 4
     batch_size: int = 128
     seed: int = 0
+    chip_correction: bool = True
     correction_samples: int = 256
     ridge: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("time_steps", "phi", "batch_size", "correction_samples"):
+        for name in ("time_steps", "phi", "input_burst", "batch_size", "correction_samples"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise SettingsError(
@@ -122,11 +129,16 @@ class StepRecord:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """The result of adaptation: settings, values per layer, and the trace of how it was found."""
+    """The result of adaptation: settings, values per layer, and the trace of how it was found.
+
+    `input_amplitude` is what one input event is worth in units of the network's input: 1 for
+    recordings, `1 / settings.input_burst` for rate-coded images.
+    """
 
     settings: AdaptSettings
     layers: tuple[LayerRecipe, ...]
     trace: tuple[StepRecord, ...] = ()
+    input_amplitude: float = 1.0
 
     def __getitem__(self, name: str) -> LayerRecipe:
         for layer in self.layers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -22,17 +24,17 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
     Returns:
         False where the layer has too many inputs for a closed form, and was left alone.
     """
-    module = node.module
-    weight = module.weight.detach().double()  # type: ignore[union-attr,operator]
+    module: Any = node.module
+    weight = module.weight.detach().double()
     groups = int(getattr(module, "groups", 1))
     fan_in = weight[0].numel()
     if fan_in > _LARGEST:
         return False
     rows = weight.flatten(1).view(groups, -1, fan_in)
-    old_bias = module.bias  # type: ignore[union-attr]
+    old_bias = module.bias
     bias = torch.zeros(weight.shape[0], dtype=torch.float64)
     if old_bias is not None:
-        bias = old_bias.detach().double()  # type: ignore[operator]
+        bias = old_bias.detach().double()
     normal = torch.zeros(groups, fan_in + 1, fan_in + 1, dtype=torch.float64)
     moment = torch.zeros(groups, fan_in + 1, rows.shape[1], dtype=torch.float64)
     for ann, snn in zip(walk.ann, walk.snn, strict=True):
@@ -48,13 +50,13 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
     normal += torch.eye(fan_in + 1, dtype=torch.float64) * (ridge * scale).view(-1, 1, 1)
     change = torch.linalg.solve(normal, moment)
     weight = weight + change[:, :-1].transpose(1, 2).reshape_as(weight)
-    module.weight = nn.Parameter(weight.float(), requires_grad=False)  # type: ignore[union-attr]
+    module.weight = nn.Parameter(weight.float(), requires_grad=False)
     bias = bias + change[:, -1].flatten()
-    module.bias = nn.Parameter(bias.float(), requires_grad=False)  # type: ignore[union-attr]
+    module.bias = nn.Parameter(bias.float(), requires_grad=False)
     return True
 
 
-def _patches(module: nn.Module | None, x: torch.Tensor, groups: int) -> torch.Tensor:
+def _patches(module: Any, x: torch.Tensor, groups: int) -> torch.Tensor:
     """`[groups, samples · positions, fan_in + 1]`, the inputs of each output value and a one."""
     if x.ndim == 2:
         columns = x.unsqueeze(0)

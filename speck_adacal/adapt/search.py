@@ -194,7 +194,8 @@ class Search:
     ) -> tuple[list[Trial], tuple[float, float]]:
         """Points of the frontier, the limit corrected by what was measured last."""
         bound = limit.synops if limit.synops is not None else float(limit.kl or 0)
-        nominal, trials, predicted = bound, [], (np.nan, np.nan)
+        trials: list[Trial] = []
+        nominal, predicted = bound, (np.nan, np.nan)
         for _ in range(rounds):
             if limit.synops is not None:
                 at = front.within_cost(nominal - start.synops)

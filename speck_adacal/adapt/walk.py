@@ -57,8 +57,8 @@ class Walk:
             for values in self.ann:
                 values[node.name] = module(*(values[i] for i in node.inputs))  # type: ignore[misc]
             yield node
-            for values in self.snn:
-                self._run(node, values)
+            for spiking in self.snn:
+                self._run(node, spiking)
             self._free(node)
 
     def _run(self, node: Node, values: dict[str, Value]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ def _fold_back(graph: LayerGraph, name: str) -> LayerGraph:
     if not alone or not (producer.kind in _WEIGHTED or producer.kind is Kind.SCALE):
         return graph
     gain, shift = _values(scale)
-    module = copy.deepcopy(producer.module)
+    module: Any = copy.deepcopy(producer.module)
     if isinstance(module, Scale):
         old_gain, old_shift = _values(producer)
         module = Scale(old_gain * gain, old_shift * gain + shift)
@@ -93,33 +94,33 @@ def _keeps_affine(node: Node) -> bool:
 
 def _absorb(node: Node, gain: torch.Tensor, shift: torch.Tensor) -> nn.Module | None:
     """The layer of `node` for an input that is no longer scaled; None where it cannot be."""
-    module = copy.deepcopy(node.module)
-    weight = module.weight.double()  # type: ignore[union-attr]
-    bias = 0.0 if module.bias is None else module.bias.double()  # type: ignore[union-attr]
+    module: Any = copy.deepcopy(node.module)
+    weight = module.weight.double()
+    bias = 0.0 if module.bias is None else module.bias.double()
     if isinstance(module, nn.Linear):
         repeat = weight.shape[1] // len(gain)
         gain, shift = gain.repeat_interleave(repeat), shift.repeat_interleave(repeat)
         return _with(module, weight * gain, bias + weight @ shift)
-    if any(module.padding) and bool((shift != 0).any()):  # type: ignore[union-attr,arg-type]
+    if any(module.padding) and bool((shift != 0).any()):
         return None
-    groups = int(module.groups)  # type: ignore[union-attr,arg-type]
+    groups = int(module.groups)
     view = (groups, 1, -1) + (1,) * (weight.ndim - 2)
     grouped = weight.view(groups, weight.shape[0] // groups, *weight.shape[1:])
     moved = (grouped * shift.view(view)).flatten(2).sum(2).flatten()
     return _with(module, (grouped * gain.view(view)).view_as(weight), bias + moved)
 
 
-def _with(module: nn.Module | None, weight: torch.Tensor, bias: torch.Tensor) -> nn.Module:
+def _with(module: Any, weight: torch.Tensor, bias: torch.Tensor) -> nn.Module:
     """`module` with new parameters; a layer without a bias gets none as long as it is zero."""
-    module.weight = nn.Parameter(weight.float(), requires_grad=False)  # type: ignore[union-attr]
-    if module.bias is not None or bool((bias != 0).any()):  # type: ignore[union-attr]
-        module.bias = nn.Parameter(bias.float(), requires_grad=False)  # type: ignore[union-attr]
-    return module  # type: ignore[return-value]
+    module.weight = nn.Parameter(weight.float(), requires_grad=False)
+    if module.bias is not None or bool((bias != 0).any()):
+        module.bias = nn.Parameter(bias.float(), requires_grad=False)
+    return module
 
 
 def _values(node: Node) -> tuple[torch.Tensor, torch.Tensor]:
-    module = node.module
-    return module.weight.detach().double(), module.bias.detach().double()  # type: ignore[union-attr]
+    module: Any = node.module
+    return module.weight.detach().double(), module.bias.detach().double()
 
 
 def _in_float32(node: Node) -> Node:

@@ -69,7 +69,7 @@ def _pool_module(module: nn.Module | None, x: torch.Tensor) -> Steps:
     if isinstance(module, nn.MaxPool1d | nn.MaxPool2d):
         if module.return_indices:
             raise LayerRefusedError("it returns indices")
-        kind = nn.MaxPool1d if isinstance(module, nn.MaxPool1d) else nn.MaxPool2d
+        kind: Any = nn.MaxPool1d if isinstance(module, nn.MaxPool1d) else nn.MaxPool2d
         pool = kind(
             module.kernel_size,
             module.stride,
@@ -140,14 +140,14 @@ def convolution(
             padding = (0,) * axes
     elif padding == "valid":
         padding = (0,) * axes
-    kind = nn.Conv1d if axes == 1 else nn.Conv2d
+    kind: Any = nn.Conv1d if axes == 1 else nn.Conv2d
     layer = kind(
         weight.shape[1] * groups,
         weight.shape[0],
-        tuple(weight.shape[2:]),  # type: ignore[arg-type]
-        stride,  # type: ignore[arg-type]
-        _tuple(padding, axes),  # type: ignore[arg-type]
-        dilation,  # type: ignore[arg-type]
+        tuple(weight.shape[2:]),
+        stride,
+        _tuple(padding, axes),
+        dilation,
         groups,
         bias is not None,
     )
@@ -181,8 +181,10 @@ def adaptive(x: torch.Tensor, output_size: Any, *, average: bool) -> Steps:
     if math.prod(window) == 1:
         return []
     kind = Kind.AVG_POOL if average else Kind.MAX_POOL
+    one: Any
+    two: Any
     one, two = (nn.AvgPool1d, nn.AvgPool2d) if average else (nn.MaxPool1d, nn.MaxPool2d)
-    pool: nn.Module = one(window[0]) if len(window) == 1 else two(window)  # type: ignore[arg-type]
+    pool: nn.Module = one(window[0]) if len(window) == 1 else two(window)
     return [(kind, pool)]
 
 

@@ -81,7 +81,7 @@ class ShapeTracer(fx.Tracer):
     def __init__(
         self, example: torch.Tensor, is_leaf: Callable[[nn.Module, str, str], bool]
     ) -> None:
-        super().__init__(autowrap_modules=())
+        super().__init__()
         self._example = example
         self._is_leaf = is_leaf
         self._running = False

@@ -54,6 +54,7 @@ class AdaFire(sl.StatefulLayer):
         emit_counts: bool = False,
     ) -> None:
         super().__init__(state_names=["v_mem"])
+        self.v_mem: torch.Tensor
         _check(spike_threshold, phi, rho)
         self.spike_threshold = _constant(spike_threshold)
         self.phi = _constant(torch.tensor(int(phi)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -43,8 +45,8 @@ def _fan_out_of(graph: LayerGraph, source: Node) -> torch.Tensor:
     return gradient[0]
 
 
-def _uses_of_weights(module: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
-    ones = torch.ones_like(module.weight)  # type: ignore[union-attr,arg-type]
+def _uses_of_weights(module: Any, x: torch.Tensor) -> torch.Tensor:
+    ones = torch.ones_like(module.weight)
     if isinstance(module, nn.Linear):
         return F.linear(x, ones).sum()
     convolve = F.conv1d if isinstance(module, nn.Conv1d) else F.conv2d
@@ -52,30 +54,30 @@ def _uses_of_weights(module: nn.Module | None, x: torch.Tensor) -> torch.Tensor:
         x,
         ones,
         None,
-        module.stride,  # type: ignore[union-attr,arg-type]
-        module.padding,  # type: ignore[union-attr,arg-type]
-        module.dilation,  # type: ignore[union-attr,arg-type]
-        module.groups,  # type: ignore[union-attr,arg-type]
+        module.stride,
+        module.padding,
+        module.dilation,
+        module.groups,
     ).sum()
 
 
 def _route(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
     if node.kind is Kind.SCALE:
         return inputs[0]
+    module: Any = node.module
     if node.kind not in _POOLS:
-        return node.module(*inputs)  # type: ignore[misc]
-    module = node.module
-    stride = module.stride if module.stride is not None else module.kernel_size  # type: ignore[union-attr]
+        return module(*inputs)
+    stride = module.stride if module.stride is not None else module.kernel_size
     padding = getattr(module, "padding", 0)
-    ceil = bool(module.ceil_mode)  # type: ignore[union-attr]
+    ceil = bool(module.ceil_mode)
     if inputs[0].ndim == 3:
-        size = module.kernel_size  # type: ignore[union-attr]
+        size = module.kernel_size
         window = size[0] if isinstance(size, tuple) else size
-        return F.avg_pool1d(inputs[0], size, stride, padding, ceil) * window  # type: ignore[arg-type,operator]
+        return F.avg_pool1d(inputs[0], size, stride, padding, ceil) * window
     return F.avg_pool2d(
         inputs[0],
-        module.kernel_size,  # type: ignore[union-attr,arg-type]
-        stride,  # type: ignore[arg-type]
+        module.kernel_size,
+        stride,
         padding,
         ceil,
         divisor_override=1,

@@ -27,6 +27,8 @@ class SpikingMaxPool(sl.StatefulLayer):
 
     def __init__(self, pool: nn.Module) -> None:
         super().__init__(state_names=["total", "peak"])
+        self.total: torch.Tensor
+        self.peak: torch.Tensor
         self.pool = pool
         self.reset_states()
 
