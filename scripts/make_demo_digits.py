@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from demo_common import mnist_arrays
+from mnist_data import mnist_arrays
 
 
 def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from speck_adacal.events.encode import rate_code_frames
+
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -71,6 +73,67 @@ def fit(net: nn.Sequential, epoch_batches: Callable[[], Iterator[Batch]], plan: 
             flush=True,
         )
     net.cpu().eval()
+
+
+def shifted(images: torch.Tensor, by: int, generator: torch.Generator) -> torch.Tensor:
+    """Each image moved by up to `by` pixels along both axes, dark pixels coming in."""
+    height, width = images.shape[-2:]
+    padded = functional.pad(images, (by,) * 4)
+    offsets = torch.randint(0, 2 * by + 1, (len(images), 2), generator=generator)
+    rows = offsets[:, :1] + torch.arange(height)
+    columns = offsets[:, 1:] + torch.arange(width)
+    index = torch.arange(len(images))[:, None, None]
+    moved = padded[index, :, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2).contiguous()
+
+
+def rate_coded(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """The mean over time of the images' rate code in 4, 6 or 8 steps."""
+    steps = int(rng.choice([4, 6, 8]))
+    frames = rate_code_frames(images.numpy(), steps, seed=int(rng.integers(1 << 16)))
+    return torch.from_numpy(frames.mean(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatches:
+    """Batches of an image set, moved, mirrored, and every second one as the chip sees it.
+
+    Attributes:
+        images: uint8 `[n, channels, height, width]`.
+        labels: `[n]`.
+        batch: size of a batch; what is left over waits for the next epoch's order.
+        shift: pixels that images are moved by at most.
+        flip: mirror half of the images.
+        seed: of order, movement and codes.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    batch: int
+    shift: int
+    flip: bool
+    seed: int
+
+    def epochs(self) -> Callable[[], Iterator[Batch]]:
+        """A function that gives each epoch's batches."""
+        generator = torch.Generator().manual_seed(self.seed)
+        rng = np.random.default_rng(self.seed)
+        labels = torch.from_numpy(self.labels.astype(np.int64))
+        pixels = torch.from_numpy(self.images)
+
+        def epoch() -> Iterator[Batch]:
+            order = torch.randperm(len(pixels), generator=generator)
+            whole = order[: len(order) // self.batch * self.batch]
+            for step, index in enumerate(whole.split(self.batch)):
+                x = shifted(pixels[index].float().div(255), self.shift, generator)
+                if self.flip:
+                    mirror = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
+                    x = torch.where(mirror, x.flip(-1), x)
+                if step % 2:
+                    x = rate_coded(x, rng)
+                yield x, labels[index]
+
+        return epoch
 
 
 @torch.no_grad()

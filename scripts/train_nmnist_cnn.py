@@ -18,11 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from demo_common import mnist_arrays
+from mnist_data import mnist_arrays
 from train_common import Batch, Plan, accuracy, command_line, default_device, fit, write_card
 
 from speck_adacal.ann.architectures import nmnist_cnn
 from speck_adacal.ann.checkpoint import save_checkpoint
+from speck_adacal.events.cache import cached_arrays, content_key
+from speck_adacal.events.camera import CAMERA_MODEL, NMNIST_CAMERA
+from speck_adacal.events.motion import NMNIST_SACCADES
 from speck_adacal.events.simulate import Spread, simulated_recordings
 from speck_adacal.events.types import Events
 
@@ -54,6 +57,19 @@ def real_recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             yield Events(t[part], x[part], y[part], p[part].astype(np.int16), (2, 34, 34))
 
     return binned(each(), len(labels)), labels, ids
+
+
+def simulated_frames(digits: np.ndarray, seed: int) -> np.ndarray:
+    """Binned counts of simulated recordings, from the cache where they were made before."""
+    spread = Spread()
+
+    def make() -> dict[str, np.ndarray]:
+        images = digits.astype(np.float32) / 255
+        recordings = simulated_recordings(images, spread=spread, seed=seed)
+        return {"frames": binned(recordings, len(images))}
+
+    how = (CAMERA_MODEL, NMNIST_CAMERA, NMNIST_SACCADES, spread, seed, _BINS)
+    return cached_arrays("nmnist-simulated", content_key(digits, *how), make)["frames"]
 
 
 def window_batches(
@@ -118,15 +134,13 @@ def main() -> None:
     left_out = real[2] if real else np.arange(1000)
     usable = np.setdiff1d(np.arange(len(data.train_labels)), left_out)
     chosen = np.sort(np.random.default_rng(args.seed).permutation(usable)[: args.digits])
-    images = data.train_images[chosen].astype(np.float32) / 255
     started = time.perf_counter()
-    recordings = simulated_recordings(images, spread=Spread(), seed=args.seed)
-    frames = binned(recordings, len(images))
+    frames = simulated_frames(data.train_images[chosen], args.seed)
     net = train(frames, data.train_labels[chosen], args)
     seconds = time.perf_counter() - started
     metadata = {
         "arch": "nmnist_cnn",
-        "dataset": f"simulated events of {len(images)} MNIST training digits",
+        "dataset": f"simulated events of {len(chosen)} MNIST training digits",
         "seed": str(args.seed),
         "command": command_line(),
         "torch": torch.__version__.split("+")[0],

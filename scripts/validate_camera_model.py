@@ -15,7 +15,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from demo_common import mnist_arrays
+from mnist_data import mnist_arrays
 
 from speck_adacal.events.motion import NMNIST_SACCADES
 from speck_adacal.events.simulate import simulated_recordings

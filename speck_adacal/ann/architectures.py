@@ -116,6 +116,27 @@ def nmnist_cnn() -> nn.Sequential:
     )
 
 
+def cifar10_cnn() -> nn.Sequential:
+    """A network for CIFAR-10 that fits Speck: 66,400 weights, no biases, four cores.
+
+    Maps images `[batch, 3, 32, 32]` (0 to 1, not normalised, as an event input has no negative
+    values) to `[batch, 10]` logits.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, 32, 3, padding=1, bias=False),  # 32 × 32 × 32
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(32, 64, 3, stride=2, padding=1, bias=False),  # 64 × 16 × 16
+            relu2=nn.ReLU(),
+            conv3=nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False),  # 64 × 8 × 8
+            relu3=nn.ReLU(),
+            pool3=nn.AvgPool2d(2),  # 64 × 4 × 4
+            flatten=nn.Flatten(),
+            linear=nn.Linear(1024, 10, bias=False),
+        )
+    )
+
+
 class _OptionAShortcut(nn.Module):
     """Shortcut without weights (He et al. 2016, option A): every second pixel, zero channels."""
 
@@ -201,6 +222,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             "the NIR paper's N-MNIST network, run on a real Speck",
         ),
         Architecture("nmnist_cnn", nmnist_cnn, (2, 34, 34), "for N-MNIST, four cores"),
+        Architecture("cifar10_cnn", cifar10_cnn, (3, 32, 32), "for CIFAR-10, four cores"),
         Architecture(
             "cifar10_resnet20",
             cifar10_resnet20,

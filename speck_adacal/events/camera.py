@@ -21,6 +21,10 @@ from speck_adacal.events.motion import NMNIST_SACCADES, Motion
 from speck_adacal.events.types import Events
 
 
+CAMERA_MODEL = 1
+"""Number of the model: it goes up when the same settings and seed give other events."""
+
+
 @dataclass(frozen=True)
 class CameraSettings:
     """Properties of the camera and of the scene.
