@@ -30,6 +30,7 @@ def fused_forward(
     phi: int,
     low: float | None,
     counts: bool,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Run `time_steps` steps and update `state` in place.
 
@@ -41,6 +42,7 @@ def fused_forward(
         phi: φ.
         low: lower clip of the potential, or None.
         counts: emit counts instead of amplitudes.
+        out: where to put the result; it may be `current` itself, which is then overwritten.
 
     Returns:
         float32 `[batch, time_steps, *shape]`.
@@ -48,7 +50,8 @@ def fused_forward(
     batch, held = current.shape[0], current.shape[1] == 1
     shape = tuple(current.shape[2:])
     neurons = int(np.prod(shape))
-    out = torch.empty((batch, time_steps, *shape), dtype=torch.float32)
+    if out is None:
+        out = torch.empty((batch, time_steps, *shape), dtype=torch.float32)
     x = current.detach().contiguous().view(batch, -1, neurons).numpy()
     v = state.detach().view(batch, neurons).numpy()
     y = out.view(batch, time_steps, neurons).numpy()
@@ -56,10 +59,16 @@ def fused_forward(
     uniform = theta.numel() == 1
     if uniform:
         thetas = np.array([theta.item()], dtype=np.float32)
-        _uniform(x, v, thetas[0], np.float32(phi), floor, y, held, counts)
+        if out is current:
+            _uniform_in_place(v, thetas[0], np.float32(phi), floor, y, counts)
+        else:
+            _uniform(x, v, thetas[0], np.float32(phi), floor, y, held, counts)
     else:
         full = theta.detach().expand(1, *shape).reshape(neurons).contiguous().numpy()
-        _varied(x, v, full, np.float32(phi), floor, y, held, counts)
+        if out is current:
+            _varied_in_place(v, full, np.float32(phi), floor, y, counts)
+        else:
+            _varied(x, v, full, np.float32(phi), floor, y, held, counts)
     return out
 
 
@@ -103,6 +112,66 @@ def _step_counts(v: Array, x: Array, y: Array, theta: Array, phi: float, low: fl
         u = u - k * theta[i]
         v[i] = low if u < low else u
         y[i] = k
+
+
+@njit(cache=True, error_model="numpy")
+def _step_uniform_in_place(
+    v: Array, y: Array, theta: float, phi: float, low: float, scale: float
+) -> None:
+    """`_step_uniform` on one array: with two names for it the compiler would not vectorise."""
+    for i in range(len(v)):
+        u = v[i] + y[i]
+        k = np.floor(u / theta)
+        k = np.float32(0.0) if k < 0 else k
+        k = phi if k > phi else k
+        u = u - k * theta
+        v[i] = low if u < low else u
+        y[i] = k * scale
+
+
+@njit(cache=True, error_model="numpy")
+def _step_varied_in_place(
+    v: Array, y: Array, theta: Array, phi: float, low: float, counts: bool
+) -> None:
+    """`_step_amplitudes` or `_step_counts` on one array."""
+    for i in range(len(v)):
+        u = v[i] + y[i]
+        k = np.floor(u / theta[i])
+        k = np.float32(0.0) if k < 0 else k
+        k = phi if k > phi else k
+        spikes = k * theta[i]
+        u = u - spikes
+        v[i] = low if u < low else u
+        y[i] = k if counts else spikes
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _uniform_in_place(
+    v: Array, theta: float, phi: float, low: float, y: Array, counts: bool
+) -> None:
+    batch, steps, neurons = y.shape
+    blocks = (neurons + _BLOCK - 1) // _BLOCK
+    scale = np.float32(1.0) if counts else theta
+    for job in prange(batch * blocks):
+        b = job // blocks
+        a = (job % blocks) * _BLOCK
+        z = min(a + _BLOCK, neurons)
+        for t in range(steps):
+            _step_uniform_in_place(v[b, a:z], y[b, t, a:z], theta, phi, low, scale)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def _varied_in_place(
+    v: Array, theta: Array, phi: float, low: float, y: Array, counts: bool
+) -> None:
+    batch, steps, neurons = y.shape
+    blocks = (neurons + _BLOCK - 1) // _BLOCK
+    for job in prange(batch * blocks):
+        b = job // blocks
+        a = (job % blocks) * _BLOCK
+        z = min(a + _BLOCK, neurons)
+        for t in range(steps):
+            _step_varied_in_place(v[b, a:z], y[b, t, a:z], theta[a:z], phi, low, counts)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

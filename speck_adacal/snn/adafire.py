@@ -84,8 +84,17 @@ class AdaFire(sl.StatefulLayer):
             )
         return self.run(input_data, input_data.shape[1])
 
-    def run(self, current: torch.Tensor, time_steps: int) -> torch.Tensor:
-        """Like `forward`; `current` may also be `[batch, 1, *shape]`, held for `time_steps`."""
+    def run(
+        self, current: torch.Tensor, time_steps: int, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Like `forward`; `current` may also be `[batch, 1, *shape]`, held for `time_steps`.
+
+        Args:
+            current: input; never changed unless it is `out` too.
+            time_steps: T.
+            out: contiguous float32 `[batch, time_steps, *shape]` that the result may be put in;
+                used by the fused kernel only, so go on with what is returned.
+        """
         batch, shape = current.shape[0], tuple(current.shape[2:])
         if tuple(self.v_mem.shape) != (batch, *shape):
             self.init_state_with_shape((batch, *shape))
@@ -100,6 +109,7 @@ class AdaFire(sl.StatefulLayer):
                 int(self.phi),
                 None if low is None else float(low),
                 self.emit_counts,
+                out,
             )
         return self._plain(current, time_steps, _broadcastable(theta, parts), low)
 

@@ -145,12 +145,23 @@ def run_nodes(
     """Run `nodes` in order on `values` (changed), freeing what no later node reads."""
     nodes = tuple(nodes)
     last = {name: node.name for node in nodes for name in node.inputs}
+    made: set[str] = set()
     for node in nodes:
         inputs = [values[name] for name in node.inputs]
-        values[node.name] = _run_node(network, node, inputs, steps)
+        spare = node.inputs[0] in made and _is_spare(network, node, wanted)
+        made.add(node.name)
+        values[node.name] = _run_node(network, node, inputs, steps, spare)
         for name in set(node.inputs):
             if last[name] == node.name and name not in wanted:
                 del values[name]
+
+
+def _is_spare(network: SpikingNetwork, node: Node, wanted: Collection[str]) -> bool:
+    """Whether a node's input is a new tensor that only this node reads."""
+    source = network.graph[node.inputs[0]]
+    fresh = source.kind in (Kind.CONV, Kind.LINEAR) or len(source.inputs) > 1
+    sole = len(network.graph.consumers(source.name)) == 1
+    return fresh and sole and source.name not in wanted
 
 
 def full(value: Value, steps: int) -> torch.Tensor:
@@ -164,10 +175,15 @@ def key(name: str) -> str:
     return name.replace(".", "/")
 
 
-def _run_node(network: SpikingNetwork, node: Node, inputs: list[Value], steps: int) -> Value:
+def _run_node(
+    network: SpikingNetwork, node: Node, inputs: list[Value], steps: int, spare: bool = False
+) -> Value:
+    """Run one node; `spare` says that nobody else reads its input, which may be overwritten."""
     module = network.layer(node.name)
     if isinstance(module, AdaFire):
-        spikes = module.run(inputs[0][0], steps)
+        current, constant = inputs[0]
+        reuse = spare and not constant and current.is_contiguous()
+        spikes = module.run(current, steps, out=current if reuse else None)
         fans = network.fan_out.get(node.name)
         network._activity[node.name] = _activity(spikes, module, fans)
         return spikes, False

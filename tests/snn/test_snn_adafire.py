@@ -66,6 +66,10 @@ def test_fused_plain_and_reference_are_equal_bit_for_bit(
     np.testing.assert_array_equal(found.numpy(), expected)
     np.testing.assert_array_equal(fused.v_mem.numpy(), state)
     assert torch.equal(found, slow)
+    fused.reset_states()
+    other = x.clone()
+    assert fused.run(other, 5, out=other) is other
+    assert torch.equal(other, found)
     assert torch.equal(fused.v_mem, plain.v_mem.detach())
 
 
