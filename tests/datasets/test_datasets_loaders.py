@@ -5,6 +5,7 @@ The recordings here are made by the tests; only N-MNIST and the image sets were 
 
 import struct
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,3 +287,37 @@ def test_tonic_never_downloads(tmp_path):
         open_with_tonic("ncars", "train", tmp_path)
     with pytest.raises(DataError, match="with the split 'all'"):
         open_with_tonic("nmnist", "all", tmp_path)
+
+
+def test_real_recordings_in_the_files_of_their_set(tmp_path):
+    path = Path(__file__).resolve().parents[3] / "shared" / "data" / "nmnist_train1000.npz"
+    if not path.is_file():
+        pytest.skip("the shared N-MNIST recordings are not in this checkout")
+    with np.load(path, allow_pickle=False) as file:
+        x, y, p, t, offsets = (file[k].astype(np.int64) for k in ("x", "y", "p", "t", "offsets"))
+        labels, ids = file["labels"], file["ids"]
+    count = 60
+    for k in range(count):
+        s = slice(offsets[k], offsets[k + 1])
+        columns = [x[s], y[s], p[s] << 7 | t[s] >> 16, t[s] >> 8 & 255, t[s] & 255]
+        target = tmp_path / "NMNIST" / "Train" / str(labels[k]) / f"{int(ids[k]):05d}.bin"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(np.stack(columns, axis=1).astype(np.uint8).tobytes())
+    opened = open_recordings("nmnist", "train", tmp_path, complete=False)
+    assert sorted(opened.labels) == sorted(labels[:count])
+    by_name = {item.path.stem: item for item in opened.recordings}
+    for k in range(count):
+        s = slice(offsets[k], offsets[k + 1])
+        item = by_name[f"{int(ids[k]):05d}"]
+        assert item.label == labels[k]
+        same_events(item.read(), {"t": t[s], "x": x[s], "y": y[s], "p": p[s]})
+
+
+def test_cifar10dvs_is_listed_by_its_folders(tmp_path):
+    for name in ("truck/a.aedat4", "airplane/b.aedat4"):
+        (tmp_path / "CIFAR10DVS" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "CIFAR10DVS" / name).write_bytes(b"not AEDAT")
+    opened = open_recordings("cifar10dvs", "all", tmp_path, complete=False)
+    assert opened.labels.tolist() == [0, 9]
+    with pytest.raises(DataError, match=r"b\.aedat4 is no AEDAT 4 file"):
+        opened[0]
