@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from speck_adacal.ann import trace
 from speck_adacal.bundle import read_bundle, write_bundle
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.files import from_files, to_files
-from speck_adacal.chip.levels import as_recordings
+from speck_adacal.chip.in_the_loop import correct_on_twin
 from speck_adacal.chip.simulate import Simulation, run_on_twin
 
 
@@ -46,7 +47,11 @@ def adapt(
     graph = trace(ann, tuple(input_shape))
     batches = encode_samples(calibration, graph.input_shape, settings)
     recipe, calibrated = adapt_graph(graph, batches, settings)
-    return AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
+    recipe = replace(recipe, input_amplitude=batches.amplitude)
+    adapted = AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
+    if not settings.chip_correction or settings.input_coding != "events":
+        return adapted
+    return correct_on_twin(adapted, batches)
 
 
 def deploy(adapted: AdaptedNetwork, *, chip: str = "speck2f") -> Deployment:
@@ -73,10 +78,11 @@ def simulate(deployment: Deployment, events: Any) -> Simulation:
             values 0 to 1, which are rate-coded.
 
     Raises:
-        EventError: a recording has another shape than the network takes.
-        DataError: images of a wrong shape or range.
+        CalibrationError: there are no samples, or of a wrong shape or range.
     """
-    return run_on_twin(deployment, as_recordings(events, deployment.adapted.recipe.settings))
+    adapted = deployment.adapted
+    batches = encode_samples(events, adapted.ann.input_shape, adapted.recipe.settings)
+    return run_on_twin(deployment, batches.recordings())
 
 
 def save(

@@ -1,4 +1,4 @@
-"""Bring whatever the user has (images, recordings, a loader) to re-iterable calibration batches."""
+"""Bring whatever the user has (images, recordings, a loader) to re-iterable batches."""
 
 from __future__ import annotations
 
@@ -12,39 +12,96 @@ import torch
 from speck_adacal.adapt.recipe import AdaptSettings
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events import Events
-from speck_adacal.events.encode import rate_code_frames
+from speck_adacal.events.encode import rate_code, rate_code_frames
+from speck_adacal.events.steps import counts_to_events
+
+_EMPTY = "The calibration set is empty; give at least a few dozen samples."
 
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Encoded samples, iterated over as often as needed.
+    """Samples, encoded batch by batch as often as they are iterated over.
+
+    Iterating yields float32 `[batch, T, *input_shape]`, event counts per step times `amplitude`;
+    or `[batch, *input_shape]` where the input is analog.
 
     Attributes:
-        samples: float32 `[n, T, *input_shape]` event counts per step, or `[n, *input_shape]`
-            where the input is analog.
-        batch_size: samples per batch.
+        source: recordings, or float32 images `[n, *input_shape]`, or event counts per step
+            `[n, T, *input_shape]`.
+        settings: time steps, coding and batch size.
+        is_counts: whether `source` holds event counts per step.
     """
 
-    samples: torch.Tensor
-    batch_size: int
+    source: torch.Tensor | tuple[Events, ...]
+    settings: AdaptSettings
+    is_counts: bool = False
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        yield from self.samples.split(self.batch_size)
+    @property
+    def amplitude(self) -> float:
+        """What one event is worth in units of the network's input."""
+        coded = self._is_images and self.settings.input_coding == "events"
+        return 1 / self.settings.input_burst if coded else 1.0
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(self.source)
 
     def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
+        return -(-self.samples // self.settings.batch_size)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        size = self.settings.batch_size
+        for start in range(0, self.samples, size):
+            yield self._encode(self.source[start : start + size])
+
+    def analog(self) -> Iterator[torch.Tensor]:
+        """Batches as the trained network sees them, float32 `[batch, *input_shape]`: images as
+        they are, or the mean count per step."""
+        size = self.settings.batch_size
+        for start in range(0, self.samples, size):
+            part = self.source[start : start + size]
+            if isinstance(part, torch.Tensor) and self._is_images:
+                yield part
+            else:
+                yield self._encode(part).mean(dim=1)
+
+    def recordings(self) -> list[Events]:
+        """The samples as the chip sees them: recordings as they are, images rate-coded."""
+        if not isinstance(self.source, torch.Tensor):
+            return list(self.source)
+        if self.is_counts:
+            return [counts_to_events(counts.numpy()) for counts in self.source]
+        steps, burst = self.settings.time_steps, self.settings.input_burst
+        return [
+            rate_code(image.numpy(), time_steps=steps, max_events_per_step=burst)
+            for image in self.source
+        ]
+
+    @property
+    def _is_images(self) -> bool:
+        return isinstance(self.source, torch.Tensor) and not self.is_counts
+
+    def _encode(self, part: torch.Tensor | tuple[Events, ...]) -> torch.Tensor:
+        steps = self.settings.time_steps
+        if not isinstance(part, torch.Tensor):
+            return torch.from_numpy(np.stack([recording.to_frames(steps) for recording in part]))
+        if self.is_counts or self.settings.input_coding == "analog":
+            return part
+        frames = rate_code_frames(
+            part.numpy(), steps, max_events_per_step=self.settings.input_burst
+        )
+        return torch.from_numpy(frames) * self.amplitude
 
 
-def encode_samples(
-    data: Any, input_shape: tuple[int, ...], settings: AdaptSettings
-) -> Batches:
-    """Encode samples as the network will see them.
+def encode_samples(data: Any, input_shape: tuple[int, ...], settings: AdaptSettings) -> Batches:
+    """Check samples and prepare them as the network will see them.
 
     Args:
         data: one of: images, a tensor or array `[n, *input_shape]` (values 0 to 1 where the
-            input is coded as events); event counts `[n, T, *input_shape]`; a sequence of
-            `Events`; or an iterable (such as a `DataLoader`) of image batches, or of tuples
-            whose first member is one.
+            input is coded as events); event counts `[n, T, *input_shape]`; `Events` or a
+            sequence of them; or an iterable (such as a `DataLoader`) of image batches, or of
+            tuples whose first member is one.
         input_shape: shape of one input.
         settings: time steps, coding, batch size and seed.
 
@@ -52,58 +109,57 @@ def encode_samples(
         CalibrationError: the data are empty, of another shape, not finite, or outside 0..1 where
             they must be rate-coded.
     """
+    shape = tuple(input_shape)
     if isinstance(data, Events):
         data = [data]
     if isinstance(data, Sequence) and data and all(isinstance(item, Events) for item in data):
-        samples = _bin_recordings(data, input_shape, settings)
-    else:
-        samples = _encode_images(_as_tensor(data), input_shape, settings)
-    if not torch.isfinite(samples).all():
-        first = int((~torch.isfinite(samples)).flatten(1).any(1).nonzero()[0])
+        _check_recordings(data, shape, settings)
+        return Batches(tuple(data), settings)
+    samples = _as_tensor(data)
+    is_counts = tuple(samples.shape[1:]) == (settings.time_steps, *shape)
+    if not is_counts and tuple(samples.shape[1:]) != shape:
         raise CalibrationError(
-            f"Sample {first} holds NaN or infinite values; remove or repair it first."
+            f"Samples have shape {tuple(samples.shape[1:])}, the network takes {shape} (or "
+            f"{(settings.time_steps, *shape)} for event counts per step); check input_shape and "
+            "the calibration set."
         )
-    return Batches(samples, settings.batch_size)
+    _check_values(samples, settings, is_counts=is_counts)
+    return Batches(samples, settings, is_counts)
 
 
-def _bin_recordings(
-    recordings: Sequence[Events], input_shape: tuple[int, ...], settings: AdaptSettings
-) -> torch.Tensor:
+def _check_recordings(
+    recordings: Sequence[Events], shape: tuple[int, ...], settings: AdaptSettings
+) -> None:
     if settings.input_coding != "events":
         raise CalibrationError(
             "Recordings of events were given with input_coding='analog'; use 'events'."
         )
     for index, recording in enumerate(recordings):
-        if recording.shape != tuple(input_shape):
+        if recording.shape != shape:
             raise CalibrationError(
-                f"Recording {index} has shape {recording.shape}, the network takes "
-                f"{tuple(input_shape)}; crop or pool the recordings, or change input_shape."
+                f"Recording {index} has shape {recording.shape}, the network takes {shape}; "
+                "crop or pool the recordings, or change input_shape."
             )
-    frames = np.stack([recording.to_frames(settings.time_steps) for recording in recordings])
-    return torch.from_numpy(frames)
 
 
-def _encode_images(
-    images: torch.Tensor, input_shape: tuple[int, ...], settings: AdaptSettings
-) -> torch.Tensor:
-    shape = tuple(input_shape)
-    counts = (settings.time_steps, *shape)
-    if images.ndim == len(shape) + 2 and tuple(images.shape[1:]) == counts:
-        return images
-    if tuple(images.shape[1:]) != shape:
+def _check_values(samples: torch.Tensor, settings: AdaptSettings, *, is_counts: bool) -> None:
+    finite = torch.isfinite(samples).flatten(1).all(1)
+    if not finite.all():
+        first = int((~finite).nonzero()[0])
         raise CalibrationError(
-            f"Samples have shape {tuple(images.shape[1:])}, the network takes {shape} (or "
-            f"{counts} for event counts per step); check input_shape and the calibration set."
+            f"Sample {first} holds NaN or infinite values; remove or repair it first."
         )
-    if settings.input_coding == "analog":
-        return images
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0.0 and high <= 1.0):
+    low, high = float(samples.min()), float(samples.max())
+    if settings.input_coding == "events" and not is_counts and (low < 0.0 or high > 1.0):
         raise CalibrationError(
             f"Images have values from {low:.3g} to {high:.3g}, rate coding needs 0 to 1; scale "
             "them (and fold the scale into the first layer), or use input_coding='analog'."
         )
-    return torch.from_numpy(rate_code_frames(images.numpy(), settings.time_steps))
+    if is_counts and (low < 0.0 or bool((samples != samples.round()).any())):
+        raise CalibrationError(
+            "Event counts per step must be whole numbers of at least 0; for images leave out "
+            "the time axis."
+        )
 
 
 def _as_tensor(data: Any) -> torch.Tensor:
@@ -111,25 +167,27 @@ def _as_tensor(data: Any) -> torch.Tensor:
         data = torch.from_numpy(np.ascontiguousarray(data))
     if isinstance(data, torch.Tensor):
         if len(data) == 0:
-            raise CalibrationError("The calibration set is empty; give at least a few dozen samples.")
-        return data.detach().float()
+            raise CalibrationError(_EMPTY)
+        return data.detach().float().cpu()
     if not isinstance(data, Iterable):
         raise CalibrationError(
             f"Cannot calibrate on a {type(data).__name__}; give images, recordings or a loader."
         )
     parts = [_first_member(item) for item in data]
-    if not parts:
-        raise CalibrationError("The calibration set is empty; give at least a few dozen samples.")
+    if not parts or not sum(len(part) for part in parts):
+        raise CalibrationError(_EMPTY)
     if len({part.shape[1:] for part in parts}) != 1:
-        raise CalibrationError("The calibration loader yields batches of different shapes.")
-    return torch.cat(parts).detach().float()
+        raise CalibrationError(
+            "The calibration loader yields batches of different shapes; make them equal."
+        )
+    return torch.cat(parts).detach().float().cpu()
 
 
 def _first_member(item: Any) -> torch.Tensor:
-    member = item[0] if isinstance(item, (tuple, list)) else item
+    member = item[0] if isinstance(item, tuple | list) else item
     if isinstance(member, np.ndarray):
         member = torch.from_numpy(member)
-    if not isinstance(member, torch.Tensor):
+    if not isinstance(member, torch.Tensor) or member.ndim == 0:
         raise CalibrationError(
             f"The calibration loader yields {type(member).__name__}, batches of tensors (or "
             "tuples that begin with one) are needed; for recordings give a list of Events."

@@ -28,6 +28,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
     ]
     data = {
         "settings": recipe.settings.to_dict(),
+        "input_amplitude": recipe.input_amplitude,
         "layers": layers,
         "trace": [
             {"step": record.step, "seconds": record.seconds, "values": dict(record.values)}
@@ -52,6 +53,7 @@ def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
             settings=AdaptSettings(**data["settings"]),
             layers=tuple(_layer(entry, tensors) for entry in data["layers"]),
             trace=tuple(StepRecord(**record) for record in data["trace"]),
+            input_amplitude=float(data["input_amplitude"]),
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise BundleError(f"The stored recipe is malformed ({error!r}); make it again.") from error

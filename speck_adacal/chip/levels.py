@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,10 @@ import torch
 
 from speck_adacal.adapt.adapted import AdaptedNetwork
 from speck_adacal.adapt.batches import Batches, encode_samples
-from speck_adacal.adapt.recipe import AdaptSettings
-from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.network import run_quantised
 from speck_adacal.chip.simulate import Simulation, run_on_twin
-from speck_adacal.errors import CalibrationError, DataError
-from speck_adacal.events import Events
-from speck_adacal.events.encode import rate_code
+from speck_adacal.errors import CalibrationError
 
 
 @dataclass(frozen=True)
@@ -44,21 +40,6 @@ class LevelResult:
     seconds: float
 
 
-def as_recordings(samples: Any, settings: AdaptSettings) -> list[Events]:
-    """Recordings as they are; images `[n, channels, height, width]` rate-coded one by one."""
-    if isinstance(samples, Events):
-        return [samples]
-    if isinstance(samples, Sequence) and all(isinstance(item, Events) for item in samples):
-        return list(samples)
-    images = np.asarray(samples)
-    if images.ndim != 4:
-        raise DataError(
-            f"Samples have shape {images.shape}; give images [n, channels, height, width] or "
-            "a list of Events."
-        )
-    return [rate_code(image, time_steps=settings.time_steps) for image in images]
-
-
 def measure_levels(
     deployment: Deployment, samples: Any, labels: npt.ArrayLike
 ) -> tuple[tuple[LevelResult, ...], Simulation]:
@@ -79,13 +60,12 @@ def measure_levels(
     settings = adapted.recipe.settings
     truth = np.asarray(labels)
     batches = encode_samples(samples, adapted.ann.input_shape, settings)
-    if len(truth) != len(batches.samples):
+    if len(truth) != batches.samples:
         raise CalibrationError(
-            f"There are {len(batches.samples)} samples but {len(truth)} labels; give one each."
+            f"There are {batches.samples} samples but {len(truth)} labels; give one each."
         )
-    analog = _analog_inputs(samples, batches.samples)
     ran = [
-        ("ann", "trained network", lambda: _decide_ann(adapted.ann, analog, settings.batch_size)),
+        ("ann", "trained network", lambda: np.concatenate(list(_decide_ann(adapted, batches)))),
         ("snn", "burst-firing, float", lambda: np.concatenate(list(_decide_snn(adapted, batches)))),
         (
             "quantized",
@@ -94,7 +74,7 @@ def measure_levels(
         ),
     ]
     results = [_timed(level, meaning, run, truth) for level, meaning, run in ran]
-    recordings = as_recordings(samples, settings)
+    recordings = batches.recordings()
     start = time.perf_counter()
     simulation = run_on_twin(deployment, recordings)
     seconds = time.perf_counter() - start
@@ -104,20 +84,10 @@ def measure_levels(
     return tuple(results), simulation
 
 
-def _analog_inputs(samples: Any, frames: torch.Tensor) -> torch.Tensor:
-    """Images as they are; recordings as the mean count per step."""
-    if isinstance(samples, (torch.Tensor, np.ndarray)):
-        images = torch.as_tensor(samples).float()
-        if images.ndim == frames.ndim - 1:
-            return images
-    return frames.mean(dim=1)
-
-
-def _decide_ann(ann: LayerGraph, inputs: torch.Tensor, batch_size: int) -> npt.NDArray[np.int64]:
+def _decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
     with torch.no_grad():
-        outputs = [ann.run(batch)[ann.outputs[0]] for batch in inputs.split(batch_size)]
-    decisions: npt.NDArray[np.int64] = torch.cat(outputs).flatten(1).argmax(1).numpy()
-    return decisions
+        for batch in batches.analog():
+            yield adapted.ann.run(batch)[adapted.ann.outputs[0]].flatten(1).argmax(1).numpy()
 
 
 def _decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
@@ -128,7 +98,8 @@ def _decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArr
 
 def _decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
     for batch in batches:
-        yield run_quantised(deployment.mapped, deployment.layers, batch).sum(1).argmax(1)
+        counts = torch.round(batch / batches.amplitude)
+        yield run_quantised(deployment.mapped, deployment.layers, counts).sum(1).argmax(1)
 
 
 def _timed(

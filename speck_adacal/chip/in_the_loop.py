@@ -1,0 +1,109 @@
+"""Correct initial membrane potentials by the chip's own rule, with the twin in the loop.
+
+The chip fires at most one spike per event and has no time steps, so its neurons miss their targets
+in their own way. Layer by layer in the order of the signal, each seeing the corrected layers
+before it, the mean difference between the trained network's activation (in spikes of a window)
+and the twin's spike count is added to the initial potential of each channel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from speck_adacal.adapt.adapted import AdaptedNetwork
+from speck_adacal.adapt.batches import Batches
+from speck_adacal.adapt.recipe import LayerRecipe, Recipe, StepRecord
+from speck_adacal.chip.deploy import Deployment, deploy_network
+from speck_adacal.errors import DesignRuleError, ModelError
+from speck_adacal.events import Events
+from speck_adacal.twin import Twin
+
+
+def correct_on_twin(
+    adapted: AdaptedNetwork, batches: Batches, *, chip: str = "speck2f"
+) -> AdaptedNetwork:
+    """Correct the initial potentials of all spiking layers but the readout.
+
+    Args:
+        adapted: the calibrated network.
+        batches: the calibration set.
+        chip: the chip to deploy to (speck2e and speck2f are equal in all that matters here).
+
+    Returns:
+        The network with corrected potentials; the same network, with a record that says why,
+        where it cannot be deployed.
+    """
+    started = time.perf_counter()
+    try:
+        deployment = deploy_network(adapted, chip=chip)
+    except (ModelError, DesignRuleError) as error:
+        return _recorded(adapted, StepRecord(f"chip correction left out: {error}", 0.0))
+    spiking = [layer.name for layer in adapted.recipe.layers if not layer.readout]
+    recordings = batches.recordings()
+    targets = _activations(adapted, batches, spiking)
+    values: dict[str, float] = {}
+    for position, name in enumerate(spiking):
+        residual = _residual(deployment, position, recordings, targets[name])
+        values[f"mean spikes missing:{name}"] = float(residual.mean())
+        threshold = deployment.layers[position].folded.recipe.firing_threshold
+        shift = residual.mean(axis=(0, 2, 3)) * threshold
+        adapted = _shifted(adapted, name, shift)
+        deployment = deploy_network(adapted, chip=chip, cores=deployment.cores)
+    return _recorded(adapted, StepRecord("chip correction", time.perf_counter() - started, values))
+
+
+def _activations(
+    adapted: AdaptedNetwork, batches: Batches, names: Sequence[str]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What the trained network computes at the spiking layers, `[n, *shape]` by name."""
+    with torch.no_grad():
+        runs = [adapted.ann.run(batch, keep=names) for batch in batches.analog()]
+    return {name: torch.cat([run[name] for run in runs]).numpy() for name in names}
+
+
+def _residual(
+    deployment: Deployment,
+    position: int,
+    recordings: Sequence[Events],
+    target: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float64]:
+    """Spikes of a window that each neuron should have fired, minus those it did.
+
+    float64 `[n, channels, height, width]`.
+    """
+    layer, core = deployment.layers[position], deployment.cores[position]
+    shape = layer.folded.out_shape
+    configuration = deployment.mapped.configuration
+    configuration.cnn_layers[core].monitor_enable = True
+    runs = Twin.from_configuration(configuration, chip=deployment.chip).run_many(recordings)
+    counts = np.zeros((len(runs), *shape))
+    for count, run in zip(counts, runs, strict=True):
+        spikes = run.spikes[core]
+        np.add.at(count, (spikes.channel, spikes.y, spikes.x), 1)
+    threshold = np.broadcast_to(layer.folded.recipe.firing_threshold, shape[:1])
+    steps = deployment.adapted.recipe.settings.time_steps
+    wanted = target.reshape(counts.shape) * steps / threshold[:, None, None]
+    return np.asarray(wanted - counts, dtype=np.float64)
+
+
+def _shifted(adapted: AdaptedNetwork, name: str, shift: npt.NDArray[np.float64]) -> AdaptedNetwork:
+    def change(layer: LayerRecipe) -> LayerRecipe:
+        if layer.name != name:
+            return layer
+        initial = np.asarray(layer.initial_potential, dtype=np.float64)
+        extra = shift.reshape(-1, *(1,) * max(0, initial.ndim - 1))
+        return replace(layer, initial_potential=initial + extra)
+
+    layers = tuple(change(layer) for layer in adapted.recipe.layers)
+    return replace(adapted, recipe=replace(adapted.recipe, layers=layers))
+
+
+def _recorded(adapted: AdaptedNetwork, record: StepRecord) -> AdaptedNetwork:
+    recipe: Recipe = replace(adapted.recipe, trace=(*adapted.recipe.trace, record))
+    return replace(adapted, recipe=recipe)
