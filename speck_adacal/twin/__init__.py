@@ -2,6 +2,7 @@
 
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.load import LoadTrace, WorstWindow
 from speck_adacal.twin.program import (
     ChipProgram,
     CoreProgram,
@@ -11,8 +12,11 @@ from speck_adacal.twin.program import (
     ReadoutProgram,
 )
 from speck_adacal.twin.reading import program_from_configuration
-from speck_adacal.twin.result import MonitorStream, Spikes, TwinRun
+from speck_adacal.twin.readout import ReadoutRun
+from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.simulator import Twin
+from speck_adacal.twin.spike_log import MonitorStream, Spikes
+from speck_adacal.twin.timing import LatencyModel
 
 __all__ = [
     "Assumptions",
@@ -21,11 +25,15 @@ __all__ = [
     "Destination",
     "DvsFilterProgram",
     "DvsProgram",
+    "LatencyModel",
+    "LoadTrace",
     "MonitorStream",
     "ReadoutProgram",
+    "ReadoutRun",
     "Spikes",
     "Twin",
     "TwinRun",
+    "WorstWindow",
     "check_program",
     "program_from_configuration",
 ]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.twin.assumptions import Assumptions
+from speck_adacal.twin.memory import LANES
 from speck_adacal.twin.program import ChipProgram, CoreProgram, Destination
-from speck_adacal.twin.simd import LANES
 
 CORES = 9
 DVS_ROW = 9  # the DVS stage as a source of events
@@ -50,7 +50,7 @@ READOUT = 12
 ) = range(23)
 
 # Columns of `Layout.routes[row, slot]`.
-ROUTE_LAYER, ROUTE_SHIFT_LOG2, ROUTE_FEATURE_SHIFT = range(3)
+ROUTE_LAYER, ROUTE_SHIFT_LOG2, ROUTE_FEATURE_SHIFT, ROUTE_COLUMNS = range(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,29 +61,34 @@ class Layout:
         table: int64 `[9, COLUMNS]`.
         routes: int64 `[19, 2, 3]`; row 9 is the DVS stage, rows 10 to 18 lead to one core each.
         fan_out: int64 `[19]`, number of routes of a row.
-        phase_start, phase_taps: int64 `[9, 8]`, per stride phase of x.
+        phases: int64 `[9, 8, 2]`, by stride phase of x: first tap in a packed kernel row, taps.
         weights: int8, all cores, `LANES` spare words at the end.
         initial: int16, all cores, `LANES` spare words at the end.
         bias: int16, all cores.
+        core_order: int64, each core after its sources.
         tick_order: int64, cores downstream first: the order in which spikes of a tick travel.
+        incoming: int64 `[9, 1 + ROUTE_COLUMNS]`, source row (-1 for none) and route of each core
+            in a tree.
+        is_tree: no core has more than one source, and none feeds the readout layer.
     """
 
     table: npt.NDArray[np.int64]
     routes: npt.NDArray[np.int64]
     fan_out: npt.NDArray[np.int64]
-    phase_start: npt.NDArray[np.int64]
-    phase_taps: npt.NDArray[np.int64]
+    phases: npt.NDArray[np.int64]
     weights: npt.NDArray[np.int8]
     initial: npt.NDArray[np.int16]
     bias: npt.NDArray[np.int16]
+    core_order: npt.NDArray[np.int64]
     tick_order: npt.NDArray[np.int64]
+    incoming: npt.NDArray[np.int64]
+    is_tree: bool
 
 
 def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
     """Pack a checked program."""
     table = np.zeros((CORES, COLUMNS), dtype=np.int64)
-    starts = np.zeros((CORES, 8), dtype=np.int64)
-    taps = np.zeros((CORES, 8), dtype=np.int64)
+    phases = np.zeros((CORES, 8, 2), dtype=np.int64)
     weights, states, biases = _Packer(np.int8), _Packer(np.int16), _Packer(np.int16)
     for index, core in program.cores.items():
         row = table[index]
@@ -91,18 +96,22 @@ def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
         row[STATE_AT] = states.add(core.initial_potentials().transpose(1, 2, 0))
         row[BIAS_AT] = biases.add(core.biases())
         _fill_row(row, core, assumptions.spikes_of_core(index))
-        starts[index], taps[index] = _phases(core.kernel_size[1], core.stride[1])
+        phases[index] = _phases(core.kernel_size[1], core.stride[1])
     routes, fan_out = _routes(program)
+    incoming, is_tree = _incoming(routes, fan_out)
+    order = np.array(program.topological_order(), dtype=np.int64)
     return Layout(
         table=table,
         routes=routes,
         fan_out=fan_out,
-        phase_start=starts,
-        phase_taps=taps,
+        phases=phases,
         weights=weights.packed(),
         initial=states.packed(),
         bias=biases.packed(),
-        tick_order=np.array(program.topological_order()[::-1], dtype=np.int64),
+        core_order=order,
+        tick_order=np.ascontiguousarray(order[::-1]),
+        incoming=incoming,
+        is_tree=is_tree,
     )
 
 
@@ -126,12 +135,13 @@ class _Packer:
         return np.concatenate([*self.parts, np.zeros(LANES, dtype=self.dtype)])
 
 
-def _phases(kernel: int, stride: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where each stride phase's taps start in a packed kernel row, and how many there are."""
-    taps = np.zeros(8, dtype=np.int64)
+def _phases(kernel: int, stride: int) -> npt.NDArray[np.int64]:
+    """int64 `[8, 2]`: where each stride phase's taps start in a packed kernel row, how many."""
+    phases = np.zeros((8, 2), dtype=np.int64)
     for phase in range(stride):
-        taps[phase] = len(range(phase, kernel, stride))
-    return np.concatenate([[0], np.cumsum(taps)[:-1]]), taps
+        phases[phase, 1] = len(range(phase, kernel, stride))
+    phases[1:, 0] = np.cumsum(phases[:-1, 1])
+    return phases
 
 
 def _packed_weights(core: CoreProgram) -> npt.NDArray[np.int8]:
@@ -155,7 +165,7 @@ def _fill_row(row: npt.NDArray[np.int64], core: CoreProgram, spikes_per_event: i
 
 
 def _routes(program: ChipProgram) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    routes = np.zeros((DIRECT_ROW + CORES, 2, 3), dtype=np.int64)
+    routes = np.zeros((DIRECT_ROW + CORES, 2, ROUTE_COLUMNS), dtype=np.int64)
     fan_out = np.zeros(DIRECT_ROW + CORES, dtype=np.int64)
     sources: dict[int, tuple[Destination, ...]] = {
         i: core.destinations for i, core in program.cores.items()
@@ -167,3 +177,19 @@ def _routes(program: ChipProgram) -> tuple[npt.NDArray[np.int64], npt.NDArray[np
         for place, d in enumerate(sorted(destinations, key=lambda d: d.slot)):
             routes[row, place] = d.layer, d.pooling.bit_length() - 1, d.feature_shift
     return routes, fan_out
+
+
+def _incoming(
+    routes: npt.NDArray[np.int64], fan_out: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], bool]:
+    incoming = np.zeros((CORES, 1 + ROUTE_COLUMNS), dtype=np.int64)
+    incoming[:, 0] = -1
+    is_tree = True
+    for source in range(DVS_ROW + 1):
+        for route in routes[source, : fan_out[source]]:
+            target = int(route[ROUTE_LAYER])
+            if target == READOUT or incoming[target, 0] >= 0:
+                is_tree = False
+            else:
+                incoming[target] = source, *route
+    return incoming, is_tree

@@ -1,4 +1,4 @@
-"""The running chip: states and buffers of one program, and the loop around the kernel."""
+"""The running cores: states and buffers of one program, and the loop around the kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
-from speck_adacal.twin import kernel
+from speck_adacal.twin import core_kernel, kernel, tree_kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.layout import Layout
@@ -24,7 +24,9 @@ class Trace:
     """What one call of the kernel left behind.
 
     Attributes:
-        words: int64 `[n]`, monitored spikes in the order of their firing, packed.
+        words: int64 `[n]`, monitored spikes in the order of their firing, packed. Spikes of
+            different cores are in order among each other only with one monitored core, or if
+            the machine keeps the monitor's order.
         roots: int64 `[n]`, index of the root event that caused each.
         events, synops, spikes, dropped: int64 `[9]` per core, of this call alone.
         load: int64 `[roots, 9, 2]`, events and SynOps by root event and core, or empty.
@@ -42,26 +44,45 @@ class Trace:
 class Machine:
     """States, counters and buffers of one running program; not shared between threads.
 
+    Args:
+        layout: the program's arrays.
+        assumptions: what is not publicly known.
+        track_peaks: keep the highest potential of every neuron.
+        monitor_order: spikes of different cores are logged in the order in which they come about
+            (False allows a faster way through trees).
+
     Attributes:
         state: int16, all potentials, laid out as `Layout.initial`.
         peak: int16 like `state`, the highest potential each neuron reached, or empty.
     """
 
-    def __init__(self, layout: Layout, assumptions: Assumptions, *, track_peaks: bool) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        assumptions: Assumptions,
+        *,
+        track_peaks: bool,
+        monitor_order: bool = True,
+    ) -> None:
         self.layout = layout
         self.track_peaks = track_peaks
         self._options = _options(assumptions)
-        self._pending = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._order = _ORDERS.index(assumptions.spike_order)
+        self._as_tree = layout.is_tree and not monitor_order
+        rows = at.CORES if self._as_tree else 1
+        self._pending = np.zeros((rows, _FIRST_CAPACITY), dtype=np.int64)
+        self._pending_root = np.zeros_like(self._pending) if self._as_tree else np.zeros(0, int)
+        self._pending_count = np.zeros(at.CORES, dtype=np.int64)
         self._log = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._log_root = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self._frames = np.zeros((kernel.FRAMES, 3), dtype=np.int64)
+        self._frames = np.zeros((kernel.FRAMES, kernel.FRAME), dtype=np.int64)
         self.reset()
 
     def reset(self) -> None:
         """Back to the state after configuration."""
         self.state = self.layout.initial.copy()
         self.peak = self.state.copy() if self.track_peaks else np.zeros(0, dtype=np.int16)
-        self.counters = np.zeros((at.CORES, kernel.COUNTERS), dtype=np.int64)
+        self.counters = np.zeros((at.CORES, core_kernel.COUNTERS), dtype=np.int64)
 
     def run(self, source: npt.NDArray[np.int8], word: Words, *, record_load: bool) -> Trace:
         """Run root events in order.
@@ -71,73 +92,135 @@ class Machine:
             word: int64 `[n]`, packed events.
             record_load: keep events and SynOps per root event and core.
         """
-        control = np.zeros(kernel.CONTROLS, dtype=np.int64)
         load = np.zeros((len(source) if record_load else 0, at.CORES, 2), dtype=np.int64)
         before = self.counters.copy()
-        self.counters[:, kernel.SPIKES] = 0
-        while (status := self._call(source, word, load, control)) != kernel.DONE:
-            self._grow(status)
-        logged = int(control[kernel.LOGGED])
+        source, word = np.ascontiguousarray(source), np.ascontiguousarray(word)
+        logged = (
+            self._run_tree(source, word, load) if self._as_tree else self._run(source, word, load)
+        )
         change = self.counters - before
         return Trace(
             words=self._log[:logged].copy(),
             roots=self._log_root[:logged].copy(),
             events=change[:, kernel.EVENTS],
-            spikes=self.counters[:, kernel.SPIKES].copy(),
+            spikes=change[:, kernel.SPIKES],
             synops=change[:, kernel.SYNOPS],
             dropped=change[:, kernel.DROPPED],
             load=load,
         )
 
-    def _call(self, source: npt.NDArray[np.int8], word: Words, load: Words, control: Words) -> int:
+    def _run(self, source: npt.NDArray[np.int8], word: Words, load: Words) -> int:
+        control = np.zeros(kernel.CONTROLS, dtype=np.int64)
         layout = self.layout
-        return int(
-            kernel.run_events(
-                source,
-                word,
-                layout.table,
-                layout.routes,
-                layout.fan_out,
-                layout.phase_start,
-                layout.phase_taps,
-                layout.tick_order,
-                layout.weights,
-                layout.bias,
-                self.state,
-                self.peak,
-                self._pending,
-                self._frames,
-                self._log,
-                self._log_root,
-                load,
-                self.counters,
-                control,
+        while True:
+            status = kernel.run_events(
+                _address(source),
+                _address(word),
+                len(source),
+                _address(layout.table),
+                _address(layout.routes),
+                _address(layout.fan_out),
+                _address(layout.phases),
+                _address(layout.tick_order),
+                len(layout.tick_order),
+                _address(layout.weights),
+                _address(layout.bias),
+                _address(self.state),
+                _address(self.peak),
+                _address(self._pending),
+                self._pending.shape[1],
+                _address(self._frames),
+                _address(self._log),
+                _address(self._log_root),
+                len(self._log),
+                _address(load),
+                _address(self.counters),
+                _address(control),
+                self._order,
                 self._options,
             )
-        )
+            if status == kernel.DONE:
+                return int(control[kernel.LOGGED])
+            self._grow(status)
+
+    def _run_tree(self, source: npt.NDArray[np.int8], word: Words, load: Words) -> int:
+        control = np.zeros(tree_kernel.CONTROLS, dtype=np.int64)
+        self._pending_count[:] = 0
+        layout = self.layout
+        while True:
+            status = tree_kernel.run_tree(
+                _address(source),
+                _address(word),
+                len(source),
+                self._direct_cores(source, word),
+                _address(layout.table),
+                _address(layout.incoming),
+                _address(layout.phases),
+                _address(layout.core_order),
+                len(layout.core_order),
+                _address(layout.weights),
+                _address(layout.bias),
+                _address(self.state),
+                _address(self.peak),
+                _address(self._pending),
+                _address(self._pending_root),
+                _address(self._pending_count),
+                self._pending.shape[1],
+                _address(self._log),
+                _address(self._log_root),
+                len(self._log),
+                _address(load),
+                _address(self.counters),
+                _address(control),
+                self._order,
+                self._options,
+            )
+            if status == kernel.DONE:
+                return int(control[tree_kernel.LOGGED])
+            self._grow(status)
+
+    def _direct_cores(self, source: npt.NDArray[np.int8], word: Words) -> int:
+        """Mask of the cores that root events concern without passing another core."""
+        mask = 0
+        for row in np.flatnonzero(np.bincount(source, minlength=1)).tolist():
+            if row == at.TICK_ROW:
+                mask |= int(np.bitwise_or.reduce(word[source == row]))
+            elif row == at.DVS_ROW:
+                fed = np.flatnonzero(self.layout.incoming[:, 0] == at.DVS_ROW)
+                mask |= sum(1 << core for core in fed.tolist())
+            else:
+                mask |= 1 << (row - at.DIRECT_ROW)
+        return mask
 
     def _grow(self, status: int) -> None:
         if status == kernel.GROW_PENDING:
             self._pending = _doubled(self._pending)
+            if self._as_tree:
+                self._pending_root = _doubled(self._pending_root)
         else:
             self._log, self._log_root = _doubled(self._log), _doubled(self._log_root)
 
 
 def _doubled(words: Words) -> Words:
-    if len(words) * 2 > _LARGEST_CAPACITY:
+    if words.shape[-1] * 2 > _LARGEST_CAPACITY:
         raise SettingsError(
-            f"One call of the twin made more than {_LARGEST_CAPACITY // 2} monitored spikes; "
+            f"One call of the twin made more than {_LARGEST_CAPACITY // 2} spikes to keep; "
             "feed the recording in shorter chunks."
         )
-    return np.concatenate([words, np.zeros_like(words)])
+    return np.concatenate([words, np.zeros_like(words)], axis=-1)
 
 
-def _options(assumptions: Assumptions) -> Words:
-    options = np.zeros(kernel.OPTIONS, dtype=np.int64)
-    options[kernel.WRAP] = assumptions.overflow == "wrap"
-    options[kernel.BREADTH_FIRST] = assumptions.arbitration == "breadth_first"
-    options[kernel.SPIKE_ORDER] = _ORDERS.index(assumptions.spike_order)
-    options[kernel.LEAK_FIRES] = assumptions.leak_fires
-    options[kernel.PASS_FIRST] = assumptions.decimator_passes == "first"
-    options[kernel.DECIMATE_MONITOR] = assumptions.decimator_before_monitor
-    return options
+def _address(array: npt.NDArray[np.generic]) -> int:
+    """Address of a contiguous array's data, 0 for an empty one."""
+    return int(array.ctypes.data) if array.size else 0
+
+
+def _options(assumptions: Assumptions) -> int:
+    chosen = {
+        kernel.WRAP: assumptions.overflow == "wrap",
+        kernel.BREADTH_FIRST: assumptions.arbitration == "breadth_first",
+        kernel.LEAK_FIRES: assumptions.leak_fires,
+        kernel.PASS_FIRST: assumptions.decimator_passes == "first",
+        kernel.DECIMATE_MONITOR: assumptions.decimator_before_monitor,
+    }
+    return sum(bit for bit, on in chosen.items() if on)

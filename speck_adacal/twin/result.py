@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,57 +12,9 @@ import numpy.typing as npt
 from speck_adacal.errors import SettingsError
 from speck_adacal.twin.load import LoadTrace
 from speck_adacal.twin.readout import ReadoutRun
+from speck_adacal.twin.spike_log import MonitorStream, SpikeLog, Spikes
 
 Counts = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Spikes:
-    """Spikes of one core, in the order of their firing, before pooling.
-
-    Attributes:
-        t_us: int64 `[n]`, time of the input event that caused the spike (plus the latency, if a
-            latency model is set).
-        x, y, channel: int16 `[n]`, column, row and feature.
-        cause: int64 `[n]`, index in the run's input of the event that caused it; -1 for a tick
-            of the slow clock.
-        shape: `(features, height, width)` of the core's map.
-    """
-
-    t_us: npt.NDArray[np.int64]
-    x: npt.NDArray[np.int16]
-    y: npt.NDArray[np.int16]
-    channel: npt.NDArray[np.int16]
-    cause: npt.NDArray[np.int64]
-    shape: tuple[int, int, int]
-
-    def __len__(self) -> int:
-        return len(self.t_us)
-
-    def counts(self) -> Counts:
-        """int64 `[features, height, width]` spikes of each neuron."""
-        flat = np.ravel_multi_index((self.channel, self.y, self.x), self.shape)
-        return np.bincount(flat, minlength=int(np.prod(self.shape))).reshape(self.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class MonitorStream:
-    """All monitored events of a run in the order in which they came about.
-
-    Attributes:
-        t_us: int64 `[n]`.
-        layer: int16 `[n]`, 0 to 8 for cores, 13 for the DVS stage.
-        x, y, channel: int16 `[n]`.
-    """
-
-    t_us: npt.NDArray[np.int64]
-    layer: npt.NDArray[np.int16]
-    x: npt.NDArray[np.int16]
-    y: npt.NDArray[np.int16]
-    channel: npt.NDArray[np.int16]
-
-    def __len__(self) -> int:
-        return len(self.t_us)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +23,6 @@ class TwinRun:
 
     Attributes:
         spikes: by monitored (or observed) core.
-        monitored: all monitored events in the order in which they came about; empty while the
-            readout layer is monitored, which silences the other monitors on the chip.
         readout: what the readout layer did, if it is enabled.
         exit_cores: cores that feed no other core.
         events_per_core: int64 `[9]`, input events that reached each core.
@@ -81,11 +32,12 @@ class TwinRun:
         dropped_input: input events outside the entry's input that were dropped on request.
         input_events: events offered to the chip.
         end_us: time up to which the chip has been run.
+        log: the spikes as the kernel left them.
+        monitored_cores: cores whose spikes the chip's monitor bus shows.
         load: work by root event, if it was recorded.
     """
 
     spikes: Mapping[int, Spikes]
-    monitored: MonitorStream
     readout: ReadoutRun | None
     exit_cores: tuple[int, ...]
     events_per_core: Counts
@@ -95,7 +47,17 @@ class TwinRun:
     dropped_input: int
     input_events: int
     end_us: int
+    log: SpikeLog
+    monitored_cores: tuple[int, ...]
     load: LoadTrace | None = None
+
+    @cached_property
+    def monitored(self) -> MonitorStream:
+        """All monitored events in the order in which they came about.
+
+        Empty while the readout layer is monitored, which silences the other monitors.
+        """
+        return self.log.stream(self.monitored_cores)
 
     @property
     def output(self) -> Spikes:

@@ -16,9 +16,10 @@ from speck_adacal.twin.inputs import InputEvents
 from speck_adacal.twin.layout import Layout
 from speck_adacal.twin.load import LoadTrace
 from speck_adacal.twin.machine import Machine, Trace
-from speck_adacal.twin.program import ChipProgram
+from speck_adacal.twin.program import ChipProgram, Shape
 from speck_adacal.twin.readout import ReadoutLayer, ReadoutRun
-from speck_adacal.twin.result import MonitorStream, Spikes, TwinRun
+from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.spike_log import SpikeLog, SpikesByCore
 
 Ints = npt.NDArray[np.int64]
 
@@ -31,20 +32,24 @@ class Plan:
         program: the configuration.
         layout: its arrays, with `observed` cores monitored.
         assumptions: what is not publicly known.
-        observed: cores whose spikes are kept, in order.
+        shapes: shape of each core whose spikes are kept.
+        monitored: cores on the chip's monitor bus; none while the readout is monitored.
+        stage_monitored: the DVS stage is on the monitor bus.
         exit_cores: cores that feed no other.
         slow_clock_hz: rate of the external slow clock; None if it is off.
-        latency_us: latency by core, or None.
+        latency_us: int64 `[13]`, latency by layer.
         track_peaks: keep the highest potential of every neuron.
     """
 
     program: ChipProgram
     layout: Layout
     assumptions: Assumptions
-    observed: tuple[int, ...]
+    shapes: Mapping[int, Shape]
+    monitored: tuple[int, ...]
+    stage_monitored: bool
     exit_cores: tuple[int, ...]
     slow_clock_hz: float | None
-    latency_us: Mapping[int, int] | None
+    latency_us: Ints
     track_peaks: bool
 
 
@@ -59,7 +64,12 @@ class RunningChip:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         program, assume = plan.program, plan.assumptions
-        self.machine = Machine(plan.layout, assume, track_peaks=plan.track_peaks)
+        self.machine = Machine(
+            plan.layout,
+            assume,
+            track_peaks=plan.track_peaks,
+            monitor_order=len(plan.monitored) > 1,
+        )
         sensor = program.chip.limits.sensor_size
         self._stage = DvsStage(program.dvs, sensor, assume.hot_pixel_filter)
         self._clock = SlowClock(
@@ -159,26 +169,10 @@ class RunningChip:
         root_step: Ints,
         step_of_event: Ints,
     ) -> TwinRun:
-        layer = trace.words >> 48
-        columns = _Columns(
-            step=step,
-            layer=layer,
-            y=(trace.words >> 32) & 0xFFFF,
-            x=(trace.words >> 16) & 0xFFFF,
-            channel=trace.words & 0xFFFF,
-            t_us=steps.t_us[step] + self._latency(layer),
-        )
-        to_readout = layer == at.READOUT
-        cause = np.full(len(steps.event), -1, dtype=np.int64)
-        cause[step_of_event] = events.index
+        log = self._log(events, steps, seen, step, trace, step_of_event)
         return TwinRun(
-            spikes={
-                c: self._spikes(columns.chosen(layer == c), cause, c) for c in self.plan.observed
-            },
-            monitored=self._monitored(
-                columns.chosen(~to_readout), events, steps, seen, step_of_event
-            ),
-            readout=self._read_out(columns.chosen(to_readout), steps),
+            spikes=SpikesByCore(log, self.plan.shapes),
+            readout=self._read_out(log, steps),
             exit_cores=self.plan.exit_cores,
             events_per_core=trace.events,
             spikes_per_core=trace.spikes,
@@ -187,89 +181,42 @@ class RunningChip:
             dropped_input=events.offered - len(events),
             input_events=events.offered,
             end_us=self.time_us,
+            log=log,
+            monitored_cores=self.plan.monitored,
             load=LoadTrace(steps.t_us[root_step], trace.load) if len(trace.load) else None,
         )
 
-    def _latency(self, layer: Ints) -> Ints:
-        table = np.zeros(at.READOUT + 1, dtype=np.int64)
-        for core, latency in (self.plan.latency_us or {}).items():
-            table[core] = latency
-        return table[layer]
-
-    def _spikes(self, own: _Columns, cause: Ints, core: int) -> Spikes:
-        return Spikes(
-            t_us=own.t_us,
-            x=own.x.astype(np.int16),
-            y=own.y.astype(np.int16),
-            channel=own.channel.astype(np.int16),
-            cause=cause[own.step],
-            shape=self.plan.program.cores[core].out_shape,
-        )
-
-    def _monitored(
+    def _log(
         self,
-        cores: _Columns,
         events: InputEvents,
         steps: Steps,
         seen: StageEvents,
+        step: Ints,
+        trace: Trace,
         step_of_event: Ints,
-    ) -> MonitorStream:
-        """Core spikes and DVS events in order; silent while the readout is monitored."""
-        program = self.plan.program
-        silent = program.readout is not None and program.readout.monitor
-        shown = [i for i, core in program.cores.items() if core.monitor and not silent]
-        cores = cores.chosen(np.isin(cores.layer, shown))
-        if program.dvs.monitor and not silent:
-            stage_step = step_of_event[seen.index]
-            stage = _Columns(
-                step=stage_step,
-                layer=np.full(len(stage_step), program.chip.dvs_layer),
-                y=seen.y,
-                x=seen.x,
-                channel=seen.channel,
-                t_us=events.t_us[seen.index],
-            )
-            cores = stage.joined(cores)
-        return MonitorStream(
-            t_us=cores.t_us,
-            layer=cores.layer.astype(np.int16),
-            x=cores.x.astype(np.int16),
-            y=cores.y.astype(np.int16),
-            channel=cores.channel.astype(np.int16),
+    ) -> SpikeLog:
+        cause = np.full(len(steps.event), -1, dtype=np.int64)
+        cause[step_of_event] = events.index
+        return SpikeLog(
+            words=trace.words,
+            step=step,
+            step_t_us=steps.t_us,
+            step_cause=cause,
+            latency_us=self.plan.latency_us,
+            stage=seen if self.plan.stage_monitored else None,
+            stage_step=step_of_event[seen.index],
+            stage_layer=self.plan.program.chip.dvs_layer,
         )
 
-    def _read_out(self, own: _Columns, steps: Steps) -> ReadoutRun | None:
+    def _read_out(self, log: SpikeLog, steps: Steps) -> ReadoutRun | None:
         if self._readout is None:
             return None
-        number = self._readout.classes(own.channel, own.y, own.x)
+        words, step = log.of_layer(at.READOUT)
+        parts = ((words >> shift) & 0xFFFF for shift in (0, 32, 16))
         internal = self._readout.program.internal_clock
         ticks = np.flatnonzero(steps.ticks(internal=internal))
-        return self._readout.run(number, own.step, ticks, steps.t_us[ticks])
-
-
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """Logged spikes, one array each."""
-
-    step: Ints
-    layer: Ints
-    y: Ints
-    x: Ints
-    channel: Ints
-    t_us: Ints
-
-    def _parts(self) -> tuple[Ints, ...]:
-        return self.step, self.layer, self.y, self.x, self.channel, self.t_us
-
-    def chosen(self, keep: npt.NDArray[np.bool_]) -> _Columns:
-        return _Columns(*(part[keep] for part in self._parts()))
-
-    def joined(self, later: _Columns) -> _Columns:
-        """Merged by step; within a step these come before `later`."""
-        parts = zip(self._parts(), later._parts(), strict=True)
-        together = [np.concatenate(pair) for pair in parts]
-        order = np.argsort(together[0], kind="stable")
-        return _Columns(*(part[order] for part in together))
+        number = self._readout.classes(*parts)
+        return self._readout.run(number, step, ticks, steps.t_us[ticks])
 
 
 def _words(channel: Ints, y: Ints, x: Ints) -> Ints:

@@ -59,14 +59,17 @@ class Twin:
         self.program = program
         self.assumptions = assumptions or Assumptions()
         observed = _observed(program, observe)
+        silent = program.readout is not None and program.readout.monitor
         self._plan = Plan(
             program=program,
             layout=lay_out(_monitoring(program, observed), self.assumptions),
             assumptions=self.assumptions,
-            observed=observed,
+            shapes={core: program.cores[core].out_shape for core in observed},
+            monitored=() if silent else _monitored(program),
+            stage_monitored=program.dvs.monitor and not silent,
             exit_cores=_exit_cores(program),
             slow_clock_hz=slow_clock_hz,
-            latency_us=latency.core_latency_us(program) if latency else None,
+            latency_us=_latencies(program, latency),
             track_peaks=track_peaks,
         )
         self._chip = RunningChip(self._plan)
@@ -265,8 +268,19 @@ class Twin:
         return chip.run(checked, max(events.duration_us, chip.time_us), record_load=record_load)
 
 
+def _monitored(program: ChipProgram) -> tuple[int, ...]:
+    return tuple(i for i, core in sorted(program.cores.items()) if core.monitor)
+
+
+def _latencies(program: ChipProgram, model: LatencyModel | None) -> npt.NDArray[np.int64]:
+    table = np.zeros(at.READOUT + 1, dtype=np.int64)
+    for core, latency in (model.core_latency_us(program) if model else {}).items():
+        table[core] = latency
+    return table
+
+
 def _observed(program: ChipProgram, observe: Iterable[int]) -> tuple[int, ...]:
-    wanted = set(observe) | {i for i, core in program.cores.items() if core.monitor}
+    wanted = {*observe, *_monitored(program)}
     unknown = sorted(wanted - set(program.cores))
     if unknown:
         raise SettingsError(

@@ -7,6 +7,8 @@ and to the DVS stage, and a stream cut into chunks at random places.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,7 +66,7 @@ def run_in_chunks(rng, twin, events, layer, count, end_us):
     cuts = sorted(int(c) for c in rng.integers(0, count + 1, int(rng.integers(0, 4))))
     bounds = [0, *cuts, count]
     runs = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         last = stop == count and start == bounds[-2]
         end = end_us if last else int(events.t_us[stop - 1]) if stop > start else twin.time_us
         chunk = part(events, start, stop, end)
