@@ -57,7 +57,7 @@ class ChipFamily:
         def validate_configuration(config: Any) -> tuple[bool, str]:
             """Whether the chip can hold `config`, and every reason why not, one a line."""
             self.require_configuration("validate_configuration", config)
-            return validation.validate(config)
+            return validation.validate(config, self.name)
 
         return validate_configuration
 

@@ -12,24 +12,30 @@ The message names every fault found, one a line.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, log2
+from functools import cache
 from typing import Any
 
+from speck_adacal.chip_description import (
+    ChipDescription,
+    ChipLimits,
+    core_memory_use,
+    load_chip_description,
+)
 from speck_adacal.virtual_samna.configuration import CORES
 from speck_adacal.virtual_samna.fields import Array, Int, Nested, Pair
 from speck_adacal.virtual_samna.objects import SchemaObject, tensor_of
 
-KIBI = 1024
-KERNEL_WORDS = tuple(n * KIBI for n in (16, 16, 16, 32, 32, 64, 64, 16, 16))
-"""Kernel memory of each core, 8-bit words (sinabs 3.1.3, `get_constraints`)."""
-NEURON_WORDS = tuple(n * KIBI for n in (64, 64, 64, 32, 32, 16, 16, 16, 16))
-"""Neuron memory of each core, 16-bit words."""
-MAX_INPUT, MAX_OUTPUT = 128, 64
 POLARITIES = 2
 
 
-def validate(config: Any) -> tuple[bool, str]:
-    """Whether `config` is valid, and every reason why not, one a line."""
+@cache
+def _chip(name: str) -> ChipDescription:
+    return load_chip_description(name)
+
+
+def validate(config: Any, chip: str) -> tuple[bool, str]:
+    """Whether `chip` can hold `config`, and every reason why not, one a line."""
+    description = _chip(chip)
     used = used_cores(config)
     faults = [
         *_dvs_faults(config),
@@ -38,7 +44,7 @@ def validate(config: Any) -> tuple[bool, str]:
         *_limit_faults(config.factory_config, "factory_config"),
     ]
     for core in used:
-        faults += _core_faults(config, core)
+        faults += _core_faults(config, core, description)
     return not faults, "\n".join(faults)
 
 
@@ -50,24 +56,10 @@ def used_cores(config: Any) -> list[int]:
     return sorted(core for core in reached | filled if core < CORES)
 
 
-def kernel_words(in_features: int, out_features: int, kernel_size: int) -> int:
-    """Kernel memory that a core's weights take, in 8-bit words (sinabs docs, overview)."""
-    return int(in_features * 2 ** (_bits(kernel_size * kernel_size) + _bits(out_features)))
-
-
-def neuron_words(features: int, height: int, width: int) -> int:
-    """Neuron memory that a map takes, in 16-bit words (sinabs docs, overview)."""
-    return int(features * 2 ** (_bits(height) + _bits(width)))
-
-
 def dvs_output_size(dvs: Any) -> tuple[int, int]:
     """(x, y) size of the map that the sensor stage sends on, after cut and diagonal swap."""
     width, height = dvs.cut.x - dvs.origin.x + 1, dvs.cut.y - dvs.origin.y + 1
     return (height, width) if dvs.mirror_diagonal else (width, height)
-
-
-def _bits(count: int) -> int:
-    return ceil(log2(max(count, 1)))
 
 
 def _limit_faults(item: SchemaObject, where: str) -> Iterator[str]:
@@ -131,28 +123,28 @@ def _size_fault(config: Any, where: str, found: tuple[int, int], target: int) ->
         )
 
 
-def _core_faults(config: Any, core: int) -> list[str]:
+def _core_faults(config: Any, core: int, chip: ChipDescription) -> list[str]:
     layer, where = config.cnn_layers[core], f"cnn_layers[{core}]"
     faults = list(_limit_faults(layer, where))
-    faults += _map_faults(layer, where)
+    faults += _map_faults(layer, where, chip.limits)
     if not faults:  # sizes make sense: see whether they fit
-        faults += _memory_faults(layer, core)
+        faults += _memory_faults(layer, core, chip)
         faults += _tensor_faults(layer, where)
     faults += _destination_faults(config, core)
     return faults
 
 
-def _map_faults(layer: Any, where: str) -> Iterator[str]:
+def _map_faults(layer: Any, where: str, limits: ChipLimits) -> Iterator[str]:
     dims = layer.dimensions
     for axis in ("x", "y"):
         size = getattr(dims.input_shape.size, axis)
         out = getattr(dims.output_shape.size, axis)
         padding, stride = getattr(dims.padding, axis), getattr(dims.stride, axis)
         path = f"{where}.dimensions"
-        if size > MAX_INPUT:
-            yield f"{path}.input_shape.size.{axis} is {size}, allowed is 1 to {MAX_INPUT}."
-        if out > MAX_OUTPUT:
-            yield f"{path}.output_shape.size.{axis} is {out}, allowed is 1 to {MAX_OUTPUT}."
+        if size > limits.input_size:
+            yield f"{path}.input_shape.size.{axis} is {size}, allowed is 1 to {limits.input_size}."
+        if out > limits.map_size:
+            yield f"{path}.output_shape.size.{axis} is {out}, allowed is 1 to {limits.map_size}."
         expected = (size - dims.kernel_size + 2 * padding) // max(stride, 1) + 1
         if out != expected:
             yield (
@@ -161,21 +153,22 @@ def _map_faults(layer: Any, where: str) -> Iterator[str]:
             )
 
 
-def _memory_faults(layer: Any, core: int) -> Iterator[str]:
+def _memory_faults(layer: Any, core: int, chip: ChipDescription) -> Iterator[str]:
     dims = layer.dimensions
     out = dims.output_shape
-    kernel = kernel_words(dims.input_shape.feature_count, out.feature_count, dims.kernel_size)
-    neuron = neuron_words(out.feature_count, out.size.y, out.size.x)
-    if kernel > KERNEL_WORDS[core]:
-        yield (
-            f"cnn_layers[{core}] needs {kernel} words of kernel memory, "
-            f"core {core} has {KERNEL_WORDS[core]}."
-        )
-    if neuron > NEURON_WORDS[core]:
-        yield (
-            f"cnn_layers[{core}] needs {neuron} words of neuron memory, "
-            f"core {core} has {NEURON_WORDS[core]}."
-        )
+    use = core_memory_use(
+        dims.input_shape.feature_count,
+        (out.feature_count, out.size.y, out.size.x),
+        (dims.kernel_size, dims.kernel_size),
+        has_bias=bool(tensor_of(layer, "biases").any()),
+    )
+    for kind in ("kernel", "neuron", "bias"):
+        needed, available = getattr(use, kind), getattr(chip.cores[core], kind)
+        if needed > available:
+            yield (
+                f"cnn_layers[{core}] needs {needed} words of {kind} memory, "
+                f"core {core} has {available}."
+            )
 
 
 def _tensor_faults(layer: Any, where: str) -> Iterator[str]:

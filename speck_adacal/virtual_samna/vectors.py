@@ -9,7 +9,7 @@ from speck_adacal.virtual_samna.objects import SchemaObject
 
 
 class _Vec2(SchemaObject):
-    """A pair with fields `x` and `y`; prints as `(x, y)`."""
+    """A pair with fields `x` and `y`; prints as `(x,y)`."""
 
     __slots__ = ("x", "y")
 
@@ -18,7 +18,7 @@ class _Vec2(SchemaObject):
         self.y = y
 
     def __repr__(self) -> str:
-        return f"({self.x}, {self.y})"
+        return f"({self.x},{self.y})"
 
 
 class Vec2_unsigned_char(_Vec2):

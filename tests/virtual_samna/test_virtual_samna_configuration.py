@@ -62,7 +62,7 @@ def test_defaults(config):
     assert dvs.off_channel is True
     assert layer.weights == layer.biases == layer.neurons_initial_value == []
     assert config.readout.enable is False
-    assert repr(dvs.cut) == "(127, 127)"
+    assert repr(dvs.cut) == "(127,127)"
 
 
 def test_nested_dict_reads_back_as_objects(config):

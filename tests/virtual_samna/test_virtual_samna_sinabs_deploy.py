@@ -72,6 +72,7 @@ def recording(count=400, seed=0):
 @pytest.mark.parametrize("device", ["speck2fmodule", "speck2edevkit:0"])
 def test_forward_equals_the_twin(deployed, device):
     from sinabs.backend.dynapcnn.chip_factory import ChipFactory
+
     from speck_adacal import Events
     from speck_adacal.twin import Twin
 
