@@ -132,6 +132,7 @@ class Evaluator:
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
         network.fan_out = self.fan_out
+        network.channels_last = True
         outputs, kls, spikes, synops = [], [], [], []
         for index, piece in enumerate(self.pieces):
             output = self.run_piece(network, piece)

@@ -59,6 +59,8 @@ class Pipeline:
         samples = sum(len(p) for p in pieces)
         some = None if labels is None else labels[:samples]
         self.evaluator = Evaluator(graph, pieces, settings, some, self._journal)
+        few = self._data.first(min(self.plan.table_samples, samples))
+        self._table_evaluator = Evaluator(graph, few, settings, journal=self._journal)
         self._labels = labels
 
     def uniform(self, phi: int, rho: float = 1.0) -> Stage:
@@ -176,6 +178,7 @@ class Pipeline:
                 jobs=plan.jobs,
                 mode=plan.mode,
                 epsilon=plan.epsilon,
+                table_evaluator=self._table_evaluator,
             )
             result = search.run(limit, [at], plan.evaluations)
             values |= {

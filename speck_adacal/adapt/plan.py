@@ -26,6 +26,7 @@ class AdaptPlan:
         exit_loss: accuracy that early exits may cost on calibration data, 0.003 for 0.3 points.
         exit_metric: "entropy", "top" or "margin".
         search_samples: calibration samples that searches measure on.
+        table_samples: calibration samples behind sensitivity tables.
         evaluations: measurements that each measured descent may take.
         mode: sensitivities "in_situ" or "isolated".
         jobs: joblib jobs for sensitivity tables.
@@ -41,6 +42,7 @@ class AdaptPlan:
     exit_loss: float = 0.003
     exit_metric: str = "entropy"
     search_samples: int = 128
+    table_samples: int = 32
     evaluations: int = 30
     mode: str = "in_situ"
     jobs: int = 1

@@ -106,6 +106,8 @@ class Search:
         jobs: jobs for the sensitivity table.
         mode: of the sensitivity table.
         epsilon: thinning of the frontier, as a part of the reference KL.
+        table_evaluator: what sensitivities are measured on, `evaluator` by default; because they
+            only propose, fewer samples do.
     """
 
     def __init__(
@@ -118,7 +120,9 @@ class Search:
         jobs: int = 1,
         mode: str = "in_situ",
         epsilon: float = 0.0,
+        table_evaluator: Evaluator | None = None,
     ) -> None:
+        self._table_evaluator = table_evaluator or evaluator
         self._evaluator, self._recipe, self._variants = evaluator, recipe, variants
         self._graph, self._jobs, self._mode, self._epsilon = graph, jobs, mode, epsilon
         self._layers = [x.name for x in recipe.layers if not x.readout and x.name in variants]
@@ -151,7 +155,7 @@ class Search:
         """
         best = self._best([self.measure(c, "start") for c in starts], limit)
         table = sensitivity(
-            self._evaluator,
+            self._table_evaluator,
             self.recipe_of(best.choice),
             {n: self._variants[n] for n in self._layers},
             graph=self._graph,

@@ -148,10 +148,11 @@ class _Cells:
     ) -> None:
         network = SpikingNetwork(self.graph, self.recipe)
         network.fan_out = self.evaluator.fan_out
+        network.channels_last = True
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {
-            self.graph.nodes[0].name: (batches.snn_input(piece), batches.analog)
+            self.graph.nodes[0].name: (network.prepared(batches.snn_input(piece)), batches.analog)
         }
         for at, node in enumerate(nodes):
             if node.name in self.names:

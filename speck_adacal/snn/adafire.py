@@ -98,20 +98,42 @@ class AdaFire(sl.StatefulLayer):
         batch, shape = current.shape[0], tuple(current.shape[2:])
         if tuple(self.v_mem.shape) != (batch, *shape):
             self.init_state_with_shape((batch, *shape))
-        theta, parts = self.theta, len(shape)
-        low = None if self.min_v_mem is None else self.min_v_mem
+        theta = _broadcastable(self.theta, len(shape))
         if fused_usable(current, self.v_mem):
-            return fused_forward(
-                current,
-                time_steps,
-                self.v_mem,
-                _broadcastable(theta, parts),
-                int(self.phi),
-                None if low is None else float(low),
-                self.emit_counts,
-                out,
-            )
-        return self._plain(current, time_steps, _broadcastable(theta, parts), low)
+            if is_channels_last(current):
+                return self._fused_channels_last(current, time_steps, theta, out)
+            self.v_mem = self.v_mem.contiguous()
+            return self._fused(current, time_steps, theta, self.v_mem, out)
+        return self._plain(current, time_steps, theta, self.min_v_mem)
+
+    def _fused(
+        self,
+        current: torch.Tensor,
+        time_steps: int,
+        theta: torch.Tensor,
+        state: torch.Tensor,
+        out: torch.Tensor | None,
+    ) -> torch.Tensor:
+        low = None if self.min_v_mem is None else float(self.min_v_mem)
+        settings = (theta, int(self.phi), low, self.emit_counts)
+        return fused_forward(current, time_steps, state, *settings, out)
+
+    def _fused_channels_last(
+        self,
+        current: torch.Tensor,
+        time_steps: int,
+        theta: torch.Tensor,
+        out: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The same in the memory order `[batch, time, y, x, channel]`."""
+        moved = current.movedim(2, -1)
+        state = self.v_mem.movedim(1, -1).contiguous()
+        if theta.ndim:
+            theta = theta.movedim(1, -1)
+        place = None if out is None else moved if out is current else out.movedim(2, -1)
+        result = self._fused(moved, time_steps, theta, state, place)
+        self.v_mem = state.movedim(-1, 1)
+        return result.movedim(-1, 2)
 
     def _plain(
         self,
@@ -215,6 +237,11 @@ class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
     @property
     def _param_dict(self) -> dict[str, Any]:
         return self.squeeze_param_dict(super()._param_dict)
+
+
+def is_channels_last(x: torch.Tensor) -> bool:
+    """Whether `[batch, time, channels, y, x]` lies in memory with the channels innermost."""
+    return x.ndim == 5 and not x.is_contiguous() and x.movedim(2, -1).is_contiguous()
 
 
 def _constant(value: Values) -> nn.Parameter:

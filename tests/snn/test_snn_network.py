@@ -60,6 +60,22 @@ def test_constant_input_run_once_is_the_same_as_repeated():
     assert all(torch.equal(counts[k], v) for k, v in network.spike_counts().items())
 
 
+def test_channels_last_in_memory_gives_the_same():
+    graph = trace(make(), (2, 8, 8))
+    network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
+    network.count_synops()
+    x = torch.rand(3, 5, 2, 8, 8)
+    with torch.no_grad():
+        plain, activity = network.run(x, keep=["1", "4"]), network.activity()
+        network.channels_last = True
+        moved = network.run(x, keep=["1", "4"])
+    for name, value in plain.items():
+        torch.testing.assert_close(moved[name], value)
+    for name, layer in network.activity().items():
+        assert torch.equal(layer.spikes, activity[name].spikes)
+        assert torch.equal(layer.synops, activity[name].synops)
+
+
 def test_steps_may_be_shown_one_by_one():
     graph = trace(make(), (2, 8, 8))
     network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
