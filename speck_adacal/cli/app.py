@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from speck_adacal.cli import adapt, demo, deploy, env, report, simulate
+from speck_adacal.cli import adapt, datasets, demo, deploy, env, report, simulate
 from speck_adacal.errors import SpeckAdacalError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for module in (demo, adapt, deploy, simulate, report, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
+app.add_typer(datasets.app, name=datasets.NAME)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -69,7 +69,7 @@ def cached_arrays(
     Raises:
         DataError: the folder cannot be written.
     """
-    root = Path(folder) if folder else Path(platformdirs.user_cache_dir("speck_adacal")) / "arrays"
+    root = Path(folder) if folder else Path(platformdirs.user_cache_dir("speck-adacal")) / "arrays"
     place = root / f"{name}-{key[:32]}"
     found = _load(place)
     if found is not None:

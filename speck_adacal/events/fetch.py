@@ -48,7 +48,7 @@ def data_folder(folder: str | Path | None = None) -> Path:
     chosen = os.environ.get("SPECK_ADACAL_DATA")
     if chosen:
         return Path(chosen).expanduser()
-    return Path(platformdirs.user_cache_dir("speck_adacal")) / "datasets"
+    return Path(platformdirs.user_cache_dir("speck-adacal")) / "datasets"
 
 
 def dataset_folder(card: DatasetCard, folder: str | Path | None = None) -> Path:
