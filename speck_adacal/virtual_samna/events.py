@@ -6,10 +6,21 @@ tensors and read back as Python ints.
 
 from __future__ import annotations
 
+import operator
 import sys
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from speck_adacal.virtual_samna.fields import Bool, Evidence, FieldValueError, Int, Real, Schema
+from speck_adacal.virtual_samna.fields import (
+    INT_RANGES,
+    Bool,
+    Evidence,
+    FieldValueError,
+    Int,
+    Real,
+    Schema,
+)
 from speck_adacal.virtual_samna.objects import SchemaObject, define
 
 _M = Evidence("M")
@@ -138,14 +149,17 @@ MEASUREMENT: Schema = {"timestamp": _TIME, "channel": _BYTE, "value": Real()}
 
 
 class Event(SchemaObject):
-    """Base of events: keyword or positional construction, quick defaults."""
+    """Base of events: keyword or positional construction, quick writes and defaults."""
 
     __slots__ = ()
     FIELDS: ClassVar[tuple[str, ...]] = ()
+    SETTERS: ClassVar[tuple[Callable[[Any, Any], None], ...]] = ()
+    _DEFAULTS: ClassVar[tuple[tuple[Callable[[Any, Any], None], Any], ...]] = ()
+    _RANGES: ClassVar[dict[str, tuple[Callable[[Any, Any], None], int, int]]] = {}
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        for name, kind in self.SCHEMA.items():
-            object.__setattr__(self, name, kind.default)  # type: ignore[union-attr]
+        for write, default in self._DEFAULTS:
+            write(self, default)
         if args:
             if len(args) > len(self.FIELDS):
                 raise FieldValueError(
@@ -157,20 +171,48 @@ class Event(SchemaObject):
         for name, value in values.items():
             setattr(self, name, value)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        found = self._RANGES.get(name)
+        if found is not None:  # the quick way for integers in range; the rest is checked at length
+            write, low, high = found
+            try:
+                number = operator.index(value)
+            except TypeError:
+                number = low - 1
+            if low <= number <= high:
+                write(self, number)
+                return
+        super().__setattr__(name, value)
+
     @classmethod
-    def unchecked(cls, values: tuple[Any, ...]) -> Any:
-        """An event from plain values in field order that are known to be in range."""
-        event = object.__new__(cls)
-        for name, value in zip(cls.FIELDS, values, strict=True):
-            object.__setattr__(event, name, value)
-        return event
+    def unchecked(cls, columns: Sequence[Sequence[Any]]) -> list[Any]:
+        """Events from one sequence of plain values for each field, known to be in range."""
+        new = object.__new__
+        events = [new(cls) for _ in columns[0]] if columns else []
+        for write, values in zip(cls.SETTERS, columns, strict=True):
+            deque(map(write, events, values), maxlen=0)
+        return events
 
 
 def event_class(name: str, schema: Schema, module: str, qualified: str) -> type[Any]:
     """One event class."""
     cls = define(name, schema, module=module, qualified=qualified, family={}, base=Event)
-    cls.FIELDS = tuple(sys.intern(field) for field in schema)
+    _prepare(cls)
     return cls
+
+
+def _prepare(cls: Any) -> None:
+    """Look up once what every write and every construction needs."""
+    schema = cls.SCHEMA
+    setters = {name: cls.__dict__[name].__set__ for name in schema}
+    cls.FIELDS = tuple(sys.intern(name) for name in schema)
+    cls.SETTERS = tuple(setters.values())
+    cls._DEFAULTS = tuple((setters[name], kind.default) for name, kind in schema.items())
+    cls._RANGES = {
+        name: (setters[name], *INT_RANGES[kind.storage])
+        for name, kind in schema.items()
+        if isinstance(kind, Int)
+    }
 
 
 def event_classes(chip: str) -> dict[str, type[Any]]:

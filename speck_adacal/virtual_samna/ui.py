@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from speck_adacal.virtual_samna.events import Event
+from speck_adacal.virtual_samna.events import event_class
 from speck_adacal.virtual_samna.fields import Evidence, Free, Schema
 from speck_adacal.virtual_samna.graph.nodes import sink_class, source_class
-from speck_adacal.virtual_samna.objects import define
 
 _SEEN = Evidence("M", "argument order from public callers")
 
@@ -47,11 +46,7 @@ def classes() -> dict[str, Any]:
     """The classes of `samna.ui`, by name."""
     if not _CLASSES:
         for name, schema in SCHEMAS.items():
-            cls = define(
-                name, schema, module="samna.ui", qualified=f"ui::{name}", family={}, base=Event
-            )
-            cls.FIELDS = tuple(schema)
-            _CLASSES[name] = cls
+            _CLASSES[name] = event_class(name, schema, "samna.ui", f"ui::{name}")
     return _CLASSES
 
 

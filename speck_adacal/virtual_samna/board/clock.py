@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
+import numpy.typing as npt
+
 from speck_adacal.errors import DeviceError
 from speck_adacal.virtual_samna.fields import FieldValueError
 
@@ -136,11 +139,13 @@ class SlowClock:
         """Board time of the next tick, infinite while off."""
         return self._next_us if self._on else float("inf")
 
-    def take(self) -> int:
-        """The next tick is being done: its board time, in whole µs."""
-        due = self._next_us
-        self._next_us += 1e6 / self._rate_hz
-        return int(due)
+    def take(self, until_us: float, most: int) -> npt.NDArray[np.int64]:
+        """Board times of the ticks up to `until_us`, in whole µs; they are being done."""
+        period = 1e6 / self._rate_hz
+        count = min(int((until_us - self._next_us) // period) + 1, most)
+        times = self._next_us + period * np.arange(max(count, 0))
+        self._next_us += period * len(times)
+        return times.astype(np.int64)
 
 
 class IoModule:

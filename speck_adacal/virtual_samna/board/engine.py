@@ -30,6 +30,8 @@ log = logging.getLogger("speck_adacal.virtual_samna.board")
 
 SLICE = 8192
 """Most events processed at a time."""
+MOST_TICKS = 256
+"""Most ticks of the slow clock done at a time."""
 SHORTEST_WAIT_S = 0.0005
 FAR_US = 1 << 62
 
@@ -207,11 +209,11 @@ class Engine:
     def _tick_until(self, limit_us: int) -> bool:
         if self.slow_clock.next_tick_us() > limit_us:
             return False
-        time_us = max(self.slow_clock.take(), self._last_us)
-        self._last_us = time_us
-        self.clock.move_to(time_us)
+        times_us = np.maximum(self.slow_clock.take(limit_us, MOST_TICKS), self._last_us)
+        self._last_us = int(times_us[-1])
+        self.clock.move_to(self._last_us)
         if self._chip is not None:
-            self._give_out(self._chip.tick(time_us))
+            self._give_out(self._chip.ticks(times_us))
         return True
 
     def _do_command(self, command: Command) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.virtual_samna.graph.batch import Batch, Columns, runs_by_class
+from speck_adacal.virtual_samna.graph.batch import Batch, Columns, runs_by_class, to_columns
 
 Ints = npt.NDArray[np.int64]
 
@@ -58,9 +58,7 @@ def sort_input(batch: Batch, arrived_us: int) -> Iterator[Segment | Command]:
         if cls.__name__ not in _KINDS:
             yield from (Command(event) for event in events)
             continue
-        names = cls.FIELDS
-        table = np.array([[getattr(e, name) for name in names] for e in events], dtype=np.int64)
-        yield _segment(cls, tuple(table.T), arrived_us)
+        yield _segment(cls, to_columns(events, cls).fields, arrived_us)
 
 
 def _segment(cls: Any, fields: tuple[npt.NDArray[Any], ...], arrived_us: int) -> Segment:

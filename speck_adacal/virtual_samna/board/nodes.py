@@ -55,7 +55,10 @@ class DeviceSinkNode(Node):
         if wrong:
             cls = wrong.pop()
             self._check_class(cls, next(i for i, e in enumerate(batch) if type(e) is cls))
-        self._check_layers([getattr(e, "layer", None) for e in batch])
+        if len(set(map(type, batch))) == 1 and "layer" in batch[0].FIELDS:
+            self._check_layers([e.layer for e in batch])
+        else:
+            self._check_layers([getattr(e, "layer", None) for e in batch])
 
     def _check_class(self, cls: type[Any], index: int) -> None:
         if cls not in self.ACCEPTS:

@@ -43,8 +43,8 @@ class ChipModel(Protocol):
     def run(self, segment: Segment, times_us: npt.NDArray[np.int64]) -> list[Output]:
         """Events of a segment, at these board times."""
 
-    def tick(self, time_us: int) -> list[Output]:
-        """A tick of the external slow clock."""
+    def ticks(self, times_us: npt.NDArray[np.int64]) -> list[Output]:
+        """Ticks of the external slow clock, with nothing in between."""
 
     def command(self, command: Command, time_us: int) -> list[Output]:
         """A read, a write or another request."""

@@ -81,12 +81,15 @@ class TwinChip:
             p, y, x, times_us = (values[alive] for values in (p, y, x, times_us))
         return outputs + self._feed(np.full(len(p), DVS_LAYER), p, y, x, times_us)
 
-    def tick(self, time_us: int) -> list[Output]:
-        """A tick of the external slow clock."""
+    def ticks(self, times_us: npt.NDArray[np.int64]) -> list[Output]:
+        """Ticks of the external slow clock, with nothing in between."""
         if not self._ticks_matter:
             return []
-        self._restart_time()
-        return self._outputs(self._twin.tick(), np.array([time_us], np.int64))
+        outputs: list[Output] = []
+        for time_us in times_us:
+            self._restart_time()
+            outputs += self._outputs(self._twin.tick(), np.array([time_us], np.int64))
+        return outputs
 
     def command(self, command: Command, time_us: int) -> list[Output]:
         """A read, a write or another request; those that are not simulated are counted."""

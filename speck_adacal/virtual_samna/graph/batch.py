@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -36,8 +38,8 @@ class Columns:
 
     def objects(self) -> list[Any]:
         """The events as Python objects."""
-        make = self.event_class.unchecked
-        return [make(row) for row in zip(*(f.tolist() for f in self.fields), strict=True)]
+        events: list[Any] = self.event_class.unchecked([f.tolist() for f in self.fields])
+        return events
 
 
 Batch = Columns | list[Any]
@@ -51,9 +53,12 @@ def as_list(batch: Batch) -> list[Any]:
 
 def to_columns(events: Sequence[Any], event_class: Any) -> Columns:
     """Columns of a list of events that are all of `event_class`."""
+    count = len(events)
     fields = tuple(
-        np.array(
-            [getattr(e, name) for e in events], dtype=np.float32 if name == "weight" else np.int64
+        np.fromiter(
+            map(operator.attrgetter(name), events),
+            dtype=np.float32 if name == "weight" else np.int64,
+            count=count,
         )
         for name in event_class.FIELDS
     )
@@ -62,8 +67,5 @@ def to_columns(events: Sequence[Any], event_class: Any) -> Columns:
 
 def runs_by_class(events: Sequence[Any]) -> Iterator[tuple[Any, list[Any]]]:
     """Neighbouring events of one class together, in order: (class, events)."""
-    start = 0
-    for i in range(1, len(events) + 1):
-        if i == len(events) or type(events[i]) is not type(events[start]):
-            yield type(events[start]), list(events[start:i])
-            start = i
+    for cls, run in groupby(events, key=type):
+        yield cls, list(run)
