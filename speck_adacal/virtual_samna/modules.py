@@ -23,7 +23,7 @@ def install() -> str:
 
 def build() -> dict[str, ModuleType]:
     """All modules of the virtual samna, by full name, not yet installed."""
-    from speck_adacal.virtual_samna import gui, ui
+    from speck_adacal.virtual_samna import flasher, gui, ui
     from speck_adacal.virtual_samna.board import power, registry
     from speck_adacal.virtual_samna.vectors import Vec2_bool, Vec2_unsigned_char
 
@@ -42,6 +42,7 @@ def build() -> dict[str, ModuleType]:
     samna.__dict__.update(_specksim(tree))
     _graph(tree)
     _add(tree, "samna.device", "Finding, opening and closing boards.", registry.public())
+    _add(tree, "samna.flasher", "Firmware of boards.", flasher.public())
     _add(tree, "samna.ui", "Configuration of the live view.", ui.public())
     samna.__dict__.update(ui.nodes())
     samna.__dict__.update(_unifirm(tree, power.Measurement))

@@ -95,10 +95,11 @@ def _dvs_faults(config: Any) -> Iterator[str]:
             where = f"dvs_layer.destinations[{i}]"
             yield from _size_fault(config, where, dvs_output_size(dvs), destination.layer)
             features = config.cnn_layers[destination.layer].dimensions.input_shape.feature_count
-            if features > POLARITIES:  # sinabs issue 177
+            sent = 1 if dvs.merge else POLARITIES
+            if not sent <= features <= POLARITIES:  # more than two: sinabs issue 177
                 yield (
-                    f"{where} sends {POLARITIES} features to core {destination.layer}, whose "
-                    f"input_shape.feature_count is {features}, allowed is 1 to {POLARITIES}."
+                    f"{where} sends {sent} feature(s) to core {destination.layer}, whose "
+                    f"input_shape.feature_count is {features}, allowed is {sent} to {POLARITIES}."
                 )
 
 

@@ -347,6 +347,14 @@ def test_flash_binary_is_refused_honestly(samna, one_core):
         samna.speck2f.configuration_to_flash_binary(one_core())
 
 
+def test_flasher_finds_nothing_and_refuses(samna):
+    from speck_adacal.errors import HardwareMissingError
+
+    assert samna.flasher.get_empty_devices() == samna.flasher.get_programmable_devices() == []
+    with pytest.raises(HardwareMissingError, match="real board"):
+        samna.flasher.program_fpga_flash("file")
+
+
 def test_time_stamps_wrap_at_32_bits(samna, board, one_core, wired, drain, spikes):
     board.get_model().apply_configuration(one_core(weight=10))
     source, sink, graph = wired(board)

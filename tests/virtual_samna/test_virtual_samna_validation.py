@@ -144,10 +144,13 @@ def test_all_faults_are_reported_at_once(config, chip):
     assert len(found.splitlines()) >= 12
 
 
-def test_more_than_two_features_from_the_sensor(config, chip):
-    config.cnn_layers[2].dimensions.input_shape.feature_count = 3
-    config.cnn_layers[2].weights = np.ones((16, 3, 3, 3), int)
-    assert "sends 2 features to core 2" in chip.validate_configuration(config)[1]
+@pytest.mark.parametrize("features", [1, 3])
+def test_features_of_the_sensor_stage(config, chip, features):
+    config.cnn_layers[2].dimensions.input_shape.feature_count = features
+    config.cnn_layers[2].weights = np.ones((16, features, 3, 3), int)
+    assert "sends 2 feature(s) to core 2" in chip.validate_configuration(config)[1]
+    config.dvs_layer.merge = True
+    assert ("feature(s)" in chip.validate_configuration(config)[1]) is (features == 3)
 
 
 def test_field_limits_are_those_of_the_chip_description(chip):
