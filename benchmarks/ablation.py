@@ -60,7 +60,8 @@ def main() -> None:
     parser.add_argument("--kl-ratio", type=float, default=3.0)
     parser.add_argument("--exit-loss", type=float, default=0.002)
     parser.add_argument("--search-samples", type=int, default=128)
-    parser.add_argument("--evaluations", type=int, default=30)
+    parser.add_argument("--evaluations", type=int, default=20)
+    parser.add_argument("--table-samples", type=int, default=32)
     parser.add_argument("--calibrate-only", action="store_true")
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
@@ -82,6 +83,7 @@ def main() -> None:
         exit_loss=arguments.exit_loss,
         search_samples=arguments.search_samples,
         evaluations=arguments.evaluations,
+        table_samples=arguments.table_samples,
     )
     arguments.work.mkdir(parents=True, exist_ok=True)
     pipeline = Pipeline(

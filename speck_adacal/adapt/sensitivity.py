@@ -188,29 +188,42 @@ class _Cells:
     def _isolated(
         self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
     ) -> None:
-        batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
-        nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
-        values = {self.graph.nodes[0].name: batches.ann_input(piece)}
+        batches, output = self.evaluator.batches, self.graph.outputs[0]
+        nodes = self.graph.nodes[1:]
+        values = {self.graph.nodes[0].name: _channels_last(batches.ann_input(piece))}
         for at, node in enumerate(nodes):
             if node.name in self.names:
-                row = self.names.index(node.name)
-                fans = self.evaluator.fan_out[node.name]
+                row, layers = self.names.index(node.name), self.variants[node.name]
                 current = values[node.inputs[0]].unsqueeze(1)
-                for column, layer in enumerate(self.variants[node.name]):
-                    neuron = _neuron(layer)
-                    spikes = neuron.run(current, steps)
-                    ahead = {**values, node.name: spikes.mean(1)}
-                    found = _run_ann(nodes[at + 1 :], ahead, output)
-                    result["kl"][row, column] = _kl(target, found).numpy()
-                    theta = _shaped(neuron.theta, spikes.ndim - 2)
-                    counts = (spikes / theta).sum(1)
-                    result["spikes"][row, column] = float(counts.sum(dtype=torch.float64))
-                    result["synops"][row, column] = float((counts * fans).sum(dtype=torch.float64))
+                means = [self._one_layer(result, row, k, x, current) for k, x in enumerate(layers)]
+                ahead = {n: v.repeat(len(layers), *(1,) * (v.ndim - 1)) for n, v in values.items()}
+                ahead[node.name] = torch.cat(means)
+                found = _run_ann(nodes[at + 1 :], ahead, output)
+                kl = _kl(target.repeat(len(layers), 1), found).view(len(layers), -1)
+                result["kl"][row, : len(layers)] = kl.numpy()
             values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
             later = {name for n in nodes[at + 1 :] for name in n.inputs} | {output}
             values = {name: v for name, v in values.items() if name in later}
         result["reference_kl"] = _kl(target, values[output]).numpy()
         result["reference_synops"] = np.array(0.0)
+
+    def _one_layer(
+        self,
+        result: dict[str, np.ndarray],
+        row: int,
+        column: int,
+        layer: LayerRecipe,
+        current: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean output of one layer on a constant input; its spikes and SynOps are noted."""
+        neuron = _neuron(layer)
+        steps = self.evaluator.settings.time_steps
+        mean = neuron.run(current, steps).mean(1)
+        counts = mean * (steps / _shaped(neuron.theta, mean.ndim - 1))
+        fans = self.evaluator.fan_out[self.names[row]]
+        result["spikes"][row, column] = float(counts.sum(dtype=torch.float64))
+        result["synops"][row, column] = float((counts * fans).sum(dtype=torch.float64))
+        return mean
 
     def _note(
         self,
@@ -227,6 +240,10 @@ class _Cells:
         result["synops"][row, column] = sum(
             float(a.synops.sum()) for a in activity if a.synops is not None
         )
+
+
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 def _run_ann(nodes: Sequence[Node], values: dict[str, torch.Tensor], output: str) -> torch.Tensor:
