@@ -2,7 +2,15 @@
 
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.headroom import CoreHeadroom, Remedy, core_headroom, try_remedies
 from speck_adacal.twin.load import LoadTrace, WorstWindow
+from speck_adacal.twin.power import (
+    Activity,
+    Constant,
+    PowerEstimate,
+    PowerModel,
+    fit_power_model,
+)
 from speck_adacal.twin.program import (
     ChipProgram,
     CoreProgram,
@@ -19,6 +27,15 @@ from speck_adacal.twin.spike_log import MonitorStream, Spikes
 from speck_adacal.twin.timing import LatencyModel
 
 __all__ = [
+    "Activity",
+    "Constant",
+    "CoreHeadroom",
+    "PowerEstimate",
+    "PowerModel",
+    "Remedy",
+    "core_headroom",
+    "fit_power_model",
+    "try_remedies",
     "Assumptions",
     "ChipProgram",
     "CoreProgram",

@@ -171,6 +171,9 @@ def _check_readout(program: ChipProgram) -> None:
     for name in ("mode", "layout"):
         if not 0 <= getattr(readout, name) <= 3:
             raise _invalid(f"readout.{name}", getattr(readout, name), "0 to 3")
+    if not 0 <= readout.neuron <= program.chip.readout_classes:
+        allowed = f"0 to {program.chip.readout_classes}"
+        raise _invalid("readout.neuron", readout.neuron, allowed)
     if not 0 <= readout.threshold <= 0xFFFF:
         raise _invalid("readout.threshold", readout.threshold, "0 to 65535")
 

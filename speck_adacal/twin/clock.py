@@ -15,6 +15,7 @@ from speck_adacal.errors import SettingsError
 
 Ints = npt.NDArray[np.int64]
 FASTEST_HZ = 1_000_000.0
+MOST_TICKS = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,10 @@ class SlowClock:
         self._ticked = 0  # ticks of the external clock so far
         self._dvs_events = 0
 
+    def restart(self) -> None:
+        """The external clock starts again at time 0; the internal one keeps its count."""
+        self._ticked = 0
+
     def steps(self, t_us: Ints, at_dvs: npt.NDArray[np.bool_], end_us: int) -> Steps:
         """Put the ticks up to `end_us` between the events of the next chunk.
 
@@ -86,6 +91,11 @@ class SlowClock:
         if self.rate_hz is None:
             return np.zeros(0, dtype=np.int64)
         last = int(end_us * self.rate_hz // 1_000_000) + 1
+        if last - self._ticked > MOST_TICKS:
+            raise SettingsError(
+                f"One call would run {last - self._ticked} ticks of the slow clock at "
+                f"{self.rate_hz} Hz, allowed are {MOST_TICKS}; run in shorter chunks."
+            )
         numbers = np.arange(self._ticked + 1, max(last, self._ticked) + 1)
         times = np.floor(numbers * (1_000_000 / self.rate_hz)).astype(np.int64)
         times = times[times <= end_us] if self.tick_first else times[times < end_us]

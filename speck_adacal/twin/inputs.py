@@ -65,14 +65,24 @@ def checked_input(
     if outside not in OUTSIDE_CHOICES:
         raise SettingsError(f"outside must be one of {OUTSIDE_CHOICES}, found {outside!r}.")
     count = len(events)
-    layers = np.broadcast_to(np.asarray(layer, dtype=np.int64), (count,))
-    _check_times(program, events.t_us, after_us)
+    layers = _layers(layer, count)
+    _check_times(program, events, after_us)
     inside = _inside(program, events, layers)
     if outside == "error" and not inside.all():
         raise _outside_error(program, events, layers, int(np.flatnonzero(~inside)[0]))
     index = np.flatnonzero(inside)
     channel, y, x = (v[index].astype(np.int64) for v in (events.channel, events.y, events.x))
     return InputEvents(events.t_us[index], layers[index], channel, y, x, index, count)
+
+
+def _layers(layer: npt.ArrayLike, count: int) -> Ints:
+    layers = np.asarray(layer, dtype=np.int64)
+    if layers.shape not in ((), (count,)):
+        raise SettingsError(
+            f"entry has shape {layers.shape}, but there are {count} events; give one stage for "
+            "all, or one for each."
+        )
+    return np.broadcast_to(layers, (count,))
 
 
 def _shapes(program: ChipProgram) -> Mapping[int, Shape]:
@@ -97,21 +107,25 @@ def _inside(program: ChipProgram, events: Events, layers: Ints) -> npt.NDArray[n
     return inside
 
 
-def _check_times(program: ChipProgram, t_us: Ints, after_us: int) -> None:
-    if not len(t_us):
-        return
-    if t_us[0] < after_us:
+def _check_times(program: ChipProgram, events: Events, after_us: int) -> None:
+    t_us = events.t_us
+    bits = program.chip.limits.timestamp_bits
+    limit = 2**bits
+    if len(t_us) and t_us[0] < after_us:
         raise EventError(
             f"Event 0 is at {t_us[0]} µs, but the chip has already been run up to {after_us} µs; "
             "times go on from chunk to chunk, so reset the twin or shift the chunk."
         )
-    limit = 2**program.chip.limits.timestamp_bits
-    if t_us[-1] >= limit:
+    if len(t_us) and t_us[-1] >= limit:
         first = int(np.searchsorted(t_us, limit))
         raise EventError(
-            f"Event {first} is at {t_us[first]} µs, but the chip's time has "
-            f"{program.chip.limits.timestamp_bits} bits and ends at {limit - 1} µs; reset the "
-            "twin and start the next chunk at 0 µs."
+            f"Event {first} is at {t_us[first]} µs, but the chip's time has {bits} bits and ends "
+            f"at {limit - 1} µs; call restart_time() and start the next chunk at 0 µs."
+        )
+    if events.duration_us >= limit:
+        raise EventError(
+            f"duration_us is {events.duration_us} µs, but the chip's time has {bits} bits and "
+            f"ends at {limit - 1} µs; split the recording."
         )
 
 

@@ -92,6 +92,11 @@ class RunningChip:
         trace = self.machine.run(source, word, record_load=record_load)
         return self._result(events, steps, seen, step[trace.roots], trace, step, step_of_event)
 
+    def restart_time(self) -> None:
+        """Let time, and the external clock's phase, start at 0 again."""
+        self.time_us = 0
+        self._clock.restart()
+
     def tick(self) -> TwinRun:
         """One tick of the external clock now, whatever its rate."""
         steps = Steps(np.array([self.time_us]), np.array([-1]))

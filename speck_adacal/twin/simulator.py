@@ -120,6 +120,10 @@ class Twin:
         """Back to the state right after configuration, at time 0."""
         self._chip = RunningChip(self._plan)
 
+    def restart_time(self) -> None:
+        """Let time, and the slow clock's phase, start at 0 again; all states stay."""
+        self._chip.restart_time()
+
     def run(
         self,
         events: Events,

@@ -88,3 +88,54 @@ def nmnist_recordings():
 @pytest.fixture(scope="session")
 def silicon():
     return shared_file("speck2f_layer0_recording.npz")
+
+
+def simple_core(index=0, weights=((((1,),),),), **changes) -> CoreProgram:
+    """A core of one pixel: `weights[out][in]` lead from features to neurons."""
+    array = np.array(weights, dtype=np.int8)
+    if array.ndim == 2:
+        array = array[:, :, None, None]
+    settings = {
+        "in_shape": (array.shape[1], 1, 1),
+        "out_shape": (array.shape[0], 1, 1),
+        "threshold_high": 10,
+        "threshold_low": -32768,
+        "monitor": True,
+        **changes,
+    }
+    return CoreProgram(index=index, weights=array, **settings)
+
+
+@pytest.fixture(scope="session")
+def make_core():
+    return simple_core
+
+
+@pytest.fixture(scope="session")
+def make_program():
+    def program(*cores: CoreProgram, **changes) -> ChipProgram:
+        return ChipProgram(load_chip_description(), {c.index: c for c in cores}, **changes)
+
+    return program
+
+
+@pytest.fixture(scope="session")
+def make_events():
+    """Events from `(t_us, x, y, channel)` rows."""
+
+    def events(rows, shape=(4, 8, 8), duration_us=-1) -> Events:
+        t_us, x, y, channel = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+        return Events(t_us, x, y, channel, shape, duration_us)
+
+    return events
+
+
+@pytest.fixture(scope="session")
+def pulses(make_events):
+    """Events of one pixel, 1 ms apart from 1 ms (or `start_us`) on: a list of features."""
+
+    def events(features, duration_us=-1, start_us=1000) -> Events:
+        rows = [(1000 * i + start_us, 0, 0, f) for i, f in enumerate(features)]
+        return make_events(rows, (16, 1, 1), duration_us)
+
+    return events
