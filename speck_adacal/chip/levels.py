@@ -27,7 +27,8 @@ class LevelResult:
         level: `"ann"`, `"snn"`, `"quantized"` or `"event"`.
         meaning: what runs at this level, in words.
         accuracy: share of right decisions.
-        standard_error: of `accuracy`, binomial.
+        standard_error: of `accuracy` (binomial, with two successes and two failures added as
+            by Agresti and Coull, so that 100 % is not claimed to be certain).
         samples: number of samples.
         seconds: time the level took.
     """
@@ -125,7 +126,12 @@ def _result(
         level=level,
         meaning=meaning,
         accuracy=accuracy,
-        standard_error=float(np.sqrt(accuracy * (1 - accuracy) / len(truth))),
+        standard_error=_standard_error(int(np.count_nonzero(decisions == truth)), len(truth)),
         samples=len(truth),
         seconds=seconds,
     )
+
+
+def _standard_error(right: int, samples: int) -> float:
+    share = (right + 2) / (samples + 4)
+    return float(np.sqrt(share * (1 - share) / (samples + 4)))

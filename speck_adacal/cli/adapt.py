@@ -41,7 +41,7 @@ def command(
         str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
     ] = "256",
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a sample.")] = 8,
-    phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 4,
+    phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 1,
     correction: Annotated[
         str, typer.Option("--correction", help="potential, bias, both, weights or none.")
     ] = "potential",
@@ -64,7 +64,7 @@ def command(
     settings = AdaptSettings(
         time_steps=time_steps, phi=phi, correction=correction, per_channel=per_channel, seed=seed
     )
-    with common.calm_libraries(), common.status("Adapting", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), common.status("Adapting", quiet=quiet or as_json):
         network = load_network(model, arch)
         data = load_samples(calibration).part(common.parse_slice(samples))
         shape = common.parse_shape(input_shape) if input_shape else data.input_shape

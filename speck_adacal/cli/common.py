@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 import warnings
@@ -18,6 +19,8 @@ from speck_adacal.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+_WIDTH_OF_FILES = 110
+
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output where it exists.")]
@@ -29,7 +32,9 @@ def console(*, to_stderr: bool = False) -> Console:
     """A rich console on stdout or stderr; colours only on a terminal."""
     from rich.console import Console
 
-    return Console(stderr=to_stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else _WIDTH_OF_FILES
+    return Console(stderr=to_stderr, highlight=False, width=width)
 
 
 def show(results: Any, rendered: RenderableType, *, as_json: bool, quiet: bool) -> None:
@@ -51,8 +56,11 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
 
 
 @contextmanager
-def calm_libraries() -> Iterator[None]:
-    """Keep deprecation notes of libraries, which no user can act on, off the screen."""
+def calm_libraries(*, quiet: bool = False) -> Iterator[None]:
+    """Keep deprecation notes of libraries, which no user can act on, off the screen; where
+    `quiet`, our own log lines too."""
+    if quiet:
+        logging.getLogger("speck_adacal").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)

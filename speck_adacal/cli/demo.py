@@ -18,7 +18,7 @@ def command(
         Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")
     ] = Path("demo_out"),
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a digit.")] = 8,
-    phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 4,
+    phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 1,
     chip: common.Chip = "speck2f",
     as_json: common.Json = False,
     seed: common.Seed = 0,
@@ -37,7 +37,7 @@ def command(
 
     settings = AdaptSettings(time_steps=time_steps, phi=phi, seed=seed)
     silent = quiet or as_json
-    with common.calm_libraries():
+    with common.calm_libraries(quiet=quiet):
         with common.status("Adapting the network without training", quiet=silent):
             digits = load_demo_digits()
             network = load_network(demo_checkpoint_path())

@@ -32,7 +32,7 @@ def command(
     from speck_adacal.report.tables import deployment_table
     from speck_adacal.verbs import deploy, load, save
 
-    with common.calm_libraries(), common.status("Deploying", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), common.status("Deploying", quiet=quiet or as_json):
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
         deployment = deploy(adapted, chip=chip)

@@ -38,7 +38,7 @@ def command(
     from speck_adacal.report.tables import summary_view
     from speck_adacal.verbs import load
 
-    with common.calm_libraries(), common.status("Measuring", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), common.status("Measuring", quiet=quiet or as_json):
         deployment = load(bundle)
         if not isinstance(deployment, Deployment):
             raise BundleError(f"{bundle} is adapted but not deployed; run `deploy` on it first.")

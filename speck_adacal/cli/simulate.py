@@ -39,7 +39,7 @@ def command(
     from speck_adacal.report.tables import simulation_table
     from speck_adacal.verbs import load, simulate
 
-    with common.calm_libraries(), common.status("Simulating", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), common.status("Simulating", quiet=quiet or as_json):
         deployment = load(bundle)
         if not isinstance(deployment, Deployment):
             raise BundleError(f"{bundle} is adapted but not deployed; run `deploy` on it first.")

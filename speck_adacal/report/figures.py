@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from collections.abc import Callable, Mapping
 
 import matplotlib as mpl
@@ -14,11 +16,9 @@ from speck_adacal.chip_description import load_chip_description
 from speck_adacal.report.summary import Summary
 
 _BLUE, _ORANGE, _GREY = "#3567b5", "#c96a1b", "#9aa1ab"
-# Text as text (searchable, scalable), ids the same in every run, and ink that both a light and
-# a dark page can show behind the figure's own background.
+# Text as text: searchable, scalable. The page gives figures a white ground in dark mode too.
 _STYLE = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "speck-adacal",
     "font.family": "sans-serif",
     "font.size": 11,
     "axes.spines.top": False,
@@ -87,10 +87,12 @@ FIGURES: Mapping[str, tuple[str, Callable[[Axes, Summary], None]]] = {
 
 def figure_svg(name: str, summary: Summary) -> str:
     """One figure of `FIGURES` as an SVG element, without the XML prologue."""
-    with mpl.rc_context(_STYLE):
+    # Ids are the same in every run and differ between the figures of one page.
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"speck-adacal {name}"}):
         figure = Figure(figsize=(7.2, 3.4), layout="constrained")
         FIGURES[name][1](figure.subplots(), summary)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    label = html.escape(FIGURES[name][0], quote=True)
+    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

@@ -98,12 +98,12 @@ def next_steps(paths: Mapping[str, str]) -> list[str]:
 
 def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
     """The per-layer table; memory as used of available words."""
-    table = Table(title=title)
-    columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel memory", "neuron memory"]
+    table = Table(title=title, caption="memory in Ki words, used/available; see `report`")
+    columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel Ki", "neuron Ki"]
     simulated = rows[0].spikes is not None
     columns += ["spikes", "SynOps"] if simulated else []
     for column in columns:
-        table.add_column(column, justify="left" if column == "layer" else "right")
+        table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
     for row in rows:
         cells = [
             row.name,
@@ -112,10 +112,15 @@ def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
             f"{row.rho:g}",
             f"{row.threshold:.3g}",
             str(row.weight_levels),
-            f"{row.kernel_used} of {row.kernel_available}",
-            f"{row.neuron_used} of {row.neuron_available}",
+            f"{_ki(row.kernel_used)}/{_ki(row.kernel_available)}",
+            f"{_ki(row.neuron_used)}/{_ki(row.neuron_available)}",
         ]
         if simulated:
             cells += [f"{row.spikes:,.0f}", f"{row.synops:,.0f}"]
         table.add_row(*cells)
     return table
+
+
+def _ki(words: int) -> str:
+    """Words in units of 1024, to three digits."""
+    return f"{words / 1024:.3g}"
