@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from sinabs import layers as sl
+from sinabs.activation import MaxSpike
 from torch import nn
 
 from speck_adacal.errors import ModelError, SettingsError
@@ -179,6 +180,39 @@ class AdaFire(sl.StatefulLayer):
         """Keep the state of the samples in `keep` (indices or mask `[batch]`) only."""
         self.v_mem = self.v_mem[keep]
 
+    def as_iaf(self) -> nn.Module:
+        """The same neurons as sinabs' own `IAF` with `MaxSpike`, for `sinabs.nir` and the like.
+
+        sinabs keeps neither φ nor the initial potential when it saves or exports: reset such a
+        layer by `v_mem.fill_`, not by `reset_states`.
+
+        Raises:
+            ModelError: this layer emits amplitudes, which sinabs' layer cannot.
+        """
+        if not self.emit_counts:
+            raise ModelError(
+                "Only a layer that emits counts has a counterpart in sinabs; fold its thresholds "
+                "into the next layer's weights and set emit_counts=True."
+            )
+        settings = {
+            "spike_threshold": self._like_state(self.theta),
+            "spike_fn": MaxSpike(int(self.phi)),
+            "min_v_mem": None if self.min_v_mem is None else float(self.min_v_mem),
+        }
+        return self._start_like(sl.IAF(**settings))
+
+    def _like_state(self, value: torch.Tensor) -> torch.Tensor:
+        """A per-channel value in the shape of the state without its batch, once that is known."""
+        if value.ndim != 1 or self.v_mem.numel() == 0:
+            return value
+        return _broadcastable(value, self.v_mem.ndim - 1)[0].expand(self.v_mem.shape[1:]).clone()
+
+    def _start_like(self, layer: nn.Module) -> nn.Module:
+        if self.v_mem.numel():
+            layer.init_state_with_shape(self.v_mem.shape)  # type: ignore[operator]
+            layer.v_mem = self.v_mem.detach().clone()
+        return layer
+
     @property
     def shape(self) -> torch.Size | None:
         """Shape of the state, or None before the first use."""
@@ -233,6 +267,18 @@ class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
     def forward(self, input_data: torch.Tensor) -> torch.Tensor:
         """Run all time steps of `[batch * time, *shape]`."""
         return self.squeeze_forward(input_data, super().forward)
+
+    def as_iaf(self) -> nn.Module:
+        """The same neurons as sinabs' own `IAFSqueeze`; see `AdaFire.as_iaf`."""
+        plain = super().as_iaf()
+        layer = sl.IAFSqueeze(
+            batch_size=None if self.batch_size < 0 else self.batch_size,
+            num_timesteps=None if self.num_timesteps < 0 else self.num_timesteps,
+            spike_threshold=plain.spike_threshold.detach(),  # type: ignore[operator]
+            spike_fn=plain.spike_fn,
+            min_v_mem=None if plain.min_v_mem is None else float(plain.min_v_mem),  # type: ignore[arg-type]
+        )
+        return self._start_like(layer)
 
     @property
     def _param_dict(self) -> dict[str, Any]:

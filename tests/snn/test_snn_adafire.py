@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import nir
 import numpy as np
 import pytest
 import sinabs
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
+from sinabs.nir import to_nir
 from torch import nn
 
 from speck_adacal.errors import ModelError, SettingsError
@@ -156,6 +158,28 @@ def test_works_inside_a_sinabs_network():
         first = network(torch.rand(10, 3))
         network.reset_states()
         assert first.shape == (10, 2)
+
+
+@pytest.mark.parametrize("threshold", [0.6, torch.tensor([0.4, 0.9])])
+def test_counterpart_in_sinabs(threshold):
+    layer = AdaFireSqueeze(num_timesteps=4, spike_threshold=threshold, phi=3, emit_counts=True)
+    x = torch.randn(8, 2, 3, 3)
+    first = layer(x)
+    layer.reset_states()
+    theirs = layer.as_iaf()
+    assert torch.equal(theirs(x), first)
+    with pytest.raises(ModelError, match="emits counts"):
+        AdaFire().as_iaf()
+
+
+@pytest.mark.filterwarnings("ignore:nirtorch.extract_nir_graph:DeprecationWarning")
+def test_exports_through_sinabs_nir():
+    layer = AdaFireSqueeze(num_timesteps=4, spike_threshold=0.6, phi=3, emit_counts=True)
+    layer(torch.zeros(4, 5))
+    model = nn.Sequential(nn.Linear(3, 5), layer.as_iaf(), nn.Linear(5, 2))
+    graph = to_nir(model, torch.randn(4, 3))
+    (neurons,) = [n for n in graph.nodes.values() if isinstance(n, nir.IF)]
+    np.testing.assert_allclose(neurons.v_threshold, np.full(5, 0.6), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
