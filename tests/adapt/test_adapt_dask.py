@@ -1,0 +1,51 @@
+"""Cells of a sensitivity table on a local Dask cluster, where dask.distributed is installed."""
+
+from __future__ import annotations
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from speck_adacal.adapt import AdaptSettings
+from speck_adacal.adapt.engine import recipe_of
+from speck_adacal.adapt.evaluate import Evaluator
+from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adapt.sensitivity import rho_variants, sensitivity
+from speck_adacal.adapt.thresholds import observe
+from speck_adacal.ann import trace
+
+
+def make():
+    torch.manual_seed(0)
+    graph = trace(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), (6,))
+    settings = AdaptSettings(time_steps=4, input_coding="analog", batch_size=8)
+    data = [torch.rand(24, 6)]
+    statistics = observe(graph, CalibrationBatches(data, graph.input_shape, settings))
+    recipe = recipe_of(statistics, settings, 2)
+    return Evaluator(graph, data, settings), recipe, rho_variants(recipe, (1.0, 2.0, 4.0))
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_table():
+    evaluator, recipe, variants = make()
+    plain = sensitivity(evaluator, recipe, variants)
+    with joblib.parallel_config(backend="loky"):
+        spread = sensitivity(evaluator, recipe, variants, jobs=2)
+    np.testing.assert_array_equal(spread.kl, plain.kl)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_dask_cluster_gives_the_same_table():
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    evaluator, recipe, variants = make()
+    plain = sensitivity(evaluator, recipe, variants)
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        spread = sensitivity(evaluator, recipe, variants, jobs=2)
+    np.testing.assert_array_equal(spread.kl, plain.kl)
