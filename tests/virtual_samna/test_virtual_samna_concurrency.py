@@ -102,6 +102,71 @@ def test_a_slow_consumer_gets_everything(samna, boards, one_core, wired, spikes)
     samna.device.close_device(board)
 
 
+def test_a_read_sees_all_that_is_due_by_then(samna, boards, one_core, wired, spikes):
+    """A real chip is never behind: neither sleeps nor guesses are needed before a read."""
+    boards("speck2fmodule")
+    board = samna.device.open_device("Speck2fModuleDevKit")
+    board.get_model().apply_configuration(one_core(weight=10))
+    source, sink, _ = wired(board)
+    board.get_stop_watch().start()
+    for i in range(20):
+        source.write(spikes(1000, start=i * 10_000))
+        assert len(sink.get_events()) == 1000
+    samna.device.close_device(board)
+
+
+def test_a_read_in_a_callback_waits_for_nothing(samna, spikes):
+    graph = samna.graph.EventFilterGraph()
+    source = samna.BasicSourceNode_speck2f_event_input_event()
+    other = samna.BasicSinkNode_speck2f_event_output_event()
+    _, custom, sink = graph.sequential(
+        [
+            source,
+            "Speck2fCustomFilterNode",
+            samna.BasicSinkNode_speck2f_event_output_event(),
+        ]
+    )
+    graph.sequential([source, other])
+    seen = []
+
+    def callback(events):
+        seen.append(len(other.get_events()))
+        return events
+
+    custom.set_filter_function(callback)
+    graph.start()
+    start = time.monotonic()
+    source.write(spikes(3))
+    assert len(sink.get_events()) == 3
+    assert time.monotonic() - start < 0.9
+    graph.stop()
+    assert seen == [0]
+
+
+def test_a_stuck_callback_delays_a_read_but_does_not_block_it(samna, spikes):
+    graph = samna.graph.EventFilterGraph()
+    release = threading.Event()
+    source, custom, sink = graph.sequential(
+        [
+            samna.BasicSourceNode_speck2f_event_input_event(),
+            "Speck2fCustomFilterNode",
+            samna.BasicSinkNode_speck2f_event_output_event(),
+        ]
+    )
+
+    def callback(events):
+        release.wait(30)
+        return events
+
+    custom.set_filter_function(callback)
+    graph.start()
+    source.write(spikes(3))
+    assert sink.get_events() == []
+    release.set()
+    assert len(sink.get_events()) == 3
+    graph.stop()
+
+
 def test_stop_while_events_are_in_flight(samna, boards, one_core, wired, spikes):
     """Stopping and starting the graph at any moment only delays events."""
     boards("speck2fmodule")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -28,8 +29,11 @@ from speck_adacal.virtual_samna.graph.batch import Batch, Columns
 
 log = logging.getLogger("speck_adacal.virtual_samna.board")
 
-SLICE = 8192
-"""Most events processed at a time."""
+SMALLEST_SLICE, LARGEST_SLICE = 64, 8192
+"""Events processed at a time: as many as take about `SLICE_S` seconds."""
+SLICE_S = 0.02
+BREATH_S = 1e-5
+GIVE_UP_S = 2.0
 MOST_TICKS = 256
 """Most ticks of the slow clock done at a time."""
 SHORTEST_WAIT_S = 0.0005
@@ -65,6 +69,9 @@ class Engine:
         self._emit = emit
         self._chip: ChipModel | None = None
         self._queue: deque[Segment | Command] = deque()
+        self._arrived = 0  # input events ever queued
+        self._processed = 0  # those taken out again
+        self._slice = SMALLEST_SLICE
         self._last_us = 0
         self._closing = False
         self._timers: list[Callable[[], float]] = []
@@ -80,7 +87,7 @@ class Engine:
     def waiting(self) -> int:
         """Input events that are not yet processed."""
         with self.changed:
-            return sum(len(s) if isinstance(s, Segment) else 1 for s in self._queue)
+            return sum(_events_of(item) for item in self._queue)
 
     @property
     def chip(self) -> ChipModel | None:
@@ -93,14 +100,19 @@ class Engine:
             if self._closing:
                 self.lost_events += len(batch)
                 return
-            self._queue.extend(sort_input(batch, self.clock.now_us()))
+            for item in sort_input(batch, self.clock.now_us()):
+                self._put(item)
             self.changed.notify_all()
 
     def submit_segment(self, segment: Segment) -> None:
         """Queue input that is already sorted."""
         with self.changed:
-            self._queue.append(segment)
+            self._put(segment)
             self.changed.notify_all()
+
+    def _put(self, item: Segment | Command) -> None:
+        self._queue.append(item)
+        self._arrived += _events_of(item)
 
     def configure(self, chip: ChipModel) -> None:
         """Process what is due, then go on with another chip."""
@@ -113,6 +125,21 @@ class Engine:
         """Wait until all input is processed; True if it is."""
         with self.changed:
             return self.changed.wait_for(lambda: self._closing or not self._queue, timeout_s)
+
+    def catch_up(self) -> None:
+        """Wait until what is due now has been processed; given up if nothing moves."""
+        if threading.current_thread() is self._thread:
+            return
+        with self.changed:
+            now = self.clock.now_us() if self.clock.real_time else FAR_US
+            goal = self._arrived
+            while not (self._closing or self._processed >= goal or self._head_due_us() > now):
+                if not self._wait_for_progress(self._processed):
+                    return
+
+    def _wait_for_progress(self, before: int) -> bool:
+        """Wait until the count of processed events is no longer `before`; False if it stays."""
+        return self.changed.wait_for(lambda: self._processed != before, GIVE_UP_S)
 
     def advance(self, time_us: int) -> None:
         """Move virtual time on by so many µs, with the ticks of the slow clock in between."""
@@ -139,7 +166,7 @@ class Engine:
             if self._closing:
                 return
             self._closing = True
-            self.lost_events += sum(len(s) if isinstance(s, Segment) else 1 for s in self._queue)
+            self.lost_events += sum(_events_of(item) for item in self._queue)
             self._queue.clear()
             self.changed.notify_all()
         if threading.current_thread() is not self._thread:
@@ -151,10 +178,12 @@ class Engine:
                 if self._closing:
                     return
                 wait_s = self._run_timers()
-                if self._step():
-                    continue
-                self.changed.notify_all()  # for wait_idle
-                self.changed.wait(min(wait_s, self._next_wait_s()))
+                worked = self._step()
+                self.changed.notify_all()  # for those who wait in wait_idle and catch_up
+                if not worked:
+                    self.changed.wait(min(wait_s, self._next_wait_s()))
+            if worked:
+                time.sleep(BREATH_S)  # or other threads would never get the lock
 
     def _run_timers(self) -> float:
         soonest = threading.TIMEOUT_MAX
@@ -198,6 +227,7 @@ class Engine:
         try:
             if isinstance(item, Command):
                 self._queue.popleft()
+                self._processed += 1
                 self._do_command(item)
             else:
                 self._do_segment(item, limit)
@@ -224,7 +254,7 @@ class Engine:
 
     def _do_segment(self, segment: Segment, limit_us: int) -> None:
         """Process the part of a segment that is due before the limit and before the next tick."""
-        head = segment.part(0, SLICE)
+        head = segment.part(0, self._slice)
         due = np.full(len(head), segment.arrived_us, np.int64)
         if self.stop_watch.enabled:
             due = np.maximum(due, head.columns["timestamp"] + self.stop_watch.offset_us())
@@ -234,12 +264,22 @@ class Engine:
         self._queue.popleft()
         if count < len(segment):
             self._queue.appendleft(segment.part(count))
+        self._processed += count
         self._last_us = int(due[count - 1])
         self.clock.move_to(self._last_us)
         if self._chip is None:
             self.lost_events += count
             return
+        start = time.monotonic()
         self._give_out(self._chip.run(head.part(0, count), due[:count]))
+        self._adapt_slice(count, time.monotonic() - start)
+
+    def _adapt_slice(self, count: int, seconds: float) -> None:
+        """Keep a slice near `SLICE_S` of work, so that output comes steadily."""
+        if seconds > SLICE_S:
+            self._slice = max(self._slice // 2, SMALLEST_SLICE)
+        elif count == self._slice and seconds < SLICE_S / 4:
+            self._slice = min(self._slice * 2, LARGEST_SLICE)
 
     def _give_out(self, outputs: list[Output]) -> None:
         for output in outputs:
@@ -253,3 +293,7 @@ class Engine:
         if not self.stop_watch.enabled:
             return np.full(len(times_us), self.stop_watch.at(0) & STAMP_MASK, np.int64)
         return np.maximum(times_us - self.stop_watch.offset_us(), 0) & STAMP_MASK
+
+
+def _events_of(item: Segment | Command) -> int:
+    return len(item) if isinstance(item, Segment) else 1

@@ -29,7 +29,7 @@ class VirtualModel:
         source, sink = device_nodes(chip.name, chip.input_events)
         self._engine = engine
         self._family = chip
-        self._source: DeviceSourceNode = source()
+        self._source: DeviceSourceNode = source(self._catch_up)
         self._sink: DeviceSinkNode = sink(engine)
         self._applied = default or chip.configuration["SpeckConfiguration"]()
         self.reset()
@@ -71,6 +71,12 @@ class VirtualModel:
     def reset(self) -> None:
         """The default configuration, without validation."""
         self._engine.configure(TwinChip(self._applied, self._family))
+
+    def _catch_up(self, visited: set[object]) -> None:
+        """Wait until input written before now has arrived, and what is due is processed."""
+        for feeder in self._sink._feeders:
+            feeder.settle(visited)
+        self._engine.catch_up()
 
 
 class VirtualBoard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from speck_adacal.errors import DeviceError, EventError
@@ -16,6 +17,16 @@ CORES = 9
 
 class DeviceSourceNode(Node):
     """Output of a chip (or of a power monitor)."""
+
+    def __init__(self, catch_up: Callable[[set[object]], None] | None = None) -> None:
+        super().__init__()
+        self._catch_up = catch_up
+
+    def settle(self, visited: set[object]) -> None:
+        """Wait until the board has given out what is due."""
+        if self._catch_up is not None and self not in visited:
+            visited.add(self)
+            self._catch_up(visited)
 
     def process(self, batch: Batch) -> list[Batch]:
         """Nothing can be sent into a board's output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from speck_adacal.virtual_samna.fields import FieldValueError
@@ -36,14 +36,17 @@ class Node:
         self._wiring = threading.Lock()
         self._busy = threading.Lock()
 
-    def process(self, batch: Batch) -> list[Batch]:
+    def process(self, batch: Batch) -> Iterable[Batch]:
         """What leaves the node when `batch` arrives; called by one thread at a time."""
         raise NotImplementedError
+
+    def settle(self, visited: set[object]) -> None:
+        """Wait until what feeds this node from outside the graphs has given out what is due."""
 
     def check(self, batch: Batch) -> None:
         """Refuse a batch that this node could not process, before it is sent here."""
 
-    def poll(self) -> list[Batch]:
+    def poll(self) -> Iterable[Batch]:
         """What leaves the node now, without anything arriving; for nodes with a `poll_s`."""
         return []
 
@@ -110,7 +113,16 @@ class BasicSinkNode(Node):
         return []
 
     def get_events(self) -> list[Any]:
-        """Everything received since the last read, in order; the buffer is empty afterwards."""
+        """Everything received since the last read, in order; the buffer is empty afterwards.
+
+        What a real chip would have given out by now is waited for (see `Worker.settle`).
+        """
+        visited: set[object] = set()
+        for feeder in self._feeders:
+            feeder.settle(visited)
+        return self._drain()
+
+    def _drain(self) -> list[Any]:
         with self._arrived:
             batches, self._waiting = self._waiting, deque()
         events: list[Any] = []
@@ -130,7 +142,7 @@ class BasicSinkNode(Node):
                 self._arrived.wait_for(lambda: bool(self._waiting), max(timeout, 0) / 1000)
             while timeout is None and not self._waiting and not self._nothing_can_come():
                 self._arrived.wait(LOOK_AGAIN_S)
-        return self.get_events()
+        return self._drain()
 
     def clear_events(self) -> None:
         """Throw away everything received so far."""

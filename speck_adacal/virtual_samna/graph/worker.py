@@ -1,9 +1,9 @@
 """The thread of one graph.
 
-One graph, one thread, one queue: batches are processed in the order in which they arrive, and
-what a node makes of them is queued behind. So order is kept along every path, and two graphs
-run side by side. Nothing is lost at a stop: what was accepted before is carried to the end,
-what comes later waits for the next start.
+One graph, one thread, one queue: a batch that arrives is carried to the end of every row before
+the next one, so order is kept along every path, and memory holds what one batch makes. Two graphs
+run side by side. Nothing is lost at a stop: what was accepted before is carried to the end, what
+comes later waits for the next start.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("speck_adacal.virtual_samna.graph")
 
 
+GIVE_UP_S = 1.0
 _FOREVER = float("inf")
 _ALL: weakref.WeakSet[Worker] = weakref.WeakSet()
 
@@ -37,6 +38,8 @@ class Worker:
         self.errors = 0
         self._queue: deque[tuple[Node, Batch]] = deque()
         self._held: deque[tuple[Node, Batch]] = deque()
+        self._accepted = 0  # batches ever put into the queue
+        self._carried = 0  # batches taken out of it and carried to the end
         self._wake = threading.Condition()
         self._control = threading.Lock()
         self._stopping = False
@@ -63,21 +66,63 @@ class Worker:
                 self._held.append((target, batch))
             else:
                 self._queue.append((target, batch))
-                self._wake.notify()
+                self._accepted += 1
+                self._wake.notify_all()
+
+    def settle(self, visited: set[object]) -> None:
+        """Wait until all that was written before now has been carried to the end.
+
+        A real chip is never behind; this lets a reader see what it would have given out by now.
+        The wait is given up if nothing moves for `GIVE_UP_S`, and is none in a callback.
+        """
+        if self in visited or self._thread is threading.current_thread():
+            return
+        visited.add(self)
+        self._wait_carried()  # input on its way to a board through this very graph
+        for node in list(self._nodes):
+            node.settle(visited)
+            for feeder in node._feeders:
+                feeder.settle(visited)
+        self._wait_carried()
+
+    def _wait_carried(self) -> None:
+        with self._wake:
+            goal = self._accepted
+            while self.is_running and self._carried < goal:
+                if not self._wait_for_progress(self._carried):
+                    return
+
+    def _wait_for_progress(self, before: int) -> bool:
+        """Wait until the count of carried batches is no longer `before`; False if it stays."""
+        return self._wake.wait_for(lambda: self._carried != before, GIVE_UP_S)
 
     def start(self) -> bool:
         """Start the thread; True if it runs afterwards."""
         with self._control:
-            if self.is_running:
+            if self.is_running and not self._end_of_a_stop_inside():
                 return True
             with self._wake:
                 self._stopping = False
                 self._queue, self._held = self._held, deque()
+                self._accepted += len(self._queue)
                 self.was_started = True
                 self._thread = threading.Thread(
                     target=self._run, name="virtual-samna-graph", daemon=True
                 )
                 self._thread.start()
+        return True
+
+    def _end_of_a_stop_inside(self) -> bool:
+        """After a callback stopped the graph: go on if it asks, else wait for the end."""
+        with self._wake:
+            if not self._stopping:
+                return False
+            thread = self._thread
+            if thread is threading.current_thread():
+                self._stopping = False
+                return False
+        if thread is not None:
+            thread.join()
         return True
 
     def stop(self) -> bool:
@@ -92,7 +137,7 @@ class Worker:
                 return True
             with self._wake:
                 self._stopping = True
-                self._wake.notify()
+                self._wake.notify_all()
             thread.join()
             self._thread = None
         return True
@@ -103,7 +148,8 @@ class Worker:
             self._abandoned = self._stopping = True
             self._queue.clear()
             self._held.clear()
-            self._wake.notify()
+            self._carried = self._accepted
+            self._wake.notify_all()
         for node in list(self._nodes):
             node._detach(self)
 
@@ -122,6 +168,9 @@ class Worker:
             if item is not None:
                 self._carry(item[0], item[1])
                 item = None  # or the last node would live as long as this thread waits
+                with self._wake:
+                    self._carried += 1
+                    self._wake.notify_all()
             self._poll(polls)
 
     def _polls(self, polls: dict[Node, float]) -> dict[Node, float]:
@@ -138,21 +187,23 @@ class Worker:
                 self._carry(node, None)
 
     def _carry(self, node: Node, batch: Batch | None) -> None:
+        """Let a node process a batch (or poll it), and carry on what it makes, piece by piece."""
         try:
             with node._busy:
-                results = node.poll() if batch is None else node.process(batch)
+                pieces = iter(node.poll() if batch is None else node.process(batch))
+            while not self._abandoned:
+                with node._busy:
+                    result = next(pieces, None)
+                if result is None:
+                    return
+                for worker, target in node.targets():
+                    if worker is self:
+                        self._carry(target, result)
+                    else:
+                        worker.post(target, result)
         except Exception:  # a user's callback must not end the graph
             self.errors += 1
             log.exception("A node of type %s failed; its batch is dropped.", type(node).__name__)
-            return
-        for result in results:
-            for worker, target in node.targets():
-                if worker is self:
-                    with self._wake:
-                        if not self._abandoned:
-                            self._queue.append((target, result))
-                else:
-                    worker.post(target, result)
 
 
 @atexit.register

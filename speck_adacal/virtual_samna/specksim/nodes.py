@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from speck_adacal.errors import BackendError
@@ -27,11 +28,13 @@ class _LayerNode(Node):
             raise BackendError(f"{type(self).__name__} has no layer; call set_parameters first.")
         return self._layer
 
-    def process(self, batch: Batch) -> list[Batch]:
-        """Run the layer on a batch."""
+    def process(self, batch: Batch) -> Iterator[Batch]:
+        """Run the layer on a batch; a large one leaves in pieces, one at a time."""
         layer = self.get_layer()
-        results = [layer.columns(part) for part in layer.parts(batch)]
-        return [result for result in results if len(result)]
+        for part in layer.parts(batch):
+            result = layer.columns(part)
+            if len(result):
+                yield result
 
 
 class SpecksimConvolutionalFilterNode(_LayerNode):
