@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--phi", type=int, default=4)
     parser.add_argument("--low-phi", type=int, default=2)
-    parser.add_argument("--kl-ratio", type=float, default=3.0)
+    parser.add_argument("--kl-ratio", type=float, default=4.0)
     parser.add_argument("--exit-loss", type=float, default=0.002)
     parser.add_argument("--search-samples", type=int, default=128)
     parser.add_argument("--evaluations", type=int, default=20)

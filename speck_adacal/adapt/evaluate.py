@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,6 +74,10 @@ class Evaluator:
         labels: `[samples]`, or None.
         journal: where results are kept.
         constants: prices of MACs and SynOps.
+        temperature: outputs are divided by it before the soft-max of the KL: 1 is eq. 9 as it
+            stands; None chooses the one at which the ANN's soft-max is half as uncertain as can
+            be on these samples. On images that a network was trained on it is so sure that at
+            temperature 1 hardly any change of its outputs is seen.
 
     Raises:
         CalibrationError: as for `adapt_graph`; labels of another number than the samples.
@@ -86,6 +91,7 @@ class Evaluator:
         labels: torch.Tensor | None = None,
         journal: Journal | None = None,
         constants: EnergyConstants | None = None,
+        temperature: float | None = 1.0,
     ) -> None:
         self.graph, self.settings = graph, settings
         self.constants = constants or EnergyConstants()
@@ -105,8 +111,11 @@ class Evaluator:
         self.fan_out = fan_out(graph)
         self.analog_macs = self._analog_macs()
         with torch.no_grad():
-            self.targets = [F.log_softmax(self._ann(p), 1) for p in self.pieces]
-        self._data_key = digest(self.pieces, graph, settings.time_steps, settings.input_coding)
+            logits = [self._ann(p) for p in self.pieces]
+        self.temperature = temperature or half_uncertain(torch.cat(logits))
+        self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
+        coding = (settings.time_steps, settings.input_coding, self.temperature)
+        self._data_key = digest(self.pieces, graph, coding)
 
     def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
         """Run `recipe` (on the corrected `graph`, if any) on all samples."""
@@ -126,8 +135,7 @@ class Evaluator:
 
     def distance(self, index: int, output: torch.Tensor) -> torch.Tensor:
         """KL(ANN ‖ SNN) of each sample of piece `index`, from mean outputs `[batch, classes]`."""
-        target = self.targets[index]
-        return (target.exp() * (target - F.log_softmax(output, 1))).sum(1)
+        return kl_divergence(self.targets[index], output, self.temperature)
 
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
@@ -206,6 +214,33 @@ class Evaluator:
             else:
                 reached.add(node.name)
         return total
+
+
+def kl_divergence(
+    target: torch.Tensor, output: torch.Tensor, temperature: float = 1.0
+) -> torch.Tensor:
+    """KL(ANN ‖ SNN) per sample (eq. 9), in nats; from log-probabilities, so never log 0.
+
+    Args:
+        target: the ANN's log-probabilities at the same temperature, `[batch, classes]`.
+        output: mean outputs of the spiking network, `[batch, classes]`.
+        temperature: divides `output`.
+    """
+    return (target.exp() * (target - F.log_softmax(output / temperature, 1))).sum(1)
+
+
+def half_uncertain(logits: torch.Tensor) -> float:
+    """The temperature at which the mean entropy of the soft-max is half of log C."""
+    classes = logits.shape[1]
+    if classes < 2:
+        return 1.0
+    low, high = -12.0, 12.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        log_p = F.log_softmax(logits.double() / math.exp(middle), 1)
+        entropy = float(-(log_p.exp() * log_p).sum(1).mean()) / math.log(classes)
+        low, high = (middle, high) if entropy < 0.5 else (low, middle)
+    return math.exp((low + high) / 2)
 
 
 def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:

@@ -58,9 +58,14 @@ class Pipeline:
         pieces = self._data.first(self.plan.search_samples)
         samples = sum(len(p) for p in pieces)
         some = None if labels is None else labels[:samples]
-        self.evaluator = Evaluator(graph, pieces, settings, some, self._journal)
+        temperature = self.plan.temperature
+        self.evaluator = Evaluator(
+            graph, pieces, settings, some, self._journal, temperature=temperature
+        )
         few = self._data.first(min(self.plan.table_samples, samples))
-        self._table_evaluator = Evaluator(graph, few, settings, journal=self._journal)
+        self._table_evaluator = Evaluator(
+            graph, few, settings, journal=self._journal, temperature=self.evaluator.temperature
+        )
         self._labels = labels
 
     def uniform(self, phi: int, rho: float = 1.0) -> Stage:

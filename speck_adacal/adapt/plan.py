@@ -30,6 +30,7 @@ class AdaptPlan:
         evaluations: measurements that each measured descent may take.
         mode: sensitivities "in_situ" or "isolated".
         jobs: joblib jobs for sensitivity tables.
+        temperature: of the soft-max in the KL; 1 is eq. 9, None chooses one (see `Evaluator`).
         epsilon: thinning of the frontier, as a part of the reference KL; 0 is exact.
     """
 
@@ -46,6 +47,7 @@ class AdaptPlan:
     evaluations: int = 30
     mode: str = "in_situ"
     jobs: int = 1
+    temperature: float | None = None
     epsilon: float = 0.0
 
     def __post_init__(self) -> None:

@@ -18,6 +18,8 @@ from speck_adacal.errors import SettingsError
 
 Choice = tuple[int, ...]
 
+_RADII = (1, 2)  # near the start the sums are most to be trusted
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -149,7 +151,8 @@ class Search:
         """Search from the best of `starts` with at most `evaluations` more measurements.
 
         Sensitivities are measured around the best start; the frontier's point is measured, and
-        the budget for it corrected by the gap until it fits; then single changes and exchanges
+        the budget for it corrected by the gap until it fits, for the whole frontier and for that of
+        the start's neighbours; then single changes and exchanges
         between two layers are tried, those that the table promises most first, and kept where
         the measurement agrees. The result is never worse than any start.
         """
@@ -173,6 +176,10 @@ class Search:
         start = best
         proposed, predicted = self._propose(front, start, limit)
         best = self._best([best, *proposed], limit)
+        for radius in _RADII:
+            near = _near(synops, start.choice, radius)
+            points, _ = self._propose(frontier(near, kl, self._epsilon * start.kl), start, limit)
+            best = self._best([best, *points], limit)
         best = self._descend(best, limit, kl, synops, evaluations)
         gap = proposed[0].kl - predicted[0]
         return SearchResult(
@@ -194,7 +201,7 @@ class Search:
         return best
 
     def _propose(
-        self, front: Frontier, start: Trial, limit: Limit, rounds: int = 4
+        self, front: Frontier, start: Trial, limit: Limit, rounds: int = 3
     ) -> tuple[list[Trial], tuple[float, float]]:
         """Points of the frontier, the limit corrected by what was measured last."""
         bound = limit.synops if limit.synops is not None else float(limit.kl or 0)
@@ -236,6 +243,12 @@ class Search:
             if limit.better(trial, best):
                 best = trial
         return best
+
+
+def _near(costs: npt.NDArray[np.float64], choice: Choice, radius: int) -> npt.NDArray[np.float64]:
+    """Costs with all candidates further than `radius` from the choice made infinite."""
+    away = np.abs(np.arange(costs.shape[1]) - np.asarray(choice)[:, None])
+    return np.where(away <= radius, costs, np.inf)
 
 
 def next_choice(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from joblib import Parallel, delayed
 
-from speck_adacal.adapt.evaluate import Evaluator, layer_values
+from speck_adacal.adapt.evaluate import Evaluator, kl_divergence, layer_values
 from speck_adacal.adapt.journal import digest
 from speck_adacal.adapt.progress import track
 from speck_adacal.adapt.recipe import LayerRecipe, Recipe
@@ -91,7 +91,8 @@ def sensitivity(
     names = [n for n in SpikingNetwork(graph, recipe).spiking_names if variants.get(n)]
     width = max(len(variants[n]) for n in names)
     described = [layer_values(variants[n]) for n in names]
-    setting = digest("cells", graph, layer_values(recipe.layers), described, mode)
+    reference = (layer_values(recipe.layers), evaluator.settings.time_steps, evaluator.temperature)
+    setting = digest("cells", graph, reference, described, mode)
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []
     for index, piece in enumerate(evaluator.pieces):
@@ -170,7 +171,7 @@ class _Cells:
                 network.reset()
             self._advance(network, node, at, values, steps)
         last = values[output][0].mean(1)
-        result["reference_kl"] = _kl(target, last).numpy()
+        result["reference_kl"] = self._kl(target, last).numpy()
         total = sum(
             float(a.synops.sum()) for a in network._activity.values() if a.synops is not None
         )
@@ -199,12 +200,12 @@ class _Cells:
                 ahead = {n: v.repeat(len(layers), *(1,) * (v.ndim - 1)) for n, v in values.items()}
                 ahead[node.name] = torch.cat(means)
                 found = _run_ann(nodes[at + 1 :], ahead, output)
-                kl = _kl(target.repeat(len(layers), 1), found).view(len(layers), -1)
+                kl = self._kl(target.repeat(len(layers), 1), found).view(len(layers), -1)
                 result["kl"][row, : len(layers)] = kl.numpy()
             values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
             later = {name for n in nodes[at + 1 :] for name in n.inputs} | {output}
             values = {name: v for name, v in values.items() if name in later}
-        result["reference_kl"] = _kl(target, values[output]).numpy()
+        result["reference_kl"] = self._kl(target, values[output]).numpy()
         result["reference_synops"] = np.array(0.0)
 
     def _one_layer(
@@ -225,6 +226,9 @@ class _Cells:
         result["synops"][row, column] = float((counts * fans).sum(dtype=torch.float64))
         return mean
 
+    def _kl(self, target: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        return kl_divergence(target, output, self.evaluator.temperature)
+
     def _note(
         self,
         result: dict[str, np.ndarray],
@@ -235,7 +239,7 @@ class _Cells:
         network: SpikingNetwork,
     ) -> None:
         activity = network._activity.values()
-        result["kl"][row, column] = _kl(target, mean).numpy()
+        result["kl"][row, column] = self._kl(target, mean).numpy()
         result["spikes"][row, column] = sum(float(a.spikes.sum()) for a in activity)
         result["synops"][row, column] = sum(
             float(a.synops.sum()) for a in activity if a.synops is not None
@@ -268,11 +272,6 @@ def _neuron(layer: LayerRecipe) -> AdaFire:
 
 def _shaped(theta: torch.Tensor, parts: int) -> torch.Tensor:
     return theta if theta.ndim != 1 else theta.view(-1, *(1,) * (parts - 1))
-
-
-def _kl(target: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """KL(ANN ‖ SNN) per sample; from log-probabilities, so that no log of zero is taken."""
-    return (target.exp() * (target - torch.log_softmax(output, 1))).sum(1)
 
 
 def _table(

@@ -131,6 +131,16 @@ class Fixed(nn.Module):
         return self.value
 
 
+def test_temperature_is_chosen_where_the_network_is_half_sure(world):
+    graph, _, recipe, variants, data = world
+    chosen = Evaluator(graph, data, SETTINGS, temperature=None)
+    probabilities = torch.cat(chosen.targets).exp()
+    entropy = -(probabilities * probabilities.log()).sum(1).mean() / np.log(5)
+    assert float(entropy) == pytest.approx(0.5, abs=1e-3)
+    table = sensitivity(chosen, recipe, variants)
+    assert table.reference_kl == pytest.approx(chosen.measure(recipe).kl)
+
+
 def test_isolated_table(world):
     graph, evaluator, recipe, variants, data = world
     table = sensitivity(evaluator, recipe, variants, mode="isolated")
