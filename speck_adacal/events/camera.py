@@ -20,7 +20,6 @@ from speck_adacal.events.camera_kernel import pixel_events
 from speck_adacal.events.motion import NMNIST_SACCADES, Motion
 from speck_adacal.events.types import Events
 
-
 CAMERA_MODEL = 1
 """Number of the model: it goes up when the same settings and seed give other events."""
 

@@ -48,8 +48,8 @@ def write_cifar_batches(folder: Path) -> None:
     """
     train = _labels(folder / "train_lables.json")  # the mirror's own spelling
     test = _labels(folder / "test_lables.json")
-    for k, name in enumerate(TRAIN_BATCHES):
-        _convert(folder, name, train[10_000 * k : 10_000 * (k + 1)])
+    for name, labels in zip(TRAIN_BATCHES, np.array_split(train, 5), strict=True):
+        _convert(folder, name, labels)
     _convert(folder, TEST_BATCHES[0], test)
 
 
