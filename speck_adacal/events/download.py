@@ -115,7 +115,13 @@ def _receive(
     total = have + left if left else 0
     need_space(partial.parent, left)
     with partial.open("ab" if have else "wb") as file:
-        while chunk := answer.read(_CHUNK):
+        while True:
+            try:
+                chunk = answer.read(_CHUNK)
+            except OSError as error:  # of the connection, not of the disk
+                return str(error) or type(error).__name__
+            if not chunk:
+                break
             file.write(chunk)
             have += len(chunk)
             if progress is not None:

@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import http.client
 import shutil
+import ssl
 
 import pytest
 
@@ -69,6 +71,17 @@ def test_giving_up_keeps_the_part_for_the_next_time(web, tmp_path):
         download(f"{web.address}/a.bin", tmp_path / "a.bin")
     assert not (tmp_path / "a.bin").exists()
     assert (tmp_path / "a.bin.part").stat().st_size == 4000
+
+
+def test_an_error_of_the_connection_is_not_taken_for_one_of_the_disk(web, tmp_path, monkeypatch):
+    web.files["a.bin"] = DATA
+
+    def break_off(*_args):
+        raise ssl.SSLError("record layer failure")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", break_off)
+    with pytest.raises(DataError, match=r"could not be downloaded \(.*record layer failure"):
+        download(f"{web.address}/a.bin", tmp_path / "a.bin")
 
 
 def test_wrong_checksum_leaves_nothing(web, tmp_path):
