@@ -12,6 +12,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
+    "AdaptPlan": "speck_adacal.adapt.plan",
     "AdaptSettings": "speck_adacal.adapt.recipe",
     "AdaptedNetwork": "speck_adacal.adapt.adapted",
     "Deployment": "speck_adacal.chip.deploy",

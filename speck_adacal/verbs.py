@@ -12,6 +12,8 @@ from torch import nn
 from speck_adacal.adapt import adapt_graph
 from speck_adacal.adapt.adapted import AdaptedNetwork
 from speck_adacal.adapt.batches import encode_samples
+from speck_adacal.adapt.pipeline import run_plan
+from speck_adacal.adapt.plan import AdaptPlan
 from speck_adacal.adapt.recipe import AdaptSettings
 from speck_adacal.ann import trace
 from speck_adacal.bundle import read_bundle, write_bundle
@@ -27,6 +29,8 @@ def adapt(
     *,
     input_shape: Sequence[int],
     settings: AdaptSettings | None = None,
+    plan: AdaptPlan | None = None,
+    folder: str | Path | None = None,
 ) -> AdaptedNetwork:
     """Turn a trained network into a spiking one, without training.
 
@@ -37,6 +41,9 @@ def adapt(
             of `Events`, or a loader of image batches. A few dozen to a few hundred samples.
         input_shape: shape of one input, such as `(1, 28, 28)`.
         settings: see `AdaptSettings`.
+        plan: which searches to run (φ and ρ per layer); none without it. Early exits are
+            calibrated apart (`speck_adacal.adapt.exits`).
+        folder: where finished work of a search is kept, so that a killed one goes on.
 
     Raises:
         ModelError: the network cannot be traced or holds NaN weights.
@@ -46,7 +53,13 @@ def adapt(
     settings = settings or AdaptSettings()
     graph = trace(ann, tuple(input_shape))
     batches = encode_samples(calibration, graph.input_shape, settings)
-    recipe, calibrated = adapt_graph(graph, batches, settings)
+    if plan is None:
+        recipe, calibrated = adapt_graph(graph, batches, settings)
+    else:
+        work = None if folder is None else Path(folder)
+        plan = replace(plan, exit_early=False)
+        result = run_plan(graph, batches, settings, plan, folder=work).result
+        recipe, calibrated = result.recipe, result.graph
     recipe = replace(recipe, input_amplitude=batches.amplitude)
     adapted = AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
     if not settings.chip_correction or settings.input_coding != "events":

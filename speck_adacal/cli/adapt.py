@@ -48,6 +48,16 @@ def command(
     per_channel: Annotated[
         bool, typer.Option("--per-channel", help="One threshold per channel, not per layer.")
     ] = False,
+    search_phi: Annotated[
+        bool, typer.Option("--search-phi", help="Choose φ per layer at the SynOps of --phi.")
+    ] = False,
+    search_rho: Annotated[
+        bool, typer.Option("--search-rho", help="Choose ρ per layer for fewest spikes (SSC).")
+    ] = False,
+    work: Annotated[
+        Path | None,
+        typer.Option("--work", help="Keep finished work of a search here; a killed one goes on."),
+    ] = None,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -55,6 +65,7 @@ def command(
 ) -> None:
     """Turn a trained network into a spiking one, without training."""
     common.refuse_early(out, force=force)
+    from speck_adacal.adapt.plan import AdaptPlan
     from speck_adacal.adapt.recipe import AdaptSettings
     from speck_adacal.ann.checkpoint import load_network
     from speck_adacal.events.samples import load_samples
@@ -64,11 +75,21 @@ def command(
     settings = AdaptSettings(
         time_steps=time_steps, phi=phi, correction=correction, per_channel=per_channel, seed=seed
     )
+    plan = None
+    if search_phi or search_rho:
+        plan = AdaptPlan(search_phi=search_phi, search_rho=search_rho)
     with common.calm_libraries(quiet=quiet), common.status("Adapting", quiet=quiet or as_json):
         network = load_network(model, arch)
         data = load_samples(calibration).part(common.parse_slice(samples))
         shape = common.parse_shape(input_shape) if input_shape else data.input_shape
-        adapted = adapt(network, data.inputs, input_shape=shape, settings=settings)
+        adapted = adapt(
+            network,
+            data.inputs,
+            input_shape=shape,
+            settings=settings,
+            plan=plan,
+            folder=work,
+        )
         save(adapted, out, command=common.command_line(), force=force)
     results = {
         "bundle": str(out),

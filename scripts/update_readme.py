@@ -1,0 +1,99 @@
+"""Put the recorded results into the README, between its markers.
+
+    python scripts/update_readme.py            # from benchmarks/results/*.json
+    python scripts/update_readme.py --measure  # run the demo first and record it
+
+The tests compare the README with the same records, so that no number stands there by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def render_demo(result: dict[str, Any]) -> str:
+    """The demo's table."""
+    lines = ["| level | what runs | accuracy on 400 digits |", "|---|---|---|"]
+    lines += [
+        f"| {level['level']} | {level['meaning']} | {level['accuracy']:.2%} |"
+        for level in result["levels"]
+    ]
+    energy = result["energy"]
+    lines += [
+        "",
+        f"{result['synops_per_sample']['value']:,.0f} SynOps a digit (simulated) from "
+        f"{result['events_per_sample']:,.0f} input events, on {len(result['layers'])} cores; "
+        f"{energy['snn_nj']:,.0f} nJ a digit against {energy['ann_nj']:,.0f} nJ for the trained "
+        "network (estimated, 45 nm convention).",
+    ]
+    return "\n".join(lines)
+
+
+def render_levels(results: dict[str, dict[str, Any]]) -> str:
+    """One row per network measured on the 10,000 test digits of MNIST, T = 8."""
+    lines = [
+        "MNIST's 10,000 test digits, T = 8, default settings, calibrated on 256 training digits "
+        "(`python benchmarks/levels_mnist.py`; SynOps simulated):",
+        "",
+        "| network | ann | snn | quantized | event | SynOps a digit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in sorted(results.items()):
+        accuracies = " | ".join(f"{level['accuracy']:.2%}" for level in result["levels"])
+        synops = result["synops_per_sample"]["value"]
+        lines.append(f"| `{name}` | {accuracies} | {synops / 1e6:.2f} M |")
+    return "\n".join(lines)
+
+
+def render(text: str) -> str:
+    """The README with everything between its markers rendered anew."""
+    demo = json.loads((RESULTS / "demo.json").read_text())
+    levels = {
+        path.stem.removeprefix("levels_"): json.loads(path.read_text())
+        for path in RESULTS.glob("levels_*.json")
+    }
+    for marker, body in (("demo", render_demo(demo)), ("levels", render_levels(levels))):
+        pattern = rf"(<!-- {marker}:begin -->\n).*?(<!-- {marker}:end -->)"
+        text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.DOTALL)
+    return text
+
+
+def measure() -> None:
+    """Run the demo and record what it prints as JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["-c", "from speck_adacal.cli import main; main()", "demo", "--json"]
+        done = subprocess.run(
+            [sys.executable, *command, "--out", f"{folder}/demo_out"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    result = json.loads(done.stdout)
+    result.update(command="speck-adacal demo --json", bundle="demo_out")
+    result["report"] = "demo_out/report.html"
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "demo.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def main() -> None:
+    """Render, after measuring where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", action="store_true")
+    if parser.parse_args().measure:
+        measure()
+    readme = ROOT / "README.md"
+    readme.write_text(render(readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The README says what was recorded, and its code runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def updater():
+    spec = importlib.util.spec_from_file_location(
+        "update_readme", ROOT / "scripts" / "update_readme.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_shows_the_recorded_results(updater):
+    text = (ROOT / "README.md").read_text()
+    assert updater.render(text) == text, "run: python scripts/update_readme.py"
+
+
+def test_the_demo_still_gives_what_is_recorded(tmp_path):
+    """Within what another processor's float arithmetic may change."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from speck_adacal.cli import main; main()",
+            "demo",
+            "--json",
+            "--out",
+            str(tmp_path / "demo"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "demo.json").read_text())
+    for now, then in zip(found["levels"], recorded["levels"], strict=True):
+        assert now["level"] == then["level"]
+        assert now["accuracy"] == pytest.approx(then["accuracy"], abs=0.005)
+    assert found["synops_per_sample"]["value"] == pytest.approx(
+        recorded["synops_per_sample"]["value"], rel=0.01
+    )
+    assert [layer["core"] for layer in found["layers"]] == [
+        layer["core"] for layer in recorded["layers"]
+    ]
+
+
+def test_the_python_example_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "my_network.bundle" / "chip.json").is_file()
+
+
+def test_the_readme_names_files_that_exist():
+    text = (ROOT / "README.md").read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (ROOT / target).is_file(), target
