@@ -72,7 +72,6 @@ class Machine:
         rows = at.CORES if self._as_tree else 1
         self._pending = np.zeros((rows, _FIRST_CAPACITY), dtype=np.int64)
         self._pending_root = np.zeros_like(self._pending) if self._as_tree else np.zeros(0, int)
-        self._pending_count = np.zeros(at.CORES, dtype=np.int64)
         self._log = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._log_root = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._frames = np.zeros((kernel.FRAMES, kernel.FRAME), dtype=np.int64)
@@ -144,15 +143,14 @@ class Machine:
             self._grow(status)
 
     def _run_tree(self, source: npt.NDArray[np.int8], word: Words, load: Words) -> int:
-        control = np.zeros(tree_kernel.CONTROLS, dtype=np.int64)
-        self._pending_count[:] = 0
+        control = np.zeros(1, dtype=np.int64)
+        turns = np.zeros((at.CORES, tree_kernel.TURNS), dtype=np.int64)
         layout = self.layout
         while True:
             status = tree_kernel.run_tree(
                 _address(source),
                 _address(word),
                 len(source),
-                self._direct_cores(source, word),
                 _address(layout.table),
                 _address(layout.incoming),
                 _address(layout.phases),
@@ -164,8 +162,8 @@ class Machine:
                 _address(self.peak),
                 _address(self._pending),
                 _address(self._pending_root),
-                _address(self._pending_count),
                 self._pending.shape[1],
+                _address(turns),
                 _address(self._log),
                 _address(self._log_root),
                 len(self._log),
@@ -176,21 +174,8 @@ class Machine:
                 self._options,
             )
             if status == kernel.DONE:
-                return int(control[tree_kernel.LOGGED])
+                return int(control[0])
             self._grow(status)
-
-    def _direct_cores(self, source: npt.NDArray[np.int8], word: Words) -> int:
-        """Mask of the cores that root events concern without passing another core."""
-        mask = 0
-        for row in np.flatnonzero(np.bincount(source, minlength=1)).tolist():
-            if row == at.TICK_ROW:
-                mask |= int(np.bitwise_or.reduce(word[source == row]))
-            elif row == at.DVS_ROW:
-                fed = np.flatnonzero(self.layout.incoming[:, 0] == at.DVS_ROW)
-                mask |= sum(1 << core for core in fed.tolist())
-            else:
-                mask |= 1 << (row - at.DIRECT_ROW)
-        return mask
 
     def _grow(self, status: int) -> None:
         if status == kernel.GROW_PENDING:

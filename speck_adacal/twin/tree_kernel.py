@@ -1,10 +1,12 @@
-"""The faster loop for configurations in which no core has more than one source
-and none feeds the readout layer.
+"""The faster loop for configurations in which no core has more than one source and none feeds the
+readout layer.
 
-There a core's input order does not depend on what the others do in between, so that a batch of
-root events can go through one core after the other: the code and memory of one core stay in the
-nearest cache. Results are those of `kernel.run_events`, bit for bit, but for the order in which
-spikes of *different* cores are logged.
+There a core's input order does not depend on what the others do in between, so each core works
+through many events in a row, until its buffer of outgoing spikes is full or its input used up:
+the code and memory of one core stay in the nearest cache. It is always the core furthest downstream
+that has something to do whose turn it is, so that the buffers stay small however many spikes there
+are. Results are those of `kernel.run_events`, bit for bit, but for the order in which spikes of
+*different* cores are logged.
 
 Compiled; all arguments are integers and addresses, see `memory`.
 """
@@ -27,18 +29,75 @@ from speck_adacal.twin.kernel import (
 )
 from speck_adacal.twin.memory import load8, load64, store64
 
-BATCH = 256  # root events that go through one core before the next core's turn
+FULL = 2048  # waiting spikes at which the cores downstream get their turn
 
-# Places in `control`: where the kernel stands between two calls.
-FIRST, PLACE, NEXT_ROOT, NEXT_SPIKE, LOGGED, CONTROLS = range(6)
+# Columns of `turns[core]`: spikes waiting behind the core, spikes it has taken from its source,
+# next root event that concerns it, first root event whose spikes may still come from it.
+WAITING, TAKEN, NEXT_ROOT, OPEN, TURNS = range(5)
 
 
 @njit(cache=True)
-def _is_for(source, word, core, from_dvs):  # type: ignore[no-untyped-def]
-    """Does this root event concern the core directly?"""
-    if source == at.TICK_ROW:
-        return (word >> core) & 1 != 0
-    return source == at.DIRECT_ROW + core or (from_dvs and source == at.DVS_ROW)
+def _turn(core, name):  # type: ignore[no-untyped-def]
+    return core * TURNS + name
+
+
+@njit(cache=True)
+def _entry(incoming, core):  # type: ignore[no-untyped-def]
+    return incoming + core * (1 + at.ROUTE_COLUMNS) * 8
+
+
+@njit(cache=True)
+def _next_root(root, roots, root_source, root_word, core, from_dvs):  # type: ignore[no-untyped-def]
+    """The first root event from `root` on that concerns the core directly."""
+    while root < roots:
+        source = load8(root_source, root)
+        if source == at.DIRECT_ROW + core or (from_dvs and source == at.DVS_ROW):
+            break
+        if source == at.TICK_ROW and (load64(root_word, root) >> core) & 1:
+            break
+        root += 1
+    return root
+
+
+@njit(cache=True)
+def _furthest(  # type: ignore[no-untyped-def]
+    root_source, root_word, roots, incoming, core_order, cores, waiting_root, room, turns
+):
+    """The core furthest downstream that has something to do, or -1; brings `OPEN` up to date."""
+    found = -1
+    for place in range(cores):
+        core = load64(core_order, place)
+        source = load64(_entry(incoming, core), 0)
+        root = load64(turns, _turn(core, NEXT_ROOT))
+        root = _next_root(root, roots, root_source, root_word, core, source == at.DVS_ROW)
+        store64(turns, _turn(core, NEXT_ROOT), root)
+        first, limit = root, roots
+        if 0 <= source < at.CORES:
+            limit = load64(turns, _turn(source, OPEN))
+            spike = load64(turns, _turn(core, TAKEN))
+            if spike < load64(turns, _turn(source, WAITING)):
+                found = core
+                first = min(first, load64(waiting_root + source * room * 8, spike))
+        if root < roots and root <= limit:
+            found = core
+        store64(turns, _turn(core, OPEN), min(first, limit))
+    return found
+
+
+@njit(cache=True)
+def _empty(core, incoming, turns):  # type: ignore[no-untyped-def]
+    """Forget the core's outgoing spikes, which all its targets have taken."""
+    store64(turns, _turn(core, WAITING), 0)
+    for target in range(at.CORES):
+        if load64(_entry(incoming, target), 0) == core:
+            store64(turns, _turn(target, TAKEN), 0)
+
+
+@njit(cache=True)
+def _record(load, root, core, synops):  # type: ignore[no-untyped-def]
+    place = (root * at.CORES + core) * 2
+    store64(load, place, load64(load, place) + 1)
+    store64(load, place + 1, load64(load, place + 1) + synops)
 
 
 @njit(cache=True, nogil=True)
@@ -46,7 +105,6 @@ def run_tree(  # type: ignore[no-untyped-def]
     root_source,
     root_word,
     roots,
-    direct,
     table,
     incoming,
     phases,
@@ -58,8 +116,8 @@ def run_tree(  # type: ignore[no-untyped-def]
     peak,
     waiting,
     waiting_root,
-    counts,
     room,
+    turns,
     log,
     log_root,
     log_room,
@@ -72,110 +130,84 @@ def run_tree(  # type: ignore[no-untyped-def]
     """Run all root events; like `kernel.run_events` but for these arguments.
 
     Args:
-        direct: mask of the cores that root events concern directly (addressed, DVS or tick).
-        incoming: int64 `[9, 1 + ROUTE_COLUMNS]`, each core's source row and route; -1: none.
+        incoming: int64 `[9, 1 + ROUTE_COLUMNS]`, each core's source row (-1: none) and route.
         core_order: int64 `[cores]`, each core after its source.
-        waiting, waiting_root: int64 `[9, room]`, spikes of each core and their root events.
-        counts: int64 `[9]`, how many of them there are.
+        waiting, waiting_root: int64 `[9, room]`, spikes behind each core and their root events.
+        turns: int64 `[9, TURNS]`, zeros at first: where each core stands.
+        control: int64 `[1]`, spikes logged.
     """
     wrap = options & WRAP
     fires = options & LEAK_FIRES
-    first, place, logged = load64(control, FIRST), load64(control, PLACE), load64(control, LOGGED)
-    root, spike = load64(control, NEXT_ROOT), load64(control, NEXT_SPIKE)
+    logged = load64(control, 0)
     status = DONE
-    while first < roots and status == DONE:
-        last = min(first + BATCH, roots)
-        while place < cores:
-            core = load64(core_order, place)
-            row = table + core * at.COLUMNS * 8
-            entry = incoming + core * (1 + at.ROUTE_COLUMNS) * 8
-            source = load64(entry, 0)
-            from_dvs = source == at.DVS_ROW
-            spikes = load64(counts, source) if 0 <= source < at.CORES else 0
-            source_at = waiting + source * room * 8
-            source_root = waiting_root + source * room * 8
-            own, own_root = waiting + core * room * 8, waiting_root + core * room * 8
-            count = load64(counts, core)
-            if not (direct >> core) & 1:
-                root = last
-            while True:
-                while root < last and not _is_for(
-                    load8(root_source, root), load64(root_word, root), core, from_dvs
-                ):
-                    root += 1
-                if root == last and spike == spikes:
-                    break
-                # The worst case must fit before anything is changed.
-                worst = load64(row, at.WORST_SPIKES)
-                tick = root < last and load8(root_source, root) == at.TICK_ROW
-                if tick:
-                    neurons = load64(row, at.HEIGHT) * load64(row, at.WIDTH)
-                    worst = max(worst, neurons * load64(row, at.FEATURES))
-                if count + worst > room:
-                    status = GROW_PENDING
-                    break
-                if logged + worst > log_room:
-                    status = GROW_LOG
-                    break
-                cause = root
-                start = count
-                if root < last and (spike == spikes or root <= load64(source_root, spike)):
-                    word = load64(root_word, root)
-                    event = (core << 48) | word
-                    if from_dvs and load8(root_source, root) == at.DVS_ROW:
-                        event = routed(word, entry + 8)
-                    root += 1
-                else:
-                    tick = False
-                    cause = load64(source_root, spike)
-                    event = routed(load64(source_at, spike), entry + 8)
-                    spike += 1
-                if tick:
-                    end = tick_spikes(
-                        core, row, bias, state, peak, own, count, counters, fires, wrap
-                    )
-                elif refused(core, event, row, counters):
-                    continue
-                else:
-                    before = load64(counters, counter(core, SYNOPS))
-                    end = event_spikes(
-                        core, event, row, phases, weights, state, peak, own, count, counters, wrap
-                    )
-                    if load:
-                        at_load = (cause * at.CORES + core) * 2
-                        done = load64(counters, counter(core, SYNOPS)) - before
-                        store64(load, at_load, load64(load, at_load) + 1)
-                        store64(load, at_load + 1, load64(load, at_load + 1) + done)
-                if end == start:
-                    continue
-                count, logged = send(
-                    core,
-                    start,
-                    end,
-                    cause,
-                    row,
-                    order,
-                    own,
-                    log,
-                    log_root,
-                    logged,
-                    counters,
-                    options,
-                )
-                for i in range(start, count):
-                    store64(own_root, i, cause)
-            store64(counts, core, count)
-            if status != DONE:
+    while status == DONE:
+        core = _furthest(
+            root_source, root_word, roots, incoming, core_order, cores, waiting_root, room, turns
+        )
+        if core < 0:
+            break
+        _empty(core, incoming, turns)
+        row = table + core * at.COLUMNS * 8
+        entry = _entry(incoming, core)
+        source = load64(entry, 0)
+        from_dvs = source == at.DVS_ROW
+        spikes, limit = 0, roots
+        if 0 <= source < at.CORES:
+            spikes = load64(turns, _turn(source, WAITING))
+            limit = load64(turns, _turn(source, OPEN))
+        source_at, source_root = waiting + source * room * 8, waiting_root + source * room * 8
+        own, own_root = waiting + core * room * 8, waiting_root + core * room * 8
+        worst = load64(row, at.WORST_SPIKES)
+        neurons = load64(row, at.HEIGHT) * load64(row, at.WIDTH) * load64(row, at.FEATURES)
+        spike = load64(turns, _turn(core, TAKEN))
+        root = load64(turns, _turn(core, NEXT_ROOT))
+        count = 0
+        while True:
+            direct = root < roots and root <= limit
+            if spike < spikes:
+                direct = direct and root <= load64(source_root, spike)
+            elif not direct:
                 break
-            place += 1
-            root, spike = first, 0
-        if status == DONE:
-            for core in range(at.CORES):
-                store64(counts, core, 0)
-            first, place, root, spike = last, 0, last, 0
-    store64(control, FIRST, first)
-    store64(control, PLACE, place)
-    store64(control, NEXT_ROOT, root)
-    store64(control, NEXT_SPIKE, spike)
-    store64(control, LOGGED, logged)
+            tick = direct and load8(root_source, root) == at.TICK_ROW
+            most = neurons if tick else worst
+            cause = root if direct else load64(source_root, spike)
+            # The worst case must fit before anything is changed.
+            if logged + most > log_room:
+                status = GROW_LOG
+            elif most > room:
+                status = GROW_PENDING
+            if status != DONE or count >= FULL or count + most > room:
+                break
+            if direct:
+                event = (core << 48) | load64(root_word, root)
+                if from_dvs and load8(root_source, root) == at.DVS_ROW:
+                    event = routed(load64(root_word, root), entry + 8)
+                root = _next_root(root + 1, roots, root_source, root_word, core, from_dvs)
+            else:
+                event = routed(load64(source_at, spike), entry + 8)
+                spike += 1
+            if tick:
+                end = tick_spikes(core, row, bias, state, peak, own, count, counters, fires, wrap)
+            elif refused(core, event, row, counters):
+                continue
+            else:
+                before = load64(counters, counter(core, SYNOPS))
+                end = event_spikes(
+                    core, event, row, phases, weights, state, peak, own, count, counters, wrap
+                )
+                if load:
+                    synops = load64(counters, counter(core, SYNOPS)) - before
+                    _record(load, cause, core, synops)
+            if end == count:
+                continue
+            start = count
+            count, logged = send(
+                core, start, end, cause, row, order, own, log, log_root, logged, counters, options
+            )
+            for i in range(start, count):
+                store64(own_root, i, cause)
+        store64(turns, _turn(core, WAITING), count)
+        store64(turns, _turn(core, TAKEN), spike)
+        store64(turns, _turn(core, NEXT_ROOT), root)
+    store64(control, 0, logged)
     return status
