@@ -63,6 +63,8 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=20)
     parser.add_argument("--table-samples", type=int, default=32)
     parser.add_argument("--calibrate-only", action="store_true")
+    parser.add_argument("--correction-samples", type=int, default=96)
+    parser.add_argument("--one-search", action="store_true", help="search at one budget only")
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.threads:
@@ -76,7 +78,7 @@ def main() -> None:
         correction="both",
         input_coding="analog",
         batch_size=64,
-        correction_samples=min(96, arguments.train),
+        correction_samples=min(arguments.correction_samples, arguments.train),
     )
     plan = AdaptPlan(
         kl_ratio=arguments.kl_ratio,
@@ -89,7 +91,8 @@ def main() -> None:
     pipeline = Pipeline(
         graph, [train.x], settings, plan, labels=train.y, folder=arguments.work / "journal"
     )
-    stages, rules = calibrate(pipeline, arguments.phi, arguments.low_phi)
+    low = None if arguments.one_search else arguments.low_phi
+    stages, rules = calibrate(pipeline, arguments.phi, arguments.low_phi, low)
     trace = [{"step": r.step, "seconds": r.seconds, **r.values} for r in pipeline.records]
     _write(arguments.work / "trace.json", trace)
     if not arguments.calibrate_only:
@@ -99,11 +102,12 @@ def main() -> None:
 
 
 def calibrate(
-    pipeline: Pipeline, phi: int, low: int
+    pipeline: Pipeline, phi: int, low: int, low_search: int | None
 ) -> tuple[dict[str, Stage], dict[str, ExitRule]]:
     """All networks of the table, and the exit rules of two of them."""
     stages = {f"φ = {k}": pipeline.uniform(k) for k in (1, low, phi)}
-    stages[f"searched φ, SynOps of {low}"] = pipeline.search_phi(stages[f"φ = {low}"])
+    if low_search is not None:
+        stages[f"searched φ, SynOps of {low}"] = pipeline.search_phi(stages[f"φ = {low}"])
     best = pipeline.search_phi(stages[f"φ = {phi}"])
     stages[f"searched φ, SynOps of {phi}"] = best
     stages["+ SSC"] = pipeline.search_rho(best)

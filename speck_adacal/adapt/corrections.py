@@ -69,12 +69,11 @@ def correct(
     for node in walk:
         if node.kind is Kind.ACTIVATION:
             layer = _Layer(node, network, walk, settings)
-            if kind in ("bias", "both", "weights"):
-                layer.shift_bias(graph)
-            if kind in ("potential", "both", "weights") or layer.owner(graph) is None:
-                layer.shift_potential()
+            left = layer.shift_bias(graph) if kind in ("bias", "both", "weights") else None
+            if kind in ("potential", "both", "weights") or left is None:
+                left = layer.shift_potential()
             potentials[node.name] = layer.module.initial_potential.detach().clone()
-            errors[node.name] = layer.error()
+            errors[node.name] = left
         elif kind == "weights" and node.kind in (Kind.CONV, Kind.LINEAR):
             reconstruct_weights(node, graph[node.name], walk, settings.ridge)
         elif kind in ("bias", "both") and node.name in graph.outputs:
@@ -98,63 +97,64 @@ class _Layer:
         """The layer whose bias alone adds to this layer's input, or None."""
         return bias_owner(graph, self.node)
 
-    def shift_potential(self) -> None:
-        """Move the initial potential per channel by the mean residual times T, while it helps."""
+    def shift_potential(self) -> float:
+        """Move the initial potential per channel by the mean residual times T, while it helps.
+
+        Returns:
+            The mean squared residual that is left.
+        """
         limit = self.module.theta * self.module.phi * self.steps
-        best = self.error(), self.module.initial_potential.detach().clone()
+        error, mean = self.residual()
+        best = self.module.initial_potential.detach().clone()
         for _ in range(_ROUNDS):
             start = _per_channel(self.module.initial_potential, self.node.shape[0])
-            moved = start + self._mean_residual().float() * self.steps
+            moved = start + mean.float() * self.steps
             bound = limit.expand(moved.shape) if limit.ndim < 2 else limit.amax()
             self._start_at(torch.maximum(torch.minimum(moved, bound), -bound))
-            error = self.error()
-            if error >= best[0]:
+            new_error, mean = self.residual()
+            if new_error >= error:
                 break
-            best = error, self.module.initial_potential.detach().clone()
-        self._start_at(best[1])
+            error, best = new_error, self.module.initial_potential.detach().clone()
+        self._start_at(best)
+        return error
 
-    def shift_bias(self, graph: LayerGraph) -> None:
-        """Add the mean residual to the bias that feeds this layer, while it helps."""
+    def shift_bias(self, graph: LayerGraph) -> float | None:
+        """Add the mean residual to the bias that feeds this layer, while it helps.
+
+        Returns:
+            The mean squared residual that is left; None where no bias feeds this layer alone.
+        """
         owner = self.owner(graph)
         if owner is None:
-            return
-        best = self.error()
+            return None
+        error, mean = self.residual()
         for _ in range(_ROUNDS):
-            change = self._mean_residual().float()
+            change = mean.float()
             self._add_to_bias(owner, change)
-            error = self.error()
-            if error >= best:
+            new_error, mean = self.residual()
+            if new_error >= error:
                 self._add_to_bias(owner, -change)
                 break
-            best = error
+            error = new_error
+        return error
 
-    def error(self) -> float:
-        """Mean squared residual of the mean output over all pieces."""
-        total, count = 0.0, 0
-        for residual in self._residuals():
-            total += float(residual.double().square().sum())
-            count += residual.numel()
-        return total / count
-
-    def _mean_residual(self) -> torch.Tensor:
-        total = torch.zeros(self.node.shape[0], dtype=torch.float64)
-        count = 0
-        for residual in self._residuals():
-            total += (
-                residual.double().flatten(2).sum((0, 2))
-                if residual.ndim > 2
-                else (residual.double().sum(0))
-            )
-            count += residual.numel() // residual.shape[1]
-        return total / count
-
-    def _residuals(self) -> list[torch.Tensor]:
-        found = []
+    def residual(self) -> tuple[float, torch.Tensor]:
+        """ANN minus mean output: mean square, and mean per channel, float64 `[channels]`."""
+        squares, count = 0.0, 0
+        sums = torch.zeros(self.node.shape[0], dtype=torch.float64)
         for ann, snn in zip(self.walk.ann, self.walk.snn, strict=True):
             self.module.reset_states()
             spikes = self.module.run(snn[self.node.inputs[0]][0], self.steps)
-            found.append(ann[self.node.name] - spikes.mean(1))
-        return found
+            wanted = ann[self.node.name]
+            residual = (
+                (wanted - spikes.mean(1)).flatten(2)
+                if wanted.ndim > 2
+                else (wanted - spikes.mean(1)).unsqueeze(2)
+            )
+            squares += float(residual.square().sum(dtype=torch.float64))
+            sums += residual.sum((0, 2), dtype=torch.float64)
+            count += residual.numel()
+        return squares / count, sums * (len(sums) / count)
 
     def _start_at(self, potential: torch.Tensor) -> None:
         self.module.initial_potential = nn.Parameter(potential.clone(), requires_grad=False)
