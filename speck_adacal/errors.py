@@ -26,7 +26,7 @@ class CheckpointError(SpeckAdacalError):
 
 
 class CalibrationError(SpeckAdacalError):
-    """Calibration data are empty, of the wrong shape, unlabelled where labels are needed, or NaN."""
+    """Calibration data are empty, of the wrong shape, not finite, or lack labels that are needed."""
 
 
 class EventError(SpeckAdacalError, ValueError):

@@ -71,10 +71,16 @@ class Batches:
         if not isinstance(self.source, torch.Tensor):
             return list(self.source)
         if self.is_counts:
-            return [counts_to_events(counts.numpy()) for counts in self.source]
-        steps, burst = self.settings.time_steps, self.settings.input_burst
+            return [
+                counts_to_events(counts.numpy(), seed=self.settings.seed) for counts in self.source
+            ]
         return [
-            rate_code(image.numpy(), time_steps=steps, max_events_per_step=burst)
+            rate_code(
+                image.numpy(),
+                time_steps=self.settings.time_steps,
+                max_events_per_step=self.settings.input_burst,
+                seed=self.settings.seed,
+            )
             for image in self.source
         ]
 
@@ -89,7 +95,10 @@ class Batches:
         if self.is_counts or self.settings.input_coding == "analog":
             return part
         frames = rate_code_frames(
-            part.numpy(), steps, max_events_per_step=self.settings.input_burst
+            part.numpy(),
+            steps,
+            max_events_per_step=self.settings.input_burst,
+            seed=self.settings.seed,
         )
         return torch.from_numpy(frames) * self.amplitude
 

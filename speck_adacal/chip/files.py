@@ -99,7 +99,7 @@ def _chip_files(deployment: Deployment) -> dict[str, bytes]:
         for layer in deployment.layers
     ]
     answers = io.BytesIO()
-    np.savez_compressed(answers, **make_known_answers(deployment))
+    np.savez_compressed(answers, **make_known_answers(deployment))  # type: ignore[arg-type]
     return {
         CHIP: dump_json(data),
         CHIP_ARRAYS: save_arrays(arrays),

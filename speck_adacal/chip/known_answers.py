@@ -21,9 +21,9 @@ def random_events(shape: tuple[int, int, int], *, count: int, seed: int) -> Even
     channels, height, width = shape
     return Events(
         t_us=np.sort(rng.integers(0, _DURATION_US, count)),
-        x=rng.integers(0, width, count),
-        y=rng.integers(0, height, count),
-        channel=rng.integers(0, channels, count),
+        x=rng.integers(0, width, count, dtype=np.int16),
+        y=rng.integers(0, height, count, dtype=np.int16),
+        channel=rng.integers(0, channels, count, dtype=np.int16),
         shape=shape,
         duration_us=_DURATION_US,
     )

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +20,18 @@ from speck_adacal.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from speck_adacal.adapt.adapted import AdaptedNetwork
+    from speck_adacal.chip.deploy import Deployment
+
 _WIDTH_OF_FILES = 110
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output where it exists.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+BundleSeed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Seed; the bundle's own if left out.")
+]
 Chip = Annotated[str, typer.Option("--chip", help="speck2f or speck2e.")]
 
 
@@ -113,3 +120,27 @@ def refuse_early(path: Path | None, *, force: bool) -> None:
 
     if path is not None:
         refuse_existing(path, force=force)
+
+
+def with_seed(adapted: AdaptedNetwork, seed: int | None) -> AdaptedNetwork:
+    """The same network under another seed; unchanged where none is given."""
+    if seed is None:
+        return adapted
+    settings = replace(adapted.recipe.settings, seed=seed)
+    return replace(adapted, recipe=replace(adapted.recipe, settings=settings))
+
+
+def load_deployment(path: Path, seed: int | None) -> Deployment:
+    """Load what `deploy` wrote.
+
+    Raises:
+        BundleError: the bundle is damaged, or was adapted but not deployed.
+    """
+    from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.errors import BundleError
+    from speck_adacal.verbs import load
+
+    deployment = load(path)
+    if not isinstance(deployment, Deployment):
+        raise BundleError(f"{path} is adapted but not deployed; run `deploy` on it first.")
+    return replace(deployment, adapted=with_seed(deployment.adapted, seed))

@@ -18,7 +18,7 @@ def command(
     out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
     chip: common.Chip = "speck2f",
     as_json: common.Json = False,
-    seed: common.Seed = 0,
+    seed: common.BundleSeed = None,
     force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -35,7 +35,7 @@ def command(
     with common.calm_libraries(quiet=quiet), common.status("Deploying", quiet=quiet or as_json):
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
-        deployment = deploy(adapted, chip=chip)
+        deployment = deploy(common.with_seed(adapted, seed), chip=chip)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)
     results = {

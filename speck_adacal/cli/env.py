@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from speck_adacal.cli import common
 
 NAME = "env"
@@ -11,10 +16,16 @@ _TOOLS = ("speck-adacal", "torch", "sinabs", "samna", "tonic", "numba", "numpy",
 
 
 def command(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write what was found to this JSON file too.")
+    ] = None,
     as_json: common.Json = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Show versions, the samna back end in use, and where caches are."""
+    """Show versions, the samna back end in use, and where caches are; nothing here is random."""
+    common.refuse_early(out, force=force)
     import os
     import platform
     from importlib import metadata
@@ -22,6 +33,7 @@ def command(
     import platformdirs
     from rich.table import Table
 
+    from speck_adacal.bundle import dump_json, new_file
     from speck_adacal.errors import BackendError, HardwareMissingError
     from speck_adacal.virtual_samna import ensure_samna
 
@@ -50,4 +62,7 @@ def command(
     for tool, version in versions.items():
         table.add_row(tool, version)
     table.add_row("samna back end", f"{samna['kind']}: {samna['reason']}")
+    if out is not None:
+        with new_file(out, force=force) as temporary:
+            temporary.write_bytes(dump_json(results))
     common.show(results, table, as_json=as_json, quiet=quiet)

@@ -23,25 +23,21 @@ def command(
         str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
     ] = None,
     as_json: common.Json = False,
-    seed: common.Seed = 0,
+    seed: common.BundleSeed = None,
     force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Measure accuracy and cost at every level and write them on one page."""
     common.refuse_early(out, force=force)
     from speck_adacal.bundle import new_file
-    from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.errors import BundleError, DataError
+    from speck_adacal.errors import DataError
     from speck_adacal.events.samples import load_samples
     from speck_adacal.report.page import render_page
     from speck_adacal.report.summary import summarise
     from speck_adacal.report.tables import summary_view
-    from speck_adacal.verbs import load
 
     with common.calm_libraries(quiet=quiet), common.status("Measuring", quiet=quiet or as_json):
-        deployment = load(bundle)
-        if not isinstance(deployment, Deployment):
-            raise BundleError(f"{bundle} is adapted but not deployed; run `deploy` on it first.")
+        deployment = common.load_deployment(bundle, seed)
         data = load_samples(samples_from).part(common.parse_slice(samples))
         if data.labels is None:
             raise DataError(f"{samples_from} holds no 'labels', which accuracy needs; add them.")

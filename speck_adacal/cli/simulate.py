@@ -26,23 +26,19 @@ def command(
         Path | None, typer.Option("--out", help="Write decisions and counts to this .npz.")
     ] = None,
     as_json: common.Json = False,
-    seed: common.Seed = 0,
+    seed: common.BundleSeed = None,
     force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
     common.refuse_early(out, force=force)
-    from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.errors import BundleError
     from speck_adacal.events.samples import load_samples
     from speck_adacal.report.summary import simulation_to_dict, write_simulation
     from speck_adacal.report.tables import simulation_table
-    from speck_adacal.verbs import load, simulate
+    from speck_adacal.verbs import simulate
 
     with common.calm_libraries(quiet=quiet), common.status("Simulating", quiet=quiet or as_json):
-        deployment = load(bundle)
-        if not isinstance(deployment, Deployment):
-            raise BundleError(f"{bundle} is adapted but not deployed; run `deploy` on it first.")
+        deployment = common.load_deployment(bundle, seed)
         data = load_samples(events).part(common.parse_slice(samples))
         simulation = simulate(deployment, data.inputs)
         if out is not None:

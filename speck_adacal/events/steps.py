@@ -39,9 +39,9 @@ def counts_to_events(counts: npt.ArrayLike, *, dt_us: int = 1000, seed: int = 0)
     t_us = step * dt_us + rank * dt_us // np.maximum(per_step[step], 1)
     return Events(
         t_us=t_us,
-        x=x[order],
-        y=y[order],
-        channel=channel[order],
+        x=x[order].astype(np.int16),
+        y=y[order].astype(np.int16),
+        channel=channel[order].astype(np.int16),
         shape=(int(array.shape[1]), int(array.shape[2]), int(array.shape[3])),
         duration_us=len(array) * dt_us - 1,
     )

@@ -71,7 +71,9 @@ def draw_memory(axes: Axes, summary: Summary) -> None:
     ):
         heights = [100 * share(used[core]) if core in used else 0.0 for core in range(cores)]
         axes.bar(at + offset, heights, width=0.38, color=color, label=label)
-    labels = [f"{core}\n{used[core].name}" if core in used else f"{core}\nfree" for core in at]
+    labels = [
+        f"{core}\n{used[core].name}" if core in used else f"{core}\nfree" for core in range(cores)
+    ]
     axes.set_xticks(at, labels, fontsize=9)
     axes.set_ylim(0, 100)
     axes.set_ylabel("memory used, %")

@@ -152,8 +152,8 @@ def layer_rows(
                 kernel_available=memory.kernel,
                 neuron_used=shape.neuron_words,
                 neuron_available=memory.neuron,
-                spikes=_mean(simulation and simulation.spikes_per_core, core),
-                synops=_mean(simulation and simulation.synops_per_core, core),
+                spikes=None if simulation is None else _mean(simulation.spikes_per_core, core),
+                synops=None if simulation is None else _mean(simulation.synops_per_core, core),
             )
         )
     return tuple(rows)
@@ -211,5 +211,5 @@ def accuracy_of(levels: Sequence[LevelResult], level: str) -> float:
     return next(result.accuracy for result in levels if result.level == level)
 
 
-def _mean(per_core: npt.NDArray[np.int64] | None, core: int) -> float | None:
-    return None if per_core is None else float(per_core[:, core].mean())
+def _mean(per_core: npt.NDArray[np.int64], core: int) -> float:
+    return float(per_core[:, core].mean())
