@@ -26,7 +26,7 @@ class CheckpointError(SpeckAdacalError):
 
 
 class CalibrationError(SpeckAdacalError):
-    """Calibration data are empty, of the wrong shape, not finite, or lack labels that are needed."""
+    """Calibration data are empty, of a wrong shape, not finite, or lack needed labels."""
 
 
 class EventError(SpeckAdacalError, ValueError):
