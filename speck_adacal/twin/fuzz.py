@@ -84,7 +84,7 @@ def _random_dvs(rng: np.random.Generator, entry: int, shape: Shape) -> DvsProgra
 def _random_filter(rng: np.random.Generator) -> DvsFilterProgram:
     return DvsFilterProgram(
         hot_pixel=bool(rng.integers(2)),
-        low_pass=rng.integers(3) == 0,
+        low_pass=bool(rng.integers(3) == 0),
         size=(int(rng.integers(1, 6)), int(rng.integers(1, 6))),
         threshold=int(rng.integers(0, 5)),
         internal_clock=bool(rng.integers(2)),
@@ -95,7 +95,7 @@ def _random_readout(rng: np.random.Generator) -> ReadoutProgram:
     return ReadoutProgram(
         internal_clock=bool(rng.integers(2)),
         window=int(rng.choice([1, 16, 32])),
-        monitor=rng.integers(5) == 0,
+        monitor=bool(rng.integers(5) == 0),
         pin_monitor=True,
         mode=int(rng.integers(4)),
         layout=int(rng.integers(4)),
@@ -134,6 +134,27 @@ def random_events(rng: np.random.Generator, shape: Shape, count: int) -> Events:
         t_us = t_us // 100 * 100
     channel, y, x = (rng.integers(0, n, count).astype(np.int16) for n in shape)
     return Events(t_us, x, y, channel, shape, duration_us=10_000)
+
+
+def random_stream(
+    rng: np.random.Generator, program: ChipProgram, count: int
+) -> tuple[Events, npt.NDArray[np.int64]]:
+    """`count` events with a stage each: mostly the DVS stage if it leads on, else the first core.
+
+    Returns:
+        The events, and int64 `[count]` stages for `Twin.run(..., entry=)`.
+    """
+    if not program.dvs.destinations:
+        entry = next(iter(program.cores))
+        return random_events(rng, program.cores[entry].in_shape, count), np.full(count, entry)
+    dvs = program.chip.dvs_layer
+    layer = rng.choice([dvs, dvs, dvs, *program.cores], count)
+    wide = random_events(rng, (2, 20, 20), count)
+    channel, y, x = wide.channel.copy(), wide.y.copy(), wide.x.copy()
+    for i in np.flatnonzero(layer != dvs):
+        features, height, width = program.cores[int(layer[i])].in_shape
+        channel[i], y[i], x[i] = channel[i] % features, y[i] % height, x[i] % width
+    return Events(wide.t_us, x, y, channel, wide.shape, wide.duration_us), layer
 
 
 def _random_core(rng: np.random.Generator, index: int, in_shape: Shape) -> CoreProgram:

@@ -11,7 +11,7 @@ from speck_adacal.errors import SettingsError
 from speck_adacal.twin import core_kernel, kernel, tree_kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin.layout import Layout
+from speck_adacal.twin.layout import Layout, aligned
 
 Words = npt.NDArray[np.int64]
 _FIRST_CAPACITY = 1 << 12
@@ -79,8 +79,8 @@ class Machine:
 
     def reset(self) -> None:
         """Back to the state after configuration."""
-        self.state = self.layout.initial.copy()
-        self.peak = self.state.copy() if self.track_peaks else np.zeros(0, dtype=np.int16)
+        self.state = aligned(self.layout.initial)
+        self.peak = aligned(self.state) if self.track_peaks else np.zeros(0, dtype=np.int16)
         self.counters = np.zeros((at.CORES, core_kernel.COUNTERS), dtype=np.int64)
 
     def run(self, source: npt.NDArray[np.int8], word: Words, *, record_load: bool) -> Trace:

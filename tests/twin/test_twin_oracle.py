@@ -19,37 +19,17 @@ from speck_adacal.twin import Twin
 from speck_adacal.twin.fuzz import (
     random_assumptions,
     random_board_program,
-    random_events,
     random_program,
+    random_stream,
 )
 from speck_adacal.twin.reference_board import ReferenceBoard
 
 ORACLE_BUDGET = 20_000  # SynOps; the oracle does about a million a second
-DVS = 13
 
 
 def part(events: Events, start: int, stop: int, end_us: int) -> Events:
     fields = (getattr(events, name)[start:stop] for name in ("t_us", "x", "y", "channel"))
     return Events(*fields, events.shape, end_us)
-
-
-def random_stream(rng, program):
-    """Events with a stage each: mostly the first one, sometimes the cores themselves."""
-    count = int(rng.integers(0, 40))
-    if not program.dvs.destinations:
-        entry = next(iter(program.cores))
-        events = random_events(rng, program.cores[entry].in_shape, count)
-        return events, np.full(count, entry)
-    layer = rng.choice([DVS, DVS, DVS, *program.cores], count)
-    wide = random_events(rng, (2, 20, 20), count)
-    fields = {name: getattr(wide, name).copy() for name in ("x", "y", "channel")}
-    for i in np.flatnonzero(layer != DVS):
-        features, height, width = program.cores[layer[i]].in_shape
-        fields["channel"][i] %= features
-        fields["y"][i] %= height
-        fields["x"][i] %= width
-    events = Events(wide.t_us, fields["x"], fields["y"], fields["channel"], (2, 20, 20), 10_000)
-    return events, layer
 
 
 def run_oracle(oracle, events, layer):
@@ -79,7 +59,7 @@ def compare(seed: int) -> None:
     program = random_board_program(rng) if rng.integers(3) else random_program(rng)
     assumptions = random_assumptions(rng)
     clock_hz = None if rng.integers(3) == 0 else float(rng.choice([150.0, 777.7, 3000.0]))
-    events, layer = random_stream(rng, program)
+    events, layer = random_stream(rng, program, int(rng.integers(0, 40)))
     oracle = ReferenceBoard(program, assumptions, clock_hz)
     count = run_oracle(oracle, events, layer)
     end_us = 10_000 if count == len(events) else int(events.t_us[count - 1])
