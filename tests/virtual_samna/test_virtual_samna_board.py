@@ -347,6 +347,22 @@ def test_flash_binary_is_refused_honestly(samna, one_core):
         samna.speck2f.configuration_to_flash_binary(one_core())
 
 
+def test_power_of_activity_follows_the_model(samna, board, one_core, wired, drain, spikes):
+    from speck_adacal.chip_description import load_chip_description
+    from speck_adacal.twin.power import PowerModel
+
+    model = PowerModel.published(load_chip_description("speck2f"))
+    board.virtual.set_power_model(model.with_energy("logic", "synop", 1e-9, "made up"))
+    board.get_model().apply_configuration(one_core(weight=10))
+    source, sink, graph = wired(board)
+    source.write(spikes(range(1000)))
+    drain(board, graph, sink)
+    chip = board._engine.chip
+    rest = [model.idle[rail].value for rail in model.idle]
+    assert chip.power_w(1000)[2] == pytest.approx(rest[2] + 1000 * 1e-9 / 1e-3)
+    assert chip.power_w(1000) == pytest.approx(rest)
+
+
 def test_flasher_finds_nothing_and_refuses(samna):
     from speck_adacal.errors import HardwareMissingError
 

@@ -121,13 +121,14 @@ def test_bad_events_and_weights_are_named():
         SpecksimIAFFilterNode().get_layer()
 
 
-def test_pieces_of_a_large_batch_give_the_same(samna):
+def test_pieces_of_a_large_batch_give_the_same(monkeypatch):
     from speck_adacal.virtual_samna.specksim import layers
 
+    monkeypatch.setattr(layers, "LARGEST_RESULT", 1 << 13)
     conv = Convolution2d(1, 64, (8, 8), (16, 16), (1, 1), (0, 0))
     conv.set_weights(np.random.default_rng(0).normal(size=(64, 1, 8, 8)))
-    events = [Spike(0, i % 16, i // 16 % 16, i) for i in range(200)]
+    events = [Spike(0, i % 16, i // 16 % 16, i) for i in range(20)]
     parts = conv.parts(events)
-    assert len(parts) == -(-200 // (layers.LARGEST_RESULT // (64 * 64)))
+    assert len(parts) == -(-20 // (layers.LARGEST_RESULT // (64 * 64)))
     joined = [event for part in parts for event in conv.forward(part)]
     assert joined == conv.forward(events)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.errors import DeviceError, SpeckAdacalError
+from speck_adacal.twin.power import PowerModel
 from speck_adacal.virtual_samna.board.clock import (
     STAMP_MASK,
     BoardClock,
@@ -68,6 +69,7 @@ class Engine:
         self._events = events
         self._emit = emit
         self._chip: ChipModel | None = None
+        self._power_model: PowerModel | None = None
         self._queue: deque[Segment | Command] = deque()
         self._arrived = 0  # input events ever queued
         self._processed = 0  # those taken out again
@@ -120,6 +122,15 @@ class Engine:
             while self._step():
                 pass
             self._chip = chip
+            if self._power_model is not None:
+                chip.power_model = self._power_model
+
+    def set_power_model(self, model: PowerModel) -> None:
+        """Estimate power with these constants from now on."""
+        with self.changed:
+            self._power_model = model
+            if self._chip is not None:
+                self._chip.power_model = model
 
     def wait_idle(self, timeout_s: float = 60.0) -> bool:
         """Wait until all input is processed; True if it is."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from speck_adacal.errors import ConfigurationError, DeviceError
 from speck_adacal.events.types import Events
+from speck_adacal.twin.power import PowerModel
 from speck_adacal.virtual_samna.board.clock import IoModule, StopWatch
 from speck_adacal.virtual_samna.board.declared import BoardDeclaration
 from speck_adacal.virtual_samna.board.engine import Engine
@@ -188,6 +189,13 @@ class VirtualOnly:
         }
         arrived = self._engine.clock.now_us()
         self._engine.submit_segment(Segment("dvs", columns, arrived, sensor=True))
+
+    def set_power_model(self, model: PowerModel) -> None:
+        """Estimate power with other constants, such as ones fitted to a board of your own.
+
+        The published model knows the rails at rest only. A new configuration keeps the model.
+        """
+        self._engine.set_power_model(model)
 
     @property
     def waiting_events(self) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.twin.power import PowerModel
 from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
 
 
@@ -48,6 +49,9 @@ class ChipModel(Protocol):
 
     def command(self, command: Command, time_us: int) -> list[Output]:
         """A read, a write or another request."""
+
+    power_model: PowerModel
+    """Constants of the power estimate; replace it by one fitted to a board of your own."""
 
     def power_w(self, interval_us: int) -> tuple[float, ...]:
         """Estimated power of the five rails over the last so many µs."""

@@ -18,7 +18,6 @@ Measurement = event_class(
     "samna.unifirm.modules.events",
     "unifirm::modules::events::Measurement",
 )
-RAILS = ("io", "ram", "logic", "pixel_digital", "pixel_analog")
 HIGHEST_RATE_HZ = 1000.0
 """The dev kit documents up to 100 Hz; more is accepted here, up to this."""
 
@@ -74,7 +73,7 @@ class PowerMonitor:
         while (now := time.monotonic()) >= self._due:
             self._due += self._period_s
             chip = self._engine.chip
-            rails = chip.power_w(int(self._period_s * 1e6)) if chip else idle_rails_w()
+            rails = chip.power_w(int(self._period_s * 1e6)) if chip else ()
             stamp = self._engine.stop_watch.get_value() & 0xFFFFFFFF
             self._source.emit(
                 Columns(
@@ -87,11 +86,3 @@ class PowerMonitor:
                 )
             )
         return self._due - now
-
-
-def idle_rails_w(chip: str = "speck2f") -> tuple[float, ...]:
-    """Published power of the five rails at rest, in W (see `chip_configs`)."""
-    from speck_adacal.chip_description import load_chip_description
-
-    power = load_chip_description(chip).idle_power_w
-    return tuple(power[rail] for rail in RAILS)

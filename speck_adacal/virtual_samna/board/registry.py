@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,6 +179,17 @@ def _by_name(slots: list[_Slot], name: str) -> _Slot:
 def _what_there_is(slots: list[_Slot]) -> str:
     names = ", ".join(slot.name for slot in slots) or "none"
     return f"there is: {names} (declare boards with the variable SPECK_ADACAL_VIRTUAL)"
+
+
+def _after_fork() -> None:
+    """A forked process has boards of its own, all closed: threads do not survive a fork."""
+    declared = _BOARDS.slots
+    _BOARDS.lock = threading.RLock()
+    _BOARDS.slots = None if declared is None else _slots(tuple(s.declaration for s in declared))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from speck_adacal.events.types import Events
 from speck_adacal.twin.assumptions import Assumptions
+from speck_adacal.twin.power import RAILS, Activity, PowerModel
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.simulator import Twin
 from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
 from speck_adacal.virtual_samna.board.memory import CoreMemoryAccess, neuron_place
 from speck_adacal.virtual_samna.board.outputs import Output, one
-from speck_adacal.virtual_samna.board.power import idle_rails_w
 from speck_adacal.virtual_samna.chip import ChipFamily
 from speck_adacal.virtual_samna.configuration import DVS_LAYER
 from speck_adacal.virtual_samna.objects import tensor_of
@@ -24,7 +24,6 @@ from speck_adacal.virtual_samna.validation import used_cores
 
 log = logging.getLogger("speck_adacal.virtual_samna.board")
 
-LOGIC_RAIL = 2
 SENSOR_SIZE = 128
 ADDRESSES = (1024, 256, 256)
 """Features, rows and columns that an event can name."""
@@ -47,11 +46,10 @@ class TwinChip:
     ) -> None:
         full = _with_weights(config)
         self._twin = Twin.from_configuration(full, chip=chip.name, assumptions=assumptions)
-        self.energy_per_synop_j = 0.0  # not public: see `power_w`
-        self._idle_w = idle_rails_w(chip.name)
+        self.power_model = PowerModel.published(self._twin.program.chip)
         self._memory = CoreMemoryAccess(self._twin)
         self._dropped = 0
-        self._synops = 0
+        self._counts = np.zeros(3, np.int64)  # SynOps, spikes, events since the last estimate
         self._killed = np.zeros((SENSOR_SIZE, SENSOR_SIZE), np.bool_)
         self._ticks_matter = self._does_anything_at_ticks()
         self._commands = self._command_table()
@@ -103,13 +101,15 @@ class TwinChip:
     def power_w(self, interval_us: int) -> tuple[float, ...]:
         """Estimated power of the five rails over the last so many µs, in W.
 
-        The rails at rest are published figures; the energy of a SynOp is not public, so the
-        part that depends on activity is zero until `energy_per_synop_j` is set.
+        The rails at rest are published figures; the energies of activity are not public, so
+        they are zero until `power_model` is replaced by one that has them.
         """
-        rails = list(self._idle_w)
-        rails[LOGIC_RAIL] += self._synops * self.energy_per_synop_j / max(interval_us * 1e-6, 1e-9)
-        self._synops = 0
-        return tuple(rails)
+        seconds = max(interval_us, 1) * 1e-6
+        synop, spike, event = (self._counts / seconds).tolist()
+        activity = Activity(synop, spike, event, seconds)
+        self._counts[:] = 0
+        rails = self.power_model.estimate(activity).rails_w
+        return tuple(rails[rail] for rail in RAILS)
 
     def _feed(self, layer: Ints, channel: Ints, y: Ints, x: Ints, times_us: Ints) -> list[Output]:
         known = channel < ADDRESSES[0]
@@ -133,7 +133,7 @@ class TwinChip:
 
     def _restart_time(self) -> None:
         """The twin counts events instead of µs here: its time would end after 32 bits."""
-        self._twin._chip.time_us = 0
+        self._twin.restart_time()
 
     def _sensed(
         self, columns: dict[str, Ints], times_us: Ints
@@ -151,7 +151,8 @@ class TwinChip:
 
     def _outputs(self, result: TwinRun, times_us: Ints) -> list[Output]:
         """Output events; `times_us` are the board times of the input events that caused them."""
-        self._synops += result.synops
+        counted = (result.synops_per_core, result.spikes_per_core, result.events_per_core)
+        self._counts += [int(count.sum()) for count in counted]
         outputs: list[Output] = []
         stream = result.monitored
         if len(stream):
