@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import DataError, EventError
+from speck_adacal.events.prophesee import read_dat, read_raw
 from speck_adacal.events.types import Events
 
 Fields = tuple[npt.NDArray, npt.NDArray, npt.NDArray, npt.NDArray]  # t, x, y, polarity
@@ -100,45 +101,6 @@ def read_nmnist_bin(path: Path) -> tuple[Fields, None]:
     return (time[keep], record[keep, 0], record[keep, 1], record[keep, 2] >> 7), None
 
 
-def read_dat(path: Path) -> tuple[Fields, Shape | None]:
-    """Prophesee's `.dat`: a header of `%` lines, two bytes (type, size), records of 8 bytes.
-
-    A record is 32 bits of time (µs), then 14 bits of x, 14 of y and the polarity.
-    """
-    data = _bytes(path)
-    header, start = _percent_header(data)
-    if len(data) < start + 2 or data[start + 1] != 8:
-        raise DataError(f"{path} is no Prophesee .dat file (its records are not of 8 bytes).")
-    body = data[start + 2 :]
-    if len(body) % 8:
-        raise DataError(f"{path} ends inside a record; it is cut off, copy it again.")
-    record = np.frombuffer(body, dtype="<u4").reshape(-1, 2).astype(np.int64)
-    t, address = record[:, 0], record[:, 1]
-    fields = (t, address & 0x3FFF, address >> 14 & 0x3FFF, address >> 28 & 1)
-    return fields, _header_shape(header)
-
-
-def read_raw(path: Path) -> tuple[Fields, Shape | None]:
-    """Prophesee's `.raw` (EVT 2.0 and 3.0), decoded by `expelliarmus`, which Tonic brings."""
-    data = _bytes(path)
-    header, start = _percent_header(data)
-    text = " ".join(header).lower()
-    encoding = "evt3" if "evt 3" in text or "evt3" in text else "evt2" if "evt" in text else ""
-    if not encoding:
-        raise DataError(f"{path} does not say EVT 2.0 or 3.0 in its header; convert it first.")
-    if len(data) == start:
-        raise DataError(f"{path} holds no events; record it again.")
-    if (len(data) - start) % (2 if encoding == "evt3" else 4):
-        raise DataError(f"{path} ends inside a record; it is cut off, copy it again.")
-    from expelliarmus import Wizard
-
-    try:
-        events = Wizard(encoding=encoding).read(path)
-    except Exception as error:
-        raise DataError(f"{path} cannot be decoded as {encoding} ({error}).") from error
-    return _from_zero(events), _header_shape(header)
-
-
 def read_aedat4(path: Path) -> tuple[Fields, Shape | None]:
     """iniVation's AEDAT 4, decoded by the package `aedat`, which is not installed by default."""
     if not _bytes(path, 12).startswith(b"#!AER-DAT4"):
@@ -151,19 +113,19 @@ def read_aedat4(path: Path) -> tuple[Fields, Shape | None]:
         ) from error
     try:
         decoder = aedat.Decoder(str(path))
-        streams = decoder.id_to_stream()
-        stream_id, stream = min(
-            (i, s) for i, s in ((i, s) for i, s in streams.items()) if s["type"] == "events"
-        )
-        packets = [p["events"] for p in decoder if p["stream_id"] == stream_id]
-    except ValueError as error:
-        raise DataError(f"{path} has no stream of events ({error}).") from error
-    except Exception as error:
+        streams = {i: s for i, s in decoder.id_to_stream().items() if s["type"] == "events"}
+        first = min(streams, default=None)
+        packets = [p["events"] for p in decoder if p["stream_id"] == first]
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the package's panics are no Exception
         raise DataError(f"{path} is damaged ({error}); copy it again.") from error
+    if first is None:
+        raise DataError(f"{path} has no stream of events.")
     if not packets:
         raise DataError(f"{path} holds no events; record it again.")
     events = np.concatenate(packets)
-    shape = (2, int(stream["height"]), int(stream["width"]))
+    shape = (2, int(streams[first]["height"]), int(streams[first]["width"]))
     return _from_zero({n: events[n] for n in ("t", "x", "y")} | {"p": events["on"]}), shape
 
 
@@ -195,28 +157,6 @@ def _bytes(path: Path, count: int = -1) -> bytes:
             return file.read(count)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error}).") from error
-
-
-def _percent_header(data: bytes) -> tuple[list[str], int]:
-    """The leading lines that begin with `%`, and where the data begin."""
-    lines, start = [], 0
-    while data[start : start + 1] == b"%":
-        end = data.find(b"\n", start)
-        if end < 0:
-            break
-        lines.append(data[start:end].decode("latin-1").strip("% \r"))
-        start = end + 1
-    return lines, start
-
-
-def _header_shape(lines: list[str]) -> Shape | None:
-    words: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(" ")
-        words[key.lower()] = value.strip()
-    if words.get("height", "").isdigit() and words.get("width", "").isdigit():
-        return (2, int(words["height"]), int(words["width"]))
-    return None
 
 
 def _from_zero(events: Mapping[str, npt.NDArray] | npt.NDArray) -> Fields:

@@ -93,9 +93,64 @@ def test_dat_as_expelliarmus_reads_it(tmp_path, values):
 
 @pytest.mark.parametrize("encoding", ["evt2", "evt3"])
 def test_prophesee_raw(tmp_path, values, encoding):
+    from expelliarmus import Wizard
+
     path = tmp_path / "a.raw"
     raw_file(path, values, encoding)
     assert_events(read_recording(path), values, from_zero=True)
+    theirs = Wizard(encoding=encoding).read(path)
+    assert_events(read_recording(path), {k: theirs[k] for k in "txyp"}, from_zero=True)
+
+
+def evt3(words, header=b"% evt 3.0\n% end\n"):
+    return header + np.array(words, dtype="<u2").tobytes()
+
+
+def test_evt3_vectors_single_events_and_time(tmp_path):
+    path = tmp_path / "a.raw"
+    words = [
+        0x2000 | 5,  # an event before any time: dropped
+        0x8001,  # time high 1
+        0x6010,  # time low 16
+        0x0003,  # y = 3
+        0x2800 | 7,  # ON at x = 7
+        0x3000 | 20,  # vectors of OFF from x = 20
+        0x4000 | 0b100000000001,  # x = 20 and 31
+        0x5000 | 0b10000010,  # x = 33 and 39
+        0x8002,  # time high 2, low 0
+        0x0004,  # y = 4
+        0x2000 | 1,  # OFF at x = 1
+        0xE000,
+        0x7000,  # others, continued: no events
+    ]
+    path.write_bytes(evt3(words))
+    events = read_recording(path)
+    assert events.t_us.tolist() == [0, 0, 0, 0, 0, 4096 - 16]
+    assert events.x.tolist() == [7, 20, 31, 33, 39, 1]
+    assert events.y.tolist() == [3, 3, 3, 3, 3, 4]
+    assert events.channel.tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_time_goes_on_where_its_counter_wraps(tmp_path):
+    path = tmp_path / "a.raw"
+    path.write_bytes(evt3([0x8FFF, 0x6FFF, 0x0000, 0x2001, 0x8000, 0x6001, 0x2002]))
+    assert read_recording(path).t_us.tolist() == [0, 2]
+    high = (1 << 28) - 1
+    words = [8 << 28 | high, 63 << 22 | 1 << 11, 8 << 28, 1 << 28 | 2 << 11]
+    path.write_bytes(b"% evt 2.0\n" + np.array(words, dtype="<u4").tobytes())
+    events = read_recording(path)
+    assert events.t_us.tolist() == [0, 1]
+    assert events.channel.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [evt3([0x8001, 0x6000, 0x9000]), b"% evt 2.0\n" + struct.pack("<II", 8 << 28, 7 << 28)],
+)
+def test_words_of_no_known_kind_are_damage(tmp_path, data):
+    (tmp_path / "a.raw").write_bytes(data)
+    with pytest.raises(DataError, match="of the unknown kind 0x"):
+        read_recording(tmp_path / "a.raw")
 
 
 def test_aedat4(tmp_path, values, write_aedat4):
@@ -115,7 +170,13 @@ def test_damaged_aedat4(tmp_path, values, write_aedat4):
     with pytest.raises(DataError, match=r"a\.aedat4 is damaged"):
         read_recording(path)
     write_aedat4(path, *(values[k] for k in "txyp"), kind="FRME")
+    with pytest.raises(DataError, match="do not match"):
+        read_recording(path)
+    write_aedat4(path, [], [], [], [], kind="FRME")
     with pytest.raises(DataError, match="no stream of events"):
+        read_recording(path)
+    path.write_bytes(whole.replace(b"</attr>", "</ättr>".encode(), 1))
+    with pytest.raises(DataError, match="damaged"):
         read_recording(path)
     write_aedat4(path, [], [], [], [])
     with pytest.raises(DataError, match="no events"):
