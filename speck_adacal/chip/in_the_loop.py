@@ -80,8 +80,8 @@ def _residual(
     layer, core = deployment.layers[position], deployment.cores[position]
     shape = layer.folded.out_shape
     configuration = deployment.mapped.configuration
-    configuration.cnn_layers[core].monitor_enable = True
-    runs = Twin.from_configuration(configuration, chip=deployment.chip).run_many(recordings)
+    twin = Twin.from_configuration(configuration, chip=deployment.chip, observe=(core,))
+    runs = twin.run_many(recordings)
     counts = np.zeros((len(runs), *shape))
     for count, run in zip(counts, runs, strict=True):
         spikes = run.spikes[core]

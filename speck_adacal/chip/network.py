@@ -106,7 +106,7 @@ def reset_to_initial(network: Any, layers: Sequence[QuantisedLayer]) -> None:
 
 def _sequential(layers: Sequence[QuantisedLayer], time_steps: int) -> nn.Sequential:
     import sinabs.layers as sl
-    from sinabs.activation import MaxSpike
+    from sinabs.activation import MaxSpike, MultiSpike
 
     modules: list[nn.Module] = []
     for layer in layers:
@@ -125,7 +125,8 @@ def _sequential(layers: Sequence[QuantisedLayer], time_steps: int) -> nn.Sequent
         neuron = sl.IAFSqueeze(
             num_timesteps=time_steps,
             spike_threshold=torch.tensor(float(layer.threshold)),
-            spike_fn=MaxSpike(folded.recipe.phi),
+            # The readout's threshold is finer than φ spikes a step could follow.
+            spike_fn=MultiSpike if folded.recipe.readout else MaxSpike(folded.recipe.phi),
             min_v_mem=None,
         )
         modules += [conv, neuron]

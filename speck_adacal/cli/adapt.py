@@ -48,6 +48,13 @@ def command(
     per_channel: Annotated[
         bool, typer.Option("--per-channel", help="One threshold per channel, not per layer.")
     ] = False,
+    chip_correction: Annotated[
+        bool,
+        typer.Option(
+            help="Correct initial potentials by the chip's rule, to match the trained network. "
+            "Switch off (with --correction none) for a network that was trained as a spiking one."
+        ),
+    ] = True,
     search_phi: Annotated[
         bool, typer.Option("--search-phi", help="Choose φ per layer at the SynOps of --phi.")
     ] = False,
@@ -73,7 +80,12 @@ def command(
     from speck_adacal.verbs import adapt, save
 
     settings = AdaptSettings(
-        time_steps=time_steps, phi=phi, correction=correction, per_channel=per_channel, seed=seed
+        time_steps=time_steps,
+        phi=phi,
+        correction=correction,
+        per_channel=per_channel,
+        seed=seed,
+        chip_correction=chip_correction,
     )
     plan = None
     if search_phi or search_rho:

@@ -35,6 +35,14 @@ Fast = Annotated[
         "by default in real time.",
     ),
 ]
+Scene = Annotated[
+    str | None,
+    typer.Option(
+        "--scene",
+        help="A recording (.npz, .aedat4, .raw, .dat, N-MNIST .bin) that the boards' sensors see "
+        "again and again; by default that of SPECK_ADACAL_VIRTUAL_SCENE, else nothing moves.",
+    ),
+]
 Module = Annotated[
     bool, typer.Option("-m", help="PROGRAM is a module to run, as in python -m PROGRAM.")
 ]
@@ -58,6 +66,7 @@ def run(
     module: Module = False,
     boards: Boards = None,
     fast: Fast = False,
+    scene: Scene = None,
 ) -> None:
     """Run a program with the virtual samna in place of the vendor's library.
 
@@ -66,4 +75,5 @@ def run(
     """
     from speck_adacal.virtual_samna.launch import run_program
 
-    run_program(program, arguments or [], as_module=module, boards=boards, fast=fast)
+    own = arguments or []
+    run_program(program, own, as_module=module, boards=boards, fast=fast, scene=scene)
