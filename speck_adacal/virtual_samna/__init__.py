@@ -16,19 +16,20 @@ from speck_adacal.virtual_samna.backend import (
 from speck_adacal.virtual_samna.board.declared import BoardDeclaration, parse_boards
 
 
-def declare_boards(text: str, *, real_time: bool = True) -> list[object]:
+def declare_boards(text: str, *, real_time: bool = True, scene: str = "") -> list[object]:
     """Declare the virtual boards of this process; see `board.registry.declare_boards`.
 
     Args:
         text: such as `"speck2fmodule:2,speck2edevkit"`.
         real_time: False for as fast as possible, where time moves with the events' time stamps.
+        scene: path of a recording that the boards' sensors see, in real time only.
 
     Returns:
         The boards' `samna.device.DeviceInfo` objects.
     """
     from speck_adacal.virtual_samna.board import registry
 
-    return registry.declare_boards(text, real_time=real_time)
+    return registry.declare_boards(text, real_time=real_time, scene=scene)
 
 
 __all__ = [

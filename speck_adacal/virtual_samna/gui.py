@@ -56,18 +56,22 @@ class ViewState:
 
 
 def run_visualizer(
-    endpoint: str, width_proportion: float = 0.75, height_proportion: float = 0.75
+    endpoint: str,
+    width_proportion: float = 0.75,
+    height_proportion: float = 0.75,
+    headless: bool = False,
 ) -> None:
     """Show what a streamer sends, until it ends (the proportions are of no use in a terminal).
 
     Args:
         endpoint: the streamer's, such as "tcp://0.0.0.0:40000".
+        headless: count only, even in a terminal.
     """
     receiver = VizEventReceiver()
     receiver.set_receiver_endpoint(endpoint)
     log.info("samnagui: the virtual samna shows %s in the terminal.", endpoint)
     state = ViewState()
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not headless:
         _run_live(receiver, state)
     else:
         _run_quiet(receiver, state)

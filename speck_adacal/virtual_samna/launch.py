@@ -19,6 +19,7 @@ from speck_adacal.virtual_samna.backend import VARIABLE, SamnaBackend, ensure_sa
 from speck_adacal.virtual_samna.board.declared import (
     BOARD_TYPES,
     BOARDS_VARIABLE,
+    SCENE_VARIABLE,
     TIME_VARIABLE,
     declared_boards,
     parse_boards,
@@ -49,6 +50,7 @@ def run_program(
     as_module: bool = False,
     boards: str | None = None,
     fast: bool = False,
+    scene: str | None = None,
 ) -> None:
     """Run a script or a module as `__main__` on the virtual samna.
 
@@ -58,6 +60,7 @@ def run_program(
         as_module: `program` is a module.
         boards: declaration of the virtual boards; None for that of the environment.
         fast: as fast as possible instead of in real time.
+        scene: recording that the boards' sensors see; None for that of the environment.
 
     Raises:
         SettingsError: no such script or module, or a malformed declaration.
@@ -70,7 +73,7 @@ def run_program(
             f"{VARIABLE}={os.environ[VARIABLE]} forbids the virtual samna; "
             "unset it for this command."
         )
-    _declare(boards, fast=fast)
+    _declare(boards, fast=fast, scene=scene)
     if as_module:
         _require_module(program)
     elif not Path(program).is_file():
@@ -107,12 +110,14 @@ def list_boards() -> tuple[SamnaBackend, list[BoardLine]]:
     return backend, lines
 
 
-def _declare(boards: str | None, *, fast: bool) -> None:
+def _declare(boards: str | None, *, fast: bool, scene: str | None) -> None:
     if boards is not None:
         parse_boards(boards)  # refuse a malformed one now
         os.environ[BOARDS_VARIABLE] = boards
     if fast:
         os.environ[TIME_VARIABLE] = "fast"
+    if scene is not None:
+        os.environ[SCENE_VARIABLE] = scene
     declared_boards()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.usefixtures("no_leaked_threads")
@@ -258,3 +259,34 @@ def test_declaring_boards_again_closes_the_old_ones(samna, boards):
     boards("speck2f" + "module")
     assert first.closed
     assert len(samna.device.get_all_devices()) == 1
+
+
+def test_the_sensor_sees_a_scene_again_and_again(samna, one_core, wired, spikes, tmp_path):
+    """Also while input is held back by the stop watch."""
+    from speck_adacal.errors import SettingsError
+    from speck_adacal.virtual_samna import declare_boards
+
+    path = tmp_path / "scene.npz"
+    count = np.arange(5)
+    np.savez(path, t=count * 4000, x=count, y=count + 1, p=count % 2)
+    declare_boards("speck2fdevkit", scene=str(path))
+    board = samna.device.open_device("Speck2fDevKit")
+    config = one_core()
+    config.dvs_layer.raw_monitor_enable = True
+    board.get_model().apply_configuration(config)
+    source, sink, _ = wired(board)
+    board.get_stop_watch().start(True)
+    source.write(spikes(1, start=3_600_000_000))
+    seen = []
+    deadline = time.monotonic() + 20
+    while len(seen) < 12 and time.monotonic() < deadline:
+        seen += sink.get_events_blocking(100)
+    samna.device.close_device(board)
+    assert len(seen) >= 12
+    xs = [e.x for e in seen]
+    assert xs == [(xs[0] + i) % 5 for i in range(len(xs))]
+    assert all(e.y == e.x + 1 and e.p is bool(e.x % 2) for e in seen)
+    assert [e.timestamp for e in seen] == sorted(e.timestamp for e in seen)
+    with pytest.raises(SettingsError, match="is not there"):
+        declare_boards("speck2fdevkit", scene=str(tmp_path / "nothing.npz"))
+    declare_boards("none")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from speck_adacal.errors import SettingsError
 
 BOARDS_VARIABLE = "SPECK_ADACAL_VIRTUAL"
 TIME_VARIABLE = "SPECK_ADACAL_VIRTUAL_TIME"
+SCENE_VARIABLE = "SPECK_ADACAL_VIRTUAL_SCENE"
 
 BOARD_TYPES: dict[str, tuple[str, str]] = {
     "speck2fdevkit": ("Speck2fDevKit", "speck2f"),
@@ -34,6 +36,7 @@ class BoardDeclaration:
 
     kind: str
     real_time: bool = True
+    scene: str = ""
 
     @property
     def type_name(self) -> str:
@@ -46,18 +49,22 @@ class BoardDeclaration:
         return BOARD_TYPES[self.kind][1]
 
 
-def parse_boards(text: str, *, real_time: bool = True) -> tuple[BoardDeclaration, ...]:
+def parse_boards(
+    text: str, *, real_time: bool = True, scene: str = ""
+) -> tuple[BoardDeclaration, ...]:
     """Boards from a declaration such as `"speck2fmodule:2,speck2edevkit"`.
 
     Args:
         text: types separated by commas, each with an optional number of boards after a colon
             (`:0`, sinabs' name of the first board, counts as one); "none" or "" for no board.
-        real_time: see `BoardDeclaration`.
+        real_time, scene: see `BoardDeclaration`.
 
     Raises:
-        SettingsError: an unknown type or a number that is none.
+        SettingsError: an unknown type, a number that is none, or a scene that is not there.
     """
     boards: list[BoardDeclaration] = []
+    if scene and not Path(scene).is_file():
+        raise SettingsError(f"{SCENE_VARIABLE} names the recording {scene!r}, which is not there.")
     if text.strip().lower() in ("", "none"):
         return ()
     for item in text.split(","):
@@ -67,7 +74,7 @@ def parse_boards(text: str, *, real_time: bool = True) -> tuple[BoardDeclaration
             raise SettingsError(
                 f"{BOARDS_VARIABLE} has {item.strip()!r}; after the colon comes a number of boards."
             )
-        boards += [BoardDeclaration(kind, real_time)] * max(int(number or 1), 1)
+        boards += [BoardDeclaration(kind, real_time, scene)] * max(int(number or 1), 1)
     order = list(BOARD_TYPES)
     return tuple(sorted(boards, key=lambda board: order.index(board.kind)))
 
@@ -76,13 +83,14 @@ def declared_boards() -> tuple[BoardDeclaration, ...]:
     """The boards that the environment declares.
 
     Raises:
-        SettingsError: one of the two variables is malformed.
+        SettingsError: one of the variables is malformed.
     """
     pace = os.environ.get(TIME_VARIABLE, "real").strip().lower()
     if pace not in ("real", "fast"):
         raise SettingsError(f"{TIME_VARIABLE} is {pace!r}, allowed is real or fast.")
     text = os.environ.get(BOARDS_VARIABLE, DEFAULT)
-    return parse_boards(text, real_time=pace == "real")
+    scene = os.environ.get(SCENE_VARIABLE, "")
+    return parse_boards(text, real_time=pace == "real", scene=scene)
 
 
 def _kind(name: str) -> str:

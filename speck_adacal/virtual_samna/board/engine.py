@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from speck_adacal.errors import DeviceError, SpeckAdacalError
 from speck_adacal.twin.power import PowerModel
@@ -71,6 +72,7 @@ class Engine:
         self._chip: ChipModel | None = None
         self._power_model: PowerModel | None = None
         self._queue: deque[Segment | Command] = deque()
+        self._sensor: deque[Segment] = deque()  # time stamps are board time
         self._arrived = 0  # input events ever queued
         self._processed = 0  # those taken out again
         self._slice = SMALLEST_SLICE
@@ -106,11 +108,16 @@ class Engine:
                 self._put(item)
             self.changed.notify_all()
 
-    def submit_segment(self, segment: Segment) -> None:
-        """Queue input that is already sorted."""
-        with self.changed:
-            self._put(segment)
-            self.changed.notify_all()
+    def sense(self, segment: Segment) -> None:
+        """Let the sensor see events; their time stamps are board time.
+
+        They do not queue behind input: what waits for the stop watch does not stop the sensor.
+        """
+        if len(segment):
+            with self.changed:
+                self._sensor.append(segment)
+                self._arrived += len(segment)
+                self.changed.notify_all()
 
     def _put(self, item: Segment | Command) -> None:
         self._queue.append(item)
@@ -179,6 +186,7 @@ class Engine:
             self._closing = True
             self.lost_events += sum(_events_of(item) for item in self._queue)
             self._queue.clear()
+            self._sensor.clear()
             self.changed.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -216,32 +224,46 @@ class Engine:
         return max((due - self.clock.now_us()) / 1e6, SHORTEST_WAIT_S)
 
     def _head_due_us(self) -> int:
+        """When the next input or sensor event is due."""
+        return min(self._input_due_us(), self._sensor_due_us())
+
+    def _sensor_due_us(self) -> int:
+        return int(self._sensor[0].columns["timestamp"][0]) if self._sensor else FAR_US
+
+    def _input_due_us(self) -> int:
         if not self._queue:
             return FAR_US
         head = self._queue[0]
         if isinstance(head, Command):
-            return 0
-        if not self.stop_watch.enabled:
-            return head.arrived_us
-        return max(head.arrived_us, int(head.columns["timestamp"][0]) + self.stop_watch.offset_us())
+            return max(self._last_us, self.clock.now_us())
+        return int(self._due_us(head.part(0, 1))[0])
+
+    def _due_us(self, segment: Segment) -> npt.NDArray[np.int64]:
+        """Board times at which the events of a segment go out."""
+        stamps = segment.columns["timestamp"]
+        if segment.sensor:
+            return stamps
+        due = np.full(len(segment), segment.arrived_us, np.int64)
+        if self.stop_watch.enabled:
+            due = np.maximum(due, stamps + self.stop_watch.offset_us())
+        return due
 
     def _step(self) -> bool:
         """Do the next due thing; False if nothing is due. Called with the lock held."""
-        now = self.clock.now_us()
-        limit = now if self.clock.real_time else FAR_US
-        head = self._head_due_us()
-        if not self._queue or head > limit:
-            return self.clock.real_time and self._tick_until(now)
-        if self._tick_until(min(head, limit)):
+        limit = self.clock.now_us() if self.clock.real_time else FAR_US - 1
+        from_input, from_sensor = self._input_due_us(), self._sensor_due_us()
+        head = min(from_input, from_sensor)
+        if head > limit:
+            return self.clock.real_time and self._tick_until(limit)
+        if self._tick_until(head):
             return True
-        item = self._queue[0]
         try:
-            if isinstance(item, Command):
-                self._queue.popleft()
-                self._processed += 1
-                self._do_command(item)
+            if from_sensor < from_input:
+                self._do_segment(self._sensor, min(limit, from_input))
+            elif isinstance(self._queue[0], Command):
+                self._do_command()
             else:
-                self._do_segment(item, limit)
+                self._do_segment(self._queue, min(limit, from_sensor))
         except SpeckAdacalError:
             self.errors += 1
             log.exception("%s: a part of the input could not be processed.", self._name)
@@ -257,24 +279,24 @@ class Engine:
             self._give_out(self._chip.ticks(times_us))
         return True
 
-    def _do_command(self, command: Command) -> None:
-        if self._chip is not None:
+    def _do_command(self) -> None:
+        command = self._queue.popleft()
+        self._processed += 1
+        if self._chip is not None and isinstance(command, Command):
             self._give_out(self._chip.command(command, max(self._last_us, self.clock.now_us())))
         else:
             self.lost_events += 1
 
-    def _do_segment(self, segment: Segment, limit_us: int) -> None:
-        """Process the part of a segment that is due before the limit and before the next tick."""
+    def _do_segment(self, queue: deque[Any], limit_us: int) -> None:
+        """Process the part of the first segment that is due before the limit and the next tick."""
+        segment: Segment = queue[0]
         head = segment.part(0, self._slice)
-        due = np.full(len(head), segment.arrived_us, np.int64)
-        if self.stop_watch.enabled:
-            due = np.maximum(due, head.columns["timestamp"] + self.stop_watch.offset_us())
-        due = np.maximum(np.maximum.accumulate(due), self._last_us)
+        due = np.maximum(np.maximum.accumulate(self._due_us(head)), self._last_us)
         until = min(limit_us, self.slow_clock.next_tick_us())
         count = max(int(np.searchsorted(due, until, side="right")), 1)
-        self._queue.popleft()
+        queue.popleft()
         if count < len(segment):
-            self._queue.appendleft(segment.part(count))
+            queue.appendleft(segment.part(count))
         self._processed += count
         self._last_us = int(due[count - 1])
         self.clock.move_to(self._last_us)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.errors import ConfigurationError, DeviceError
+from speck_adacal.events.recordings import read_recording
 from speck_adacal.events.types import Events
 from speck_adacal.twin.power import PowerModel
 from speck_adacal.virtual_samna.board.clock import IoModule, StopWatch
@@ -17,6 +18,9 @@ from speck_adacal.virtual_samna.board.nodes import DeviceSinkNode, DeviceSourceN
 from speck_adacal.virtual_samna.board.power import PowerMonitor
 from speck_adacal.virtual_samna.board.twin_chip import TwinChip
 from speck_adacal.virtual_samna.chip import ChipFamily, family
+
+SCENE_AHEAD_US = 1_000_000
+SCENE_SHORTEST_US = 10_000
 
 
 class InvalidConfigurationError(ConfigurationError, RuntimeError):
@@ -100,6 +104,8 @@ class VirtualBoard:
         self._power = PowerMonitor(self._engine)
         self._model = VirtualModel(self._engine, chip, default_configuration)
         self.virtual = VirtualOnly(self._engine)
+        if declaration.scene and declaration.real_time:
+            self._engine.add_timer(Scene(self._engine, read_recording(declaration.scene)).play)
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "open"
@@ -158,6 +164,22 @@ class VirtualBoard:
         self._model._source.emit(batch)
 
 
+class Scene:
+    """A recording in front of a board's sensor, shown again and again."""
+
+    def __init__(self, engine: Engine, recording: Events) -> None:
+        self._engine = engine
+        self._recording = recording
+        self._next_us = engine.clock.now_us()
+
+    def play(self) -> float:
+        """A timer of the engine: keep a second of the scene ready; returns seconds to wait."""
+        while self._next_us < self._engine.clock.now_us() + SCENE_AHEAD_US:
+            self._engine.sense(sensor_segment(self._recording, self._next_us))
+            self._next_us += max(self._recording.duration_us, SCENE_SHORTEST_US)
+        return SCENE_AHEAD_US / 2e6
+
+
 class VirtualOnly:
     """What a real board does not have: waiting for it, moving its time, showing it things."""
 
@@ -180,15 +202,7 @@ class VirtualOnly:
             recording: sensor events; channel 0 is OFF, 1 is ON.
         """
         require_open(self._engine)
-        now = self._engine.stop_watch.get_value() if self._engine.stop_watch.enabled else 0
-        columns = {
-            "p": (recording.channel > 0).astype(np.int64),
-            "y": recording.y.astype(np.int64),
-            "x": recording.x.astype(np.int64),
-            "timestamp": recording.t_us + now,
-        }
-        arrived = self._engine.clock.now_us()
-        self._engine.submit_segment(Segment("dvs", columns, arrived, sensor=True))
+        self._engine.sense(sensor_segment(recording, self._engine.clock.now_us()))
 
     def set_power_model(self, model: PowerModel) -> None:
         """Estimate power with other constants, such as ones fitted to a board of your own.
@@ -207,6 +221,17 @@ class VirtualOnly:
         """Input events dropped: no configuration, a closed board, or outside a core's input."""
         chip = self._engine.chip
         return self._engine.lost_events + (chip.dropped if chip else 0)
+
+
+def sensor_segment(recording: Events, start_us: int) -> Segment:
+    """A recording as what the sensor sees from board time `start_us` on."""
+    columns = {
+        "p": (recording.channel > 0).astype(np.int64),
+        "y": recording.y.astype(np.int64),
+        "x": recording.x.astype(np.int64),
+        "timestamp": recording.t_us + start_us,
+    }
+    return Segment("dvs", columns, start_us, sensor=True)
 
 
 def require_open(engine: Engine) -> None:

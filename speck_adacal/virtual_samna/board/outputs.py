@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.twin.power import PowerModel
-from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
+from speck_adacal.virtual_samna.board.inputs import Command, Segment
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +19,12 @@ class Output:
 
     Attributes:
         name: class name, such as "Spike".
-        columns: int64 `[n]` by field; `timestamp`, where there is one, is board time in µs.
+        columns: int64 (bool for a polarity) `[n]` by field; `timestamp`, where there is one, is
+            board time in µs.
     """
 
     name: str
-    columns: dict[str, Ints]
+    columns: Mapping[str, npt.NDArray[Any]]
 
 
 def one(name: str, **values: int) -> Output:

@@ -90,17 +90,18 @@ def _slots(boards: tuple[BoardDeclaration, ...]) -> list[_Slot]:
 _BOARDS = _Registry()
 
 
-def declare_boards(text: str, *, real_time: bool = True) -> list[Any]:
+def declare_boards(text: str, *, real_time: bool = True, scene: str = "") -> list[Any]:
     """Declare the virtual boards of this process, in place of those of the environment.
 
     Args:
         text: as in the variable SPECK_ADACAL_VIRTUAL, such as `"speck2fmodule:2,speck2e"`.
         real_time: False for as fast as possible.
+        scene: path of a recording that the boards' sensors see, in real time only.
 
     Returns:
         Their `DeviceInfo`s. Boards that were open before are closed.
     """
-    _BOARDS.declare(parse_boards(text, real_time=real_time))
+    _BOARDS.declare(parse_boards(text, real_time=real_time, scene=scene))
     return get_all_devices()
 
 

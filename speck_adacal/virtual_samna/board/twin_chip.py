@@ -145,7 +145,7 @@ class TwinChip:
         stage, readout = self._twin.program.dvs, self._twin.program.readout
         outputs = []
         if stage.raw_monitor and not (readout and readout.monitor) and alive.any():
-            raw = {"p": columns["p"], "y": y, "x": x, "timestamp": times_us}
+            raw = {"p": columns["p"] > 0, "y": y, "x": x, "timestamp": times_us}
             outputs = [Output("DvsEvent", {name: v[alive] for name, v in raw.items()})]
         return outputs, alive & stage.pass_sensor_events
 
