@@ -7,6 +7,7 @@ beside them. A pickled module would run code of its own and is refused.
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import tempfile
@@ -61,7 +62,7 @@ def load_network(model_file: str | Path, arch: str | None = None) -> nn.Module:
 def save_checkpoint(
     network: nn.Module, path: str | Path, metadata: Mapping[str, str] | None = None
 ) -> Path:
-    """Write a network's weights as safetensors, whole or not at all.
+    """Write a network's weights as safetensors, whole or not at all; same weights, same bytes.
 
     Args:
         network: its `state_dict` is written.
@@ -80,11 +81,24 @@ def save_checkpoint(
     os.close(handle)
     try:
         save_file(tensors, temporary, metadata=dict(metadata or {}))
+        _sort_metadata(Path(temporary))
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
+
+
+def _sort_metadata(path: Path) -> None:
+    """Bring the header's texts, which the library writes in a random order, into a fixed one."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

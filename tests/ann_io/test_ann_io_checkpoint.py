@@ -58,6 +58,17 @@ def test_safetensors_round_trip_with_metadata(tmp_path, network):
     assert [p.name for p in path.parent.iterdir()] == ["a.safetensors"]
 
 
+def test_the_same_weights_give_the_same_bytes(tmp_path, network):
+    metadata = {name: f"{name} φ" for name in "zyxabcdefgh"}
+    written = set()
+    for k in range(8):
+        path = save_checkpoint(network, tmp_path / f"{k}.safetensors", metadata)
+        written.add(path.read_bytes())
+        assert read_metadata(path) == metadata
+    assert len(written) == 1
+    assert_same(network, load_network(path, "digits_cnn"))
+
+
 def test_npz_and_plain_state_dicts(tmp_path, network):
     state = network.state_dict()
     np.savez(tmp_path / "a.npz", **{k: v.numpy() for k, v in state.items()})
