@@ -80,7 +80,7 @@ def run_program(
         raise SettingsError(
             f"There is no script {program!r}; give the path of a Python file, or -m and a module."
         )
-    os.environ[VARIABLE] = "virtual"  # for processes that the program starts
+    _prepare_children()
     ensure_samna("virtual")
     sys.argv = [program, *arguments]
     try:
@@ -119,6 +119,15 @@ def _declare(boards: str | None, *, fast: bool, scene: str | None) -> None:
     if scene is not None:
         os.environ[SCENE_VARIABLE] = scene
     declared_boards()
+
+
+def _prepare_children() -> None:
+    """Let processes that the program starts find the virtual samna as well, and no stub."""
+    os.environ[VARIABLE] = "virtual"
+    shim = str(Path(__file__).with_name("shim"))
+    kept = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([shim, kept] if kept else [shim])
+    sys.path.insert(0, shim)  # multiprocessing hands this path on
 
 
 def _require_module(name: str) -> None:

@@ -37,7 +37,7 @@ SCHEMAS: dict[str, Schema] = {
     "Readout": _free("feature", "timestamp"),
     "Measurement": _free("timestamp", "channel", "value"),
     "SpikeCount": _free("timestamp", "counts"),
-    "DvsEvent": _free("p", "y", "x", "timestamp"),
+    "DvsEvent": _free("layer", "channel", "row", "col", "timestamp"),
 }
 _CLASSES: dict[str, Any] = {}
 

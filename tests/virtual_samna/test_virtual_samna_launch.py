@@ -78,6 +78,29 @@ def test_a_module_with_a_multiprocessing_child(tmp_path):
     assert result.stdout.strip() == "0.48.6+virtual"
 
 
+def test_new_interpreters_find_the_virtual_samna_too(tmp_path):
+    """Spawned children and sub-processes: never PyPI's stub, which would run pip."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import multiprocessing, subprocess, sys\n"
+        "import samna\n"
+        "def child(queue):\n"
+        "    import samnagui, samna.speck2f.event\n"
+        "    queue.put((samna.__version__, samnagui.run_visualizer.__name__))\n"
+        "if __name__ == '__main__':\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    queue = context.Queue()\n"
+        "    process = context.Process(target=child, args=(queue,))\n"
+        "    process.start(); print(*queue.get(timeout=60)); process.join()\n"
+        "    code = 'import samnagui, samna; print(samna.SPECK_ADACAL_VIRTUAL)'\n"
+        "    print(subprocess.run([sys.executable, '-c', code], capture_output=True,\n"
+        "          text=True).stdout.strip())\n"
+    )
+    result = call("virtual", "run", str(script))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["0.48.6+virtual run_visualizer", "True"]
+
+
 def test_a_program_that_leaves_everything_open_ends_cleanly(tmp_path):
     script = tmp_path / "careless.py"
     script.write_text(
@@ -162,7 +185,7 @@ def test_view_shows_what_it_was_told(samna):
 
     state = ViewState()
     for event in (
-        samna.ui.DvsEvent(1, 2, 3, 4),
+        samna.ui.DvsEvent(13, 1, 2, 3, 4),
         samna.ui.SpikeCount(0, [4, 2]),
         samna.ui.Readout(1),
         samna.ui.Measurement(0, 2, 0.001),

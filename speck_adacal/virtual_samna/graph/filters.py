@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.errors import BackendError
+from speck_adacal.virtual_samna.configuration import DVS_LAYER
 from speck_adacal.virtual_samna.fields import FieldValueError, as_int
 from speck_adacal.virtual_samna.graph.batch import Batch, Columns, as_list
 from speck_adacal.virtual_samna.graph.nodes import Node
@@ -77,7 +78,13 @@ class DvsToVizNode(Node):
 
         make = classes()["DvsEvent"]
         shown = [
-            make(int(getattr(e, "p", getattr(e, "feature", 0))) & 1, e.y, e.x, e.timestamp)
+            make(
+                getattr(e, "layer", DVS_LAYER),
+                int(getattr(e, "p", getattr(e, "feature", 0))),
+                e.y,
+                e.x,
+                e.timestamp,
+            )
             for e in as_list(batch)
             if hasattr(e, "x") and hasattr(e, "timestamp")
         ]
