@@ -41,15 +41,13 @@ def test_memory_agrees_with_sinabs():
 
     layer = nn.Conv2d(3, 7, 5, padding=1)
     spiking = sl.IAFSqueeze(batch_size=1)
-    import speck_adacal.virtual_samna as virtual
+    from speck_adacal.virtual_samna import ensure_samna
 
-    if not hasattr(virtual, "install"):
-        pytest.skip("the virtual samna has no install() yet")
-    virtual.install()
+    ensure_samna()
     from sinabs.backend.dynapcnn.dynapcnn_layer import DynapcnnLayer
 
     summary = DynapcnnLayer(
-        conv=layer, spk=spiking, in_shape=(3, 20, 12), pool=[1], discretize=False
+        conv=layer, spk=spiking, in_shape=(3, 20, 12), pool=[(1, 1)], discretize=False
     ).memory_summary()
     use = core_memory_use(3, (7, 18, 10), (5, 5), has_bias=True)
     assert (use.kernel, use.neuron, use.bias) == tuple(
