@@ -82,9 +82,9 @@ def shifted(images: torch.Tensor, by: int, generator: torch.Generator) -> torch.
     offsets = torch.randint(0, 2 * by + 1, (len(images), 2), generator=generator)
     rows = offsets[:, :1] + torch.arange(height)
     columns = offsets[:, 1:] + torch.arange(width)
-    index = torch.arange(len(images))[:, None, None]
-    moved = padded[index, :, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2).contiguous()
+    image = torch.arange(len(images))[:, None, None, None]
+    channel = torch.arange(images.shape[1])[None, :, None, None]
+    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def rate_coded(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

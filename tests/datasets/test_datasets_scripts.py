@@ -84,6 +84,27 @@ def test_nmnist_recipe_trains_on_simulated_events(scripts, folder, monkeypatch, 
     assert "epoch 2/2" in capsys.readouterr().out
 
 
+def test_nmnist_recipe_trains_on_recordings_on_disk(scripts, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for split, count in (("Train", 32), ("Test", 10)):
+        for k in range(count):
+            rows = np.zeros((40, 5), dtype=np.uint8)
+            rows[:, :2] = rng.integers(0, 4, (40, 2)) + 3 * (k % 10)
+            rows[:, 3] = np.arange(40)
+            path = tmp_path / "NMNIST" / split / str(k % 10) / f"{k:05d}.bin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(rows.tobytes())
+    train = scripts("train_nmnist_cnn")
+    out = tmp_path / "net.safetensors"
+    arguments = ["--recorded", "--partial", "--folder", str(tmp_path), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["x", *arguments, "--epochs", "2", "--batch", "8"])
+    train.main()
+    assert read_metadata(out)["dataset"] == "32 recordings of N-MNIST"
+    assert read_metadata(out)["test_accuracy"].endswith("of 10")
+    assert "epoch 2/2" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_image_recipe_learns_and_is_reproducible(scripts, folder, monkeypatch, capsys):
     train = scripts("train_image_cnn")
