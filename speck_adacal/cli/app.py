@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 import typer
 
-from speck_adacal.cli import adapt, datasets, demo, deploy, env, report, simulate
+from speck_adacal.cli import (
+    adapt,
+    datasets,
+    demo,
+    deploy,
+    devices,
+    env,
+    report,
+    simulate,
+    virtual,
+)
 from speck_adacal.errors import SpeckAdacalError
 
 app = typer.Typer(
@@ -21,9 +31,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, adapt, deploy, simulate, report, env):
+for module in (demo, adapt, deploy, simulate, report, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
-app.add_typer(datasets.app, name=datasets.NAME)
+for group in (datasets, virtual):
+    app.add_typer(group.app, name=group.NAME)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
