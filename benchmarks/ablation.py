@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from ablation_data import Images, cifar10, resnet20
+from ablation_data import Images, cifar10, grey_images, resnet20, shipped
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +29,7 @@ from speck_adacal.adapt.exits import ExitRule, apply_rule
 from speck_adacal.adapt.journal import Journal
 from speck_adacal.adapt.pipeline import Pipeline
 from speck_adacal.adapt.plan import AdaptPlan, Stage
+from speck_adacal.ann import LayerGraph
 
 _SHARD = 500
 
@@ -49,28 +50,28 @@ def main() -> None:
     """Parse arguments, calibrate, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).parents[2] / "shared/data/cifar10_resnet20_akamaster.npz"
+    parser.add_argument("--network", choices=("resnet20", "digits", "fashion"), default="resnet20")
     parser.add_argument("--weights", type=Path, default=default)
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--work", type=Path, default=user_cache_path("speck-adacal") / "ablation")
     parser.add_argument("--test", type=int, default=10000)
     parser.add_argument("--train", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--phi", type=int, default=4)
-    parser.add_argument("--low-phi", type=int, default=2)
-    parser.add_argument("--kl-ratio", type=float, default=4.0)
-    parser.add_argument("--exit-loss", type=float, default=0.002)
+    parser.add_argument("--phi", type=int, default=8, help="of AdaFire in the rows with SSC, IAT")
+    parser.add_argument("--budgets", type=int, nargs="*", default=[2, 4], help="uniform φ to beat")
+    parser.add_argument("--kl-ratio", type=float, default=1.5)
+    parser.add_argument("--exit-loss", type=float, default=0.008)
+    parser.add_argument("--search-steps", type=int, default=2)
     parser.add_argument("--search-samples", type=int, default=128)
     parser.add_argument("--evaluations", type=int, default=20)
     parser.add_argument("--table-samples", type=int, default=32)
     parser.add_argument("--calibrate-only", action="store_true")
     parser.add_argument("--correction-samples", type=int, default=96)
-    parser.add_argument("--one-search", action="store_true", help="search at one budget only")
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    train, test = cifar10(arguments.data, arguments.train, arguments.test)
-    graph = resnet20(arguments.weights)
+    graph, train, test = load(arguments)
     settings = AdaptSettings(
         time_steps=arguments.steps,
         phi=arguments.phi,
@@ -81,39 +82,61 @@ def main() -> None:
         correction_samples=min(arguments.correction_samples, arguments.train),
     )
     plan = AdaptPlan(
+        phis=(*range(1, 9), 10, 12, 16),
         kl_ratio=arguments.kl_ratio,
         exit_loss=arguments.exit_loss,
+        exit_metric="margin",
         search_samples=arguments.search_samples,
         evaluations=arguments.evaluations,
         table_samples=arguments.table_samples,
     )
     arguments.work.mkdir(parents=True, exist_ok=True)
-    pipeline = Pipeline(
-        graph, [train.x], settings, plan, labels=train.y, folder=arguments.work / "journal"
+    folder = arguments.work / "journal"
+    whole, short = (
+        Pipeline(graph, [train.x], settings, p, labels=train.y, folder=folder)
+        for p in (plan, replace(plan, search_steps=arguments.search_steps))
     )
-    low = None if arguments.one_search else arguments.low_phi
-    stages, rules = calibrate(pipeline, arguments.phi, arguments.low_phi, low)
-    trace = [{"step": r.step, "seconds": r.seconds, **r.values} for r in pipeline.records]
+    stages, rules = calibrate(whole, short, arguments.phi, arguments.budgets)
+    trace = [
+        {"step": r.step, "seconds": r.seconds, **r.values} for r in (*whole.records, *short.records)
+    ]
     _write(arguments.work / "trace.json", trace)
     if not arguments.calibrate_only:
-        rows = measure(pipeline, stages, rules, test, arguments.work)
-        _write(arguments.work / "ablation.json", {"rows": [asdict(r) for r in rows]})
+        rows = measure(whole, stages, rules, test, arguments.work)
+        found = {"images": len(test.y), "rows": [asdict(r) for r in rows]}
+        _write(arguments.work / "ablation.json", found)
         show(rows)
 
 
+def load(arguments: argparse.Namespace) -> tuple[LayerGraph, Images, Images]:
+    """The network, training images to calibrate on, and test images."""
+    if arguments.network == "resnet20":
+        train, test = cifar10(arguments.data, arguments.train, arguments.test)
+        return resnet20(arguments.weights), train, test
+    name, data = {"digits": ("digits_cnn", "mnist"), "fashion": ("fashion_cnn", "fashion_mnist")}[
+        arguments.network
+    ]
+    train, test = grey_images(data, arguments.train, arguments.test)
+    return shipped(name), train, test
+
+
 def calibrate(
-    pipeline: Pipeline, phi: int, low: int, low_search: int | None
-) -> tuple[dict[str, Stage], dict[str, ExitRule]]:
-    """All networks of the table, and the exit rules of two of them."""
-    stages = {f"φ = {k}": pipeline.uniform(k) for k in (1, low, phi)}
-    if low_search is not None:
-        stages[f"searched φ, SynOps of {low}"] = pipeline.search_phi(stages[f"φ = {low}"])
-    best = pipeline.search_phi(stages[f"φ = {phi}"])
-    stages[f"searched φ, SynOps of {phi}"] = best
-    stages["+ SSC"] = pipeline.search_rho(best)
+    whole: Pipeline, short: Pipeline, phi: int, budgets: list[int]
+) -> tuple[dict[str, Stage], dict[str, tuple[str, ExitRule]]]:
+    """All networks of the table; and for rows with exits, on which network and by which rule.
+
+    Networks that show every image for all T steps are searched at T; those for early exits
+    (from "AdaFire" on) at the few steps that most images will see.
+    """
+    stages = {f"φ = {k}": whole.uniform(k) for k in sorted({1, *budgets})}
+    for k in budgets:
+        stages[f"searched φ, SynOps of {k}"] = whole.search_phi(stages[f"φ = {k}"])
+    base = short.uniform(phi)
+    stages[f"AdaFire (φ = {phi})"] = base
+    stages["+ SSC"] = short.search_rho(base)
     rules = {
-        "+ IAT": pipeline.calibrate_exit(best),
-        "+ SSC + IAT": pipeline.calibrate_exit(stages["+ SSC"]),
+        "+ IAT": (f"AdaFire (φ = {phi})", short.calibrate_exit(base)),
+        "+ SSC + IAT": ("+ SSC", short.calibrate_exit(stages["+ SSC"])),
     }
     return stages, rules
 
@@ -121,7 +144,7 @@ def calibrate(
 def measure(
     pipeline: Pipeline,
     stages: dict[str, Stage],
-    rules: dict[str, ExitRule],
+    rules: dict[str, tuple[str, ExitRule]],
     test: Images,
     work: Path,
 ) -> list[Row]:
@@ -133,7 +156,6 @@ def measure(
     ]
     ann = np.concatenate([torch.cat(s.targets).argmax(1).numpy() for s in shards])
     rows = [Row("network", float((ann == test.y.numpy()).mean()), 1, 0, 0, _ann_energy(shards[0]))]
-    wanted = dict(zip((list(stages)[-2], list(stages)[-1]), rules.items(), strict=True))
     for name, stage in stages.items():
         found = [s.measure(stage.recipe, stage.graph) for s in shards]
         weights = np.array([s.samples for s in shards]) / len(test.y)
@@ -144,10 +166,11 @@ def measure(
         accuracy = float((outputs.mean(1).argmax(1) == test.y.numpy()).mean())
         steps = pipeline.settings.time_steps
         rows.append(Row(name, accuracy, steps, spikes.sum(), synops.sum(), energy.sum(1).mean()))
-        if name in wanted:
-            label, rule = wanted[name]
-            rows.append(_early(label, rule, outputs, energy, test, shards[0]))
         _progress(rows[-1])
+        for label, (network, rule) in rules.items():
+            if network == name:
+                rows.append(_early(label, rule, outputs, energy, test, shards[0]))
+                _progress(rows[-1])
     return rows
 
 

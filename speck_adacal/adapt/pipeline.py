@@ -58,15 +58,25 @@ class Pipeline:
         pieces = self._data.first(self.plan.search_samples)
         samples = sum(len(p) for p in pieces)
         some = None if labels is None else labels[:samples]
+        steps = min(self.plan.search_steps or settings.time_steps, settings.time_steps)
+        short = replace(settings, time_steps=steps)
         temperature = self.plan.temperature
         self.evaluator = Evaluator(
-            graph, pieces, settings, some, self._journal, temperature=temperature
+            graph, self._shown(pieces, steps), short, some, self._journal, temperature=temperature
         )
         few = self._data.first(min(self.plan.table_samples, samples))
         self._table_evaluator = Evaluator(
-            graph, few, settings, journal=self._journal, temperature=self.evaluator.temperature
+            graph,
+            self._shown(few, steps),
+            short,
+            journal=self._journal,
+            temperature=self.evaluator.temperature,
         )
         self._labels = labels
+
+    def _shown(self, pieces: list[torch.Tensor], steps: int) -> list[torch.Tensor]:
+        """The first `steps` steps of every sample."""
+        return pieces if self._data.analog else [p[:, :steps] for p in pieces]
 
     def uniform(self, phi: int, rho: float = 1.0) -> Stage:
         """The same φ and ρ in all layers, corrected."""

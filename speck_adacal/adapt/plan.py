@@ -27,6 +27,8 @@ class AdaptPlan:
         exit_metric: "entropy", "top" or "margin".
         search_samples: calibration samples that searches measure on.
         table_samples: calibration samples behind sensitivity tables.
+        search_steps: time steps shown while searching; T by default. With early exits most
+            samples see few steps, and what counts is how good the first ones are.
         evaluations: measurements that each measured descent may take.
         mode: sensitivities "in_situ" or "isolated".
         jobs: joblib jobs for sensitivity tables.
@@ -44,6 +46,7 @@ class AdaptPlan:
     exit_metric: str = "entropy"
     search_samples: int = 128
     table_samples: int = 32
+    search_steps: int | None = None
     evaluations: int = 30
     mode: str = "in_situ"
     jobs: int = 1
@@ -59,6 +62,10 @@ class AdaptPlan:
             raise SettingsError(
                 "AdaptPlan.kl_ratio must be at least 1 and exit_loss at least 0, found "
                 f"{self.kl_ratio} and {self.exit_loss}."
+            )
+        if self.search_steps is not None and self.search_steps < 1:
+            raise SettingsError(
+                f"AdaptPlan.search_steps must be at least 1, found {self.search_steps}."
             )
         if self.exit_metric not in METRICS:
             raise SettingsError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,20 @@ def test_steps_can_be_switched_off(world):
     outcome = run_plan(graph, data, SETTINGS, plan)
     assert len(outcome.stages) == 1
     assert outcome.exit_rule is None
+
+
+@pytest.mark.parametrize("coding", ["analog", "events"])
+def test_searches_may_see_fewer_steps(world, coding):
+    graph, data = world
+    settings = replace(SETTINGS, input_coding=coding)
+    if coding == "events":
+        data = [(x.unsqueeze(1).expand(-1, 4, -1, -1, -1) > 0.5).float() for x in data]
+    plan = replace(PLAN, search_steps=2, search_phi=False)
+    outcome = run_plan(graph, data, settings, plan)
+    whole = run_plan(graph, data, settings, replace(plan, search_steps=None))
+    assert outcome.stages[0].synops < 0.7 * whole.stages[0].synops
+    assert outcome.result.synops < outcome.stages[0].synops
+    assert len(outcome.exit_rule.bars) == 4
 
 
 def test_labels_are_used_and_checked(world):
