@@ -28,19 +28,19 @@ MASK16 = 0xFFFF
 _BY_FEATURE, _BACKWARDS = 1, 2
 
 
-@njit(cache=True)
+@njit
 def pack(source, y, x, feature):  # type: ignore[no-untyped-def]
     """One waiting spike: source row, coordinates and feature in 16 bits each."""
     return (source << 48) | (y << 32) | (x << 16) | feature
 
 
-@njit(cache=True)
+@njit
 def counter(core, name):  # type: ignore[no-untyped-def]
     """Place of a counter."""
     return core * COUNTERS + name
 
 
-@njit(cache=True)
+@njit
 def _fire(state, i, threshold, to_zero, most, wrap):  # type: ignore[no-untyped-def]
     """Let neuron `i`, which reached its threshold, fire; returns its spikes."""
     potential = load16(state, i)
@@ -54,7 +54,7 @@ def _fire(state, i, threshold, to_zero, most, wrap):  # type: ignore[no-untyped-
     return spikes
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # type: ignore[no-untyped-def]
     """Fire the neurons of one block whose bits are set; `first` is the run's first neuron."""
     features = load64(row, at.FEATURES)
@@ -71,7 +71,7 @@ def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # 
     return count
 
 
-@njit(cache=True)
+@njit
 def _update_rest(state, place, peak, weight_at, left, threshold, low, wrap):  # type: ignore[no-untyped-def]
     """At most `LANES` neurons, with the rarer settings; returns the mask of those that fire."""
     lanes, state_at = min(LANES, left), state + place * 2
@@ -84,7 +84,7 @@ def _update_rest(state, place, peak, weight_at, left, threshold, low, wrap):  # 
     return mask
 
 
-@njit(cache=True)
+@njit
 def event_spikes(  # type: ignore[no-untyped-def]
     core, word, row, phases, weights, state, peak, pending, count, counters, wrap
 ):
@@ -138,7 +138,7 @@ def event_spikes(  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True)
+@njit
 def tick_spikes(  # type: ignore[no-untyped-def]
     core, row, bias, state, peak, pending, count, counters, fires, wrap
 ):
@@ -170,12 +170,12 @@ def tick_spikes(  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True)
+@njit
 def _by_feature(word):  # type: ignore[no-untyped-def]
     return ((word & MASK16) << 32) | ((word >> 16) & 0xFFFFFFFF)
 
 
-@njit(cache=True)
+@njit
 def order_spikes(pending, start, end, order):  # type: ignore[no-untyped-def]
     """Put the spikes of one event, which come by row, column, feature, into another order."""
     if order == _BACKWARDS:

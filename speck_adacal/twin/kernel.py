@@ -28,10 +28,11 @@ from speck_adacal.twin.core_kernel import (
     tick_spikes,
 )
 from speck_adacal.twin.memory import load8, load64, store64
+from speck_adacal.twin.stamp import STAMP
 
 __all__ = ["DECIMATED", "DROPPED", "EVENTS", "LOSE_NEXT", "SPIKES", "SYNOPS", "run_events"]
 
-DONE, GROW_PENDING, GROW_LOG = 0, 1, 2
+DONE, GROW_PENDING, GROW_LOG, STALE = 0, 1, 2, 3
 
 # Places in `control`: where the kernel stands between two calls.
 ROOT, DEPTH, PENDING, LOGGED, CURRENT, HEAD, SLOT, CONTROLS = range(8)
@@ -42,7 +43,7 @@ FRAME = 3  # first waiting spike, end, slot of its next destination
 MASK16 = 0xFFFF
 
 
-@njit(cache=True)
+@njit
 def _log(start, end, root, pending, log, log_root, logged):  # type: ignore[no-untyped-def]
     for i in range(start, end):
         store64(log, logged, load64(pending, i))
@@ -51,7 +52,7 @@ def _log(start, end, root, pending, log, log_root, logged):  # type: ignore[no-u
     return logged
 
 
-@njit(cache=True)
+@njit
 def _decimated(core, start, end, row, pending, counters, options):  # type: ignore[no-untyped-def]
     """Keep one spike of every n; returns the end of those kept."""
     interval = load64(row, at.DECIMATION)
@@ -66,7 +67,7 @@ def _decimated(core, start, end, row, pending, counters, options):  # type: igno
     return kept
 
 
-@njit(cache=True)
+@njit
 def send(  # type: ignore[no-untyped-def]
     core, start, end, root, row, order, pending, log, log_root, logged, counters, options
 ):
@@ -83,7 +84,7 @@ def send(  # type: ignore[no-untyped-def]
     return (end if load64(row, at.DESTINATIONS) else start), logged
 
 
-@njit(cache=True)
+@njit
 def _worst_tick(mask, table, tick_order, tick_cores):  # type: ignore[no-untyped-def]
     """Spikes that a tick can cause at most: one a neuron."""
     worst = 0
@@ -96,7 +97,7 @@ def _worst_tick(mask, table, tick_order, tick_cores):  # type: ignore[no-untyped
     return worst
 
 
-@njit(cache=True)
+@njit
 def routed(word, route):  # type: ignore[no-untyped-def]
     """A waiting spike as the event that arrives at one of its destinations."""
     shift = load64(route, at.ROUTE_SHIFT_LOG2)
@@ -108,7 +109,7 @@ def routed(word, route):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True)
+@njit
 def refused(core, event, row, counters):  # type: ignore[no-untyped-def]
     """Is the event lost, or outside the core's input? Counts it then."""
     if load64(counters, counter(core, LOSE_NEXT)):
@@ -126,6 +127,7 @@ def refused(core, event, row, counters):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def run_events(  # type: ignore[no-untyped-def]
+    stamp,
     root_source,
     root_word,
     roots,
@@ -154,6 +156,7 @@ def run_events(  # type: ignore[no-untyped-def]
     """Run the root events from where `control` stands; see the module for what it returns.
 
     Args:
+        stamp: `stamp.STAMP`; a kernel compiled from other sources returns `STALE`.
         root_source: int8 `[roots]`, source row of `routes`, or `TICK_ROW`.
         root_word: int64 `[roots]`, packed event, or the mask of leaking cores.
         table, routes, fan_out, phases, tick_order, weights, bias: the arrays of `Layout`.
@@ -164,6 +167,8 @@ def run_events(  # type: ignore[no-untyped-def]
         counters: int64 `[9, COUNTERS]`. `control`: int64 `[CONTROLS]`.
         order: number of the spike order. `options`: bits.
     """
+    if stamp != STAMP:
+        return STALE
     wrap = options & WRAP
     breadth = options & BREADTH_FIRST
     fires = options & LEAK_FIRES

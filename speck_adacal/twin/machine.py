@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +14,12 @@ from speck_adacal.twin import core_kernel, kernel, tree_kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.layout import Layout, aligned
+from speck_adacal.twin.stamp import STAMP
 
 Words = npt.NDArray[np.int64]
 _FIRST_CAPACITY = 1 << 12
 _LARGEST_CAPACITY = 1 << 31
+_COMPILING = threading.Lock()
 _ORDERS = ("row_column_feature", "feature_row_column", "reversed")
 
 
@@ -113,6 +117,7 @@ class Machine:
         layout = self.layout
         while True:
             status = kernel.run_events(
+                STAMP,
                 _address(source),
                 _address(word),
                 len(source),
@@ -140,7 +145,7 @@ class Machine:
             )
             if status == kernel.DONE:
                 return int(control[kernel.LOGGED])
-            self._grow(status)
+            self._resolve(status, kernel.run_events)
 
     def _run_tree(self, source: npt.NDArray[np.int8], word: Words, load: Words) -> int:
         control = np.zeros(1, dtype=np.int64)
@@ -148,6 +153,7 @@ class Machine:
         layout = self.layout
         while True:
             status = tree_kernel.run_tree(
+                STAMP,
                 _address(source),
                 _address(word),
                 len(source),
@@ -175,10 +181,14 @@ class Machine:
             )
             if status == kernel.DONE:
                 return int(control[0])
-            self._grow(status)
+            self._resolve(status, tree_kernel.run_tree)
 
-    def _grow(self, status: int) -> None:
-        if status == kernel.GROW_PENDING:
+    def _resolve(self, status: int, function: Any) -> None:
+        """Do what a kernel that stopped early asks for."""
+        if status == kernel.STALE:
+            with _COMPILING:
+                function.recompile()
+        elif status == kernel.GROW_PENDING:
             self._pending = _doubled(self._pending)
             if self._as_tree:
                 self._pending_root = _doubled(self._pending_root)

@@ -22,12 +22,14 @@ from speck_adacal.twin.kernel import (
     GROW_LOG,
     GROW_PENDING,
     LEAK_FIRES,
+    STALE,
     WRAP,
     refused,
     routed,
     send,
 )
 from speck_adacal.twin.memory import load8, load64, store64
+from speck_adacal.twin.stamp import STAMP
 
 FULL = 2048  # waiting spikes at which the cores downstream get their turn
 
@@ -36,17 +38,17 @@ FULL = 2048  # waiting spikes at which the cores downstream get their turn
 WAITING, TAKEN, NEXT_ROOT, OPEN, TURNS = range(5)
 
 
-@njit(cache=True)
+@njit
 def _turn(core, name):  # type: ignore[no-untyped-def]
     return core * TURNS + name
 
 
-@njit(cache=True)
+@njit
 def _entry(incoming, core):  # type: ignore[no-untyped-def]
     return incoming + core * (1 + at.ROUTE_COLUMNS) * 8
 
 
-@njit(cache=True)
+@njit
 def _next_root(root, roots, root_source, root_word, core, from_dvs):  # type: ignore[no-untyped-def]
     """The first root event from `root` on that concerns the core directly."""
     while root < roots:
@@ -59,7 +61,7 @@ def _next_root(root, roots, root_source, root_word, core, from_dvs):  # type: ig
     return root
 
 
-@njit(cache=True)
+@njit
 def _furthest(  # type: ignore[no-untyped-def]
     root_source, root_word, roots, incoming, core_order, cores, waiting_root, room, turns
 ):
@@ -84,7 +86,7 @@ def _furthest(  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@njit
 def _empty(core, incoming, turns):  # type: ignore[no-untyped-def]
     """Forget the core's outgoing spikes, which all its targets have taken."""
     store64(turns, _turn(core, WAITING), 0)
@@ -93,7 +95,7 @@ def _empty(core, incoming, turns):  # type: ignore[no-untyped-def]
             store64(turns, _turn(target, TAKEN), 0)
 
 
-@njit(cache=True)
+@njit
 def _record(load, root, core, synops):  # type: ignore[no-untyped-def]
     place = (root * at.CORES + core) * 2
     store64(load, place, load64(load, place) + 1)
@@ -102,6 +104,7 @@ def _record(load, root, core, synops):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def run_tree(  # type: ignore[no-untyped-def]
+    stamp,
     root_source,
     root_word,
     roots,
@@ -136,6 +139,8 @@ def run_tree(  # type: ignore[no-untyped-def]
         turns: int64 `[9, TURNS]`, zeros at first: where each core stands.
         control: int64 `[1]`, spikes logged.
     """
+    if stamp != STAMP:
+        return STALE
     wrap = options & WRAP
     fires = options & LEAK_FIRES
     logged = load64(control, 0)

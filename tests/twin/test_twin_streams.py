@@ -133,3 +133,24 @@ def test_an_hour_of_events_needs_no_more_memory_than_a_minute(make_core, make_pr
         assert len(run.monitored) > 0
         sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert sizes[-1] - sizes[60] < 10_000  # KiB
+
+
+def test_a_kernel_from_other_sources_is_not_trusted(make_core, make_program, monkeypatch, pulses):
+    """Numba's disk cache overlooks changes in neighbouring files; the stamp does not."""
+    from speck_adacal.twin import machine, stamp, tree_kernel
+
+    assert stamp.source_stamp() == stamp.STAMP != 0
+    asked = []
+
+    def pretend(function):
+        def run(given, *arguments):
+            assert given == stamp.STAMP
+            return function(given if asked else given + 1, *arguments)
+
+        run.recompile = lambda: asked.append(function)
+        return run
+
+    monkeypatch.setattr(machine.tree_kernel, "run_tree", pretend(tree_kernel.run_tree))
+    run = Twin(make_program(make_core())).run(pulses([0] * 10))
+    assert len(asked) == 1
+    assert len(run.spikes[0]) == 1
