@@ -136,11 +136,17 @@ def _get(card: DatasetCard, source: Source, place: Path, progress: Progress | No
         got = fetch_debian(source.package, source.members, place)
         _unpack(source, place, got)
         return
+    fresh = []
     for k, (url, name) in enumerate(zip(source.urls, source.downloads, strict=True)):
         md5 = source.md5[k] if source.md5 else ""
         if not (place / name).is_file():
-            download(url, place / name, md5=md5, progress=progress)
-    _unpack(source, place, [place / name for name in source.downloads])
+            fresh.append(download(url, place / name, md5=md5, progress=progress))
+    try:
+        _unpack(source, place, [place / name for name in source.downloads])
+    except DataError:
+        for path in fresh:  # a server that answers with a web page must not be kept
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _prepare(card: DatasetCard, source: Source, place: Path, reasons: list[str]) -> None:

@@ -91,6 +91,19 @@ def test_the_next_source_is_tried_when_one_fails(web, tmp_path):
     assert verify_dataset(card, tmp_path).complete
 
 
+def test_a_web_page_in_place_of_the_file_is_not_kept(web, tmp_path):
+    source = gzip_source(web)
+    sound = dict(web.files)
+    web.files["labels.gz"] = b"<!DOCTYPE html> sorry"
+    card = replace(CARD, sources=(source,))
+    with pytest.raises(DataError, match=r"labels\.gz is damaged"):
+        fetch_dataset(card, tmp_path)
+    assert not (tmp_path / "tiny" / "labels.gz").exists()
+    web.files.update(sound)
+    fetch_dataset(card, tmp_path)
+    assert verify_dataset(card, tmp_path).complete
+
+
 def test_failure_says_why_and_where_to_put_the_file(web, tmp_path):
     dead = Source("url", urls=(f"{web.address}/gone.zip",), unpack="archive")
     with pytest.raises(DataError) as caught:
