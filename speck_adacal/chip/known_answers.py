@@ -38,13 +38,20 @@ def make_known_answers(deployment: Deployment) -> dict[str, npt.NDArray[Any]]:
     """
     seed = deployment.adapted.recipe.settings.seed
     events = random_events(deployment.layers[0].folded.in_shape, count=_EVENTS, seed=seed)
-    run = Twin.from_configuration(deployment.mapped.configuration, chip=deployment.chip).run(events)
-    output = run.spikes[deployment.readout_core]
     return {
         "t_us": events.t_us,
         "x": events.x,
         "y": events.y,
         "channel": events.channel,
+        **answers_of(deployment, events),
+    }
+
+
+def answers_of(deployment: Deployment, events: Events) -> dict[str, npt.NDArray[Any]]:
+    """What the twin gives for `events`: counts per core, and the readout core's spikes."""
+    run = Twin.from_configuration(deployment.mapped.configuration, chip=deployment.chip).run(events)
+    output = run.spikes[deployment.readout_core]
+    return {
         "spikes_per_core": run.spikes_per_core,
         "synops_per_core": run.synops_per_core,
         "output_t_us": output.t_us,

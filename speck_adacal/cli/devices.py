@@ -5,7 +5,7 @@ from __future__ import annotations
 from speck_adacal.cli import common
 
 NAME = "devices"
-EXAMPLE = "Example: SPECK_ADACAL_VIRTUAL=speck2fmodule:2 speck-adacal devices --json"
+EXAMPLE = "Example: speck-adacal devices --json"
 
 
 def command(

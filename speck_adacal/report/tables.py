@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from speck_adacal.adapt.adapted import AdaptedNetwork
+from speck_adacal.chip.check import CheckResult
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulate import Simulation
 from speck_adacal.report.summary import LayerRow, Summary, layer_rows
@@ -40,6 +41,19 @@ def deployment_table(deployment: Deployment, rows: Sequence[LayerRow], out: Path
         f"Written: {out}",
         f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
     )
+
+
+def check_table(result: CheckResult) -> RenderableType:
+    """What every layer needs, where it fits, and every violated rule with its fix."""
+    table = Table(title=f"Layers against the cores of {result.chip}")
+    for column in ("layer", "kernel words", "neuron words", "cores that could hold it"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in result.layers:
+        cores = ", ".join(map(str, layer.cores)) or "none"
+        shape = layer.shape
+        table.add_row(shape.name, str(shape.kernel_words), str(shape.neuron_words), cores)
+    verdict = "It fits." if not result.violations else "It does not fit:"
+    return Group(table, verdict, *(Text(f"  {violation}") for violation in result.violations))
 
 
 def simulation_table(

@@ -1,0 +1,58 @@
+"""`speck-adacal check`: would a network fit the chip, before or after training?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "check"
+EXAMPLE = "Example: speck-adacal check --arch my_module:make_net --input-shape 1,28,28"
+
+
+def command(
+    input_shape: Annotated[str, typer.Option("--input-shape", help="Such as 1,28,28.")],
+    arch: Annotated[
+        str | None, typer.Option("--arch", help="A reference architecture, or module:callable.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Weights; not needed, shapes are enough.")
+    ] = None,
+    chip: common.Chip = "speck2f",
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Check a network against the chip's design rules; exit code 3 where one is violated."""
+    from dataclasses import asdict
+
+    from speck_adacal.ann import trace
+    from speck_adacal.ann.checkpoint import build_architecture, load_network
+    from speck_adacal.chip.check import check_network
+    from speck_adacal.errors import SettingsError
+    from speck_adacal.report.tables import check_table
+
+    if model is None and arch is None:
+        raise SettingsError("check needs a network: give --arch, --model, or both.")
+    with common.calm_libraries(quiet=quiet):
+        network = build_architecture(str(arch)) if model is None else load_network(model, arch)
+        result = check_network(trace(network, common.parse_shape(input_shape)), chip=chip)
+    results = {
+        "chip": chip,
+        "fits": not result.violations,
+        "layers": [
+            {
+                "name": layer.shape.name,
+                "kernel_words": layer.shape.kernel_words,
+                "neuron_words": layer.shape.neuron_words,
+                "cores": list(layer.cores),
+            }
+            for layer in result.layers
+        ],
+        "violations": [asdict(violation) for violation in result.violations],
+    }
+    common.show(results, check_table(result), as_json=as_json, quiet=quiet)
+    if result.violations:
+        raise typer.Exit(3)
