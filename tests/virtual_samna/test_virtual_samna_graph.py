@@ -292,3 +292,18 @@ def test_streamer_and_receiver(samna):
     streamer.close()
     with pytest.raises(BackendError, match="tcp://HOST:PORT"):
         streamer.set_streamer_endpoint("40000")
+
+
+def test_forgotten_graphs_around_one_source_do_not_pile_up(samna, spike):
+    """What sinabs does at every deployment: new graphs on the same node, the old ones dropped."""
+    source = samna.BasicSourceNode_specksim_events_spike()
+    for _ in range(200):
+        graph = samna.graph.EventFilterGraph()
+        _, sink = graph.sequential([source, samna.BasicSinkNode_specksim_events_spike()])
+        graph.owner = graph  # a cycle: only the garbage collector can take it
+        graph.start()
+    gc.collect()
+    assert len(source.targets()) == 1
+    source.write([spike(0, 0, 0, 1)])
+    assert len(sink.get_events()) == 1
+    graph.stop()

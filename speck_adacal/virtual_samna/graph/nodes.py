@@ -33,7 +33,7 @@ class Node:
     def __init__(self) -> None:
         self._edges: tuple[tuple[Worker, weakref.ref[Node]], ...] = ()
         self._feeders: tuple[Worker, ...] = ()
-        self._wiring = threading.Lock()
+        self._wiring = threading.RLock()  # garbage collection may detach while we attach
         self._busy = threading.Lock()
 
     def process(self, batch: Batch) -> Iterable[Batch]:
@@ -57,13 +57,18 @@ class Node:
 
     def targets(self) -> list[tuple[Worker, Node]]:
         """The nodes that this one feeds, each with the graph it is fed through."""
-        return [(w, target) for w, ref in self._edges if (target := ref()) is not None]
+        return [
+            (worker, target)
+            for worker, ref in self._edges
+            if not worker.abandoned and (target := ref()) is not None
+        ]
 
     def _attach(self, worker: Worker, target: Node) -> None:
         edge = (worker, weakref.ref(target))
         with self._wiring:
             if edge not in self._edges:
-                self._edges = (*self._edges, edge)
+                alive = (old for old in self._edges if not old[0].abandoned)
+                self._edges = (*alive, edge)
         with target._wiring:
             if worker not in target._feeders:
                 target._feeders = (*target._feeders, worker)

@@ -25,6 +25,7 @@ log = logging.getLogger("speck_adacal.virtual_samna.graph")
 
 
 GIVE_UP_S = 1.0
+LONGEST_WAIT_S = 0.5
 _FOREVER = float("inf")
 _ALL: weakref.WeakSet[Worker] = weakref.WeakSet()
 
@@ -48,6 +49,11 @@ class Worker:
         _ALL.add(self)
 
     @property
+    def abandoned(self) -> bool:
+        """True once the graph object is gone."""
+        return self._abandoned
+
+    @property
     def is_running(self) -> bool:
         """True between a start and the end of the matching stop."""
         thread = self._thread
@@ -62,6 +68,8 @@ class Worker:
     def post(self, target: Node, batch: Batch) -> None:
         """Queue a batch for `target`; held back while the graph does not run."""
         with self._wake:
+            if self._abandoned:
+                return
             if self._thread is None or self._stopping:
                 self._held.append((target, batch))
             else:
@@ -160,8 +168,11 @@ class Worker:
                 while not self._queue and not self._stopping:
                     polls = self._polls(polls)
                     left = min(polls.values(), default=_FOREVER) - time.monotonic()
-                    if left <= 0 or not self._wake.wait(min(left, threading.TIMEOUT_MAX)):
+                    if left <= 0:
                         break
+                    # Not for ever: the garbage collector may abandon this graph in this very
+                    # thread just before it waits, and nobody would wake it again.
+                    self._wake.wait(min(left, LONGEST_WAIT_S))
                 if self._abandoned or (self._stopping and not self._queue):
                     return
                 item = self._queue.popleft() if self._queue else None
