@@ -30,8 +30,9 @@ from speck_adacal.adapt.engine import recipe_of
 from speck_adacal.adapt.evaluate import Evaluator
 from speck_adacal.adapt.pieces import CalibrationBatches
 from speck_adacal.adapt.recipe import LayerRecipe, Recipe
-from speck_adacal.adapt.sensitivity import phi_variants, rho_variants, sensitivity
+from speck_adacal.adapt.sensitivity import sensitivity
 from speck_adacal.adapt.thresholds import observe, thresholds
+from speck_adacal.adapt.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, LayerGraph
 
 PHIS = tuple(range(1, 9))

@@ -20,8 +20,8 @@ from speck_adacal.adapt.pieces import CalibrationBatches
 from speck_adacal.adapt.plan import AdaptPlan, PlanOutcome, Stage
 from speck_adacal.adapt.recipe import AdaptSettings, Recipe, StepRecord
 from speck_adacal.adapt.search import Limit, Search
-from speck_adacal.adapt.sensitivity import phi_variants, rho_variants, with_threshold
 from speck_adacal.adapt.thresholds import observe, thresholds
+from speck_adacal.adapt.variants import phi_variants, rho_variants, with_threshold
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
 

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from speck_adacal.ann import modules as m
 from speck_adacal.ann.graph import Kind
+from speck_adacal.errors import ModelError
 
 Steps = list[tuple[Kind, nn.Module]]
 
 
-class LayerRefusedError(Exception):
+class LayerRefusedError(ModelError):
     """Settings of a layer that have no spiking counterpart; the text says which."""
 
 

@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from speck_adacal.ann import _layers as layers
 from speck_adacal.ann import modules as m
 from speck_adacal.ann.graph import Kind
+from speck_adacal.errors import ModelError
 
 Steps = list[tuple[Kind, nn.Module]]
 
 
-class RefusedError(Exception):
+class RefusedError(ModelError):
     """A supported operation with settings that are not; the text says which."""
 
 

@@ -9,11 +9,16 @@ from sinabs import layers as sl
 from sinabs.activation import MaxSpike
 from torch import nn
 
-from speck_adacal.errors import ModelError, SettingsError
+from speck_adacal.errors import ModelError
 from speck_adacal.snn._burst import BurstCount
 from speck_adacal.snn._kernel import fused_forward, fused_usable
-
-Values = float | torch.Tensor
+from speck_adacal.snn._values import (
+    Values,
+    broadcastable,
+    check_settings,
+    constant,
+    is_channels_last,
+)
 
 
 class AdaFire(sl.StatefulLayer):
@@ -56,14 +61,14 @@ class AdaFire(sl.StatefulLayer):
     ) -> None:
         super().__init__(state_names=["v_mem"])
         self.v_mem: torch.Tensor
-        _check(spike_threshold, phi, rho)
-        self.spike_threshold = _constant(spike_threshold)
-        self.phi = _constant(torch.tensor(int(phi)))
-        self.rho = _constant(torch.tensor(float(rho), dtype=torch.float64))
+        check_settings(spike_threshold, phi, rho)
+        self.spike_threshold = constant(spike_threshold)
+        self.phi = constant(torch.tensor(int(phi)))
+        self.rho = constant(torch.tensor(float(rho), dtype=torch.float64))
         if initial_potential is None:
             initial_potential = self.theta / 2
-        self.initial_potential = _constant(initial_potential)
-        self.min_v_mem = None if min_v_mem is None else _constant(min_v_mem)
+        self.initial_potential = constant(initial_potential)
+        self.min_v_mem = None if min_v_mem is None else constant(min_v_mem)
         self.emit_counts = emit_counts
 
     @property
@@ -99,7 +104,7 @@ class AdaFire(sl.StatefulLayer):
         batch, shape = current.shape[0], tuple(current.shape[2:])
         if tuple(self.v_mem.shape) != (batch, *shape):
             self.init_state_with_shape((batch, *shape))
-        theta = _broadcastable(self.theta, len(shape))
+        theta = broadcastable(self.theta, len(shape))
         if fused_usable(current, self.v_mem):
             if is_channels_last(current):
                 return self._fused_channels_last(current, time_steps, theta, out)
@@ -161,7 +166,7 @@ class AdaFire(sl.StatefulLayer):
             return
         parts = self.v_mem.ndim - 1
         if not randomize:
-            start = _broadcastable(self.initial_potential, parts)
+            start = broadcastable(self.initial_potential, parts)
             self.v_mem = start.expand(self.v_mem.shape).to(self.v_mem).clone()
             return
         uniform = torch.rand_like(self.v_mem)
@@ -169,7 +174,7 @@ class AdaFire(sl.StatefulLayer):
             low, high = value_ranges["v_mem"]
             self.v_mem = uniform * (high - low) + low
         else:
-            self.v_mem = uniform * _broadcastable(self.theta, parts)
+            self.v_mem = uniform * broadcastable(self.theta, parts)
 
     def init_state_with_shape(self, shape: Any, randomize: bool = False) -> None:
         """Give the state a shape `(batch, *layer shape)`, at the initial potential."""
@@ -205,7 +210,7 @@ class AdaFire(sl.StatefulLayer):
         """A per-channel value in the shape of the state without its batch, once that is known."""
         if value.ndim != 1 or self.v_mem.numel() == 0:
             return value
-        return _broadcastable(value, self.v_mem.ndim - 1)[0].expand(self.v_mem.shape[1:]).clone()
+        return broadcastable(value, self.v_mem.ndim - 1)[0].expand(self.v_mem.shape[1:]).clone()
 
     def _start_like(self, layer: nn.Module) -> nn.Module:
         if self.v_mem.numel():
@@ -229,7 +234,7 @@ class AdaFire(sl.StatefulLayer):
             saved = state_dict.get(prefix + name)
             if saved is not None and saved.shape != getattr(self, name).shape:
                 empty = torch.empty_like(saved)
-                setattr(self, name, empty if name == "v_mem" else _constant(empty))
+                setattr(self, name, empty if name == "v_mem" else constant(empty))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @property
@@ -283,37 +288,3 @@ class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
     @property
     def _param_dict(self) -> dict[str, Any]:
         return self.squeeze_param_dict(super()._param_dict)
-
-
-def is_channels_last(x: torch.Tensor) -> bool:
-    """Whether `[batch, time, channels, y, x]` lies in memory with the channels innermost."""
-    return x.ndim == 5 and not x.is_contiguous() and x.movedim(2, -1).is_contiguous()
-
-
-def _constant(value: Values) -> nn.Parameter:
-    tensor = torch.as_tensor(value).detach().clone()
-    if tensor.is_floating_point() and tensor.ndim:
-        tensor = tensor.float()
-    return nn.Parameter(tensor, requires_grad=False)
-
-
-def _broadcastable(value: torch.Tensor, parts: int) -> torch.Tensor:
-    """`[channels]` as `[1, channels, 1, 1]`; anything else with a batch axis in front."""
-    if value.ndim == 0:
-        return value
-    if value.ndim == 1 and parts > 1:
-        return value.view(1, -1, *(1,) * (parts - 1))
-    return value.unsqueeze(0)
-
-
-def _check(threshold: Values, phi: int, rho: float) -> None:
-    if int(phi) < 1:
-        raise SettingsError(f"AdaFire phi must be a whole number of at least 1, found {phi!r}.")
-    if not float(rho) > 0:
-        raise SettingsError(f"AdaFire rho must be above 0, found {rho!r}.")
-    values = torch.as_tensor(threshold)
-    if values.numel() == 0 or not bool(((values > 0) & torch.isfinite(values)).all()):
-        raise SettingsError(
-            f"AdaFire spike_threshold must be finite and above 0, found {values.min().item():g}; "
-            "a layer that never fires in calibration is dead: prune it, or set any threshold."
-        )

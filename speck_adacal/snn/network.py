@@ -11,7 +11,8 @@ from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
-from speck_adacal.snn.adafire import AdaFire, is_channels_last
+from speck_adacal.snn._values import is_channels_last
+from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 

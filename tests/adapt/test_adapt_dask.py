@@ -12,8 +12,9 @@ from speck_adacal.adapt import AdaptSettings
 from speck_adacal.adapt.engine import recipe_of
 from speck_adacal.adapt.evaluate import Evaluator
 from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.sensitivity import rho_variants, sensitivity
+from speck_adacal.adapt.sensitivity import sensitivity
 from speck_adacal.adapt.thresholds import observe
+from speck_adacal.adapt.variants import rho_variants
 from speck_adacal.ann import trace
 
 

@@ -16,8 +16,9 @@ from speck_adacal.adapt.evaluate import Evaluator
 from speck_adacal.adapt.journal import Journal
 from speck_adacal.adapt.pieces import CalibrationBatches
 from speck_adacal.adapt.search import Limit, Search
-from speck_adacal.adapt.sensitivity import phi_variants, rho_variants, sensitivity
+from speck_adacal.adapt.sensitivity import sensitivity
 from speck_adacal.adapt.thresholds import observe, thresholds
+from speck_adacal.adapt.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.snn import SpikingNetwork
