@@ -19,12 +19,12 @@ from speck_adacal.twin.memory import (
     update_all,
     update_some,
     update_wrapping,
-    without_lowest_bit,
 )
 
 # Columns of `counters[core]`.
 EVENTS, SPIKES, SYNOPS, DROPPED, DECIMATED, LOSE_NEXT, COUNTERS = range(7)
 MASK16 = 0xFFFF
+MASKS = 16 * (16 * 1024 // LANES + 1)  # vectors that the largest kernel reaches
 _BY_FEATURE, _BACKWARDS = 1, 2
 
 
@@ -62,7 +62,7 @@ def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # 
     most = load64(row, at.SPIKES_PER_EVENT)
     while mask:
         lane = done + lowest_bit(mask)
-        mask = without_lowest_bit(mask)
+        mask &= mask - 1
         columns = lane // features
         spike = first + (columns << 16) + lane - columns * features
         for _ in range(_fire(state, place + lane, threshold, to_zero, most, wrap)):
@@ -86,9 +86,13 @@ def _update_rest(state, place, peak, weight_at, left, threshold, low, wrap):  # 
 
 @njit
 def event_spikes(  # type: ignore[no-untyped-def]
-    core, word, row, phases, weights, state, peak, pending, count, counters, wrap
+    core, word, row, phases, weights, state, peak, masks, pending, count, counters, wrap
 ):
-    """One input event: update all neurons in reach; append spikes to `pending`, return its end."""
+    """One input event: update all neurons in reach; append spikes to `pending`, return its end.
+
+    The masks of those that fire are kept in `masks` until all are updated: a call within the inner
+    loop would push its constants out of the vector registers.
+    """
     features, kernel = load64(row, at.FEATURES), load64(row, at.KERNEL)
     width = load64(row, at.WIDTH)
     threshold, low = load64(row, at.THRESHOLD), load64(row, at.LOW)
@@ -112,26 +116,39 @@ def event_spikes(  # type: ignore[no-untyped-def]
     first_weight = ((word & MASK16) * kernel + y - (first_y << log2_y)) * kernel + column
     weight_at = weights + load64(row, at.WEIGHTS_AT) + first_weight * features
     weight_step = (kernel << log2_y) * features
-    place = load64(row, at.STATE_AT) + (first_y * width + first_x) * features
+    first_place = load64(row, at.STATE_AT) + (first_y * width + first_x) * features
+    place = first_place
     plain = not (wrap or peak)
-    start = count
-    for out_y in range(first_y, first_y + rows):
+    block, fired = 0, 0
+    for _ in range(rows):
         done = 0
-        first = pack(core, out_y, first_x, 0)
         while plain and run - done >= LANES:
             mask = update_all(state + (place + done) * 2, weight_at + done, threshold, low)
-            if mask:
-                count = _fire_lanes(mask, done, first, row, state, place, pending, count, wrap)
+            store64(masks, block, mask)
+            fired |= mask
+            block += 1
             done += LANES
         while done < run:
             mask = _update_rest(
                 state, place + done, peak, weight_at + done, run - done, threshold, low, wrap
             )
-            if mask:
-                count = _fire_lanes(mask, done, first, row, state, place, pending, count, wrap)
+            store64(masks, block, mask)
+            fired |= mask
+            block += 1
             done += LANES
         weight_at -= weight_step
         place += width * features
+    start = count
+    if fired:
+        block, place = 0, first_place
+        for out_y in range(first_y, first_y + rows):
+            first = pack(core, out_y, first_x, 0)
+            for done in range(0, run, LANES):
+                mask = load64(masks, block)
+                block += 1
+                if mask:
+                    count = _fire_lanes(mask, done, first, row, state, place, pending, count, wrap)
+            place += width * features
     at_synops, at_spikes = counter(core, SYNOPS), counter(core, SPIKES)
     store64(counters, at_synops, load64(counters, at_synops) + rows * run)
     store64(counters, at_spikes, load64(counters, at_spikes) + count - start)

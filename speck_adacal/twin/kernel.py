@@ -141,6 +141,7 @@ def run_events(  # type: ignore[no-untyped-def]
     bias,
     state,
     peak,
+    masks,
     pending,
     pending_room,
     frames,
@@ -161,6 +162,7 @@ def run_events(  # type: ignore[no-untyped-def]
         root_word: int64 `[roots]`, packed event, or the mask of leaking cores.
         table, routes, fan_out, phases, tick_order, weights, bias: the arrays of `Layout`.
         state: int16. `peak`: int16 like it for the highest potentials, or 0.
+        masks: int64 `[MASKS]`, room for one event's vectors.
         pending: int64 `[pending_room]`, waiting spikes. `frames`: int64 `[FRAMES, 3]`.
         log, log_root: int64 `[log_room]`, monitored spikes and the index of their root event.
         load: int64 `[roots, 9, 2]` for events and SynOps by root event and core, or 0.
@@ -261,7 +263,7 @@ def run_events(  # type: ignore[no-untyped-def]
             continue
         before = load64(counters, counter(target, SYNOPS))
         end = event_spikes(
-            target, event, row, phases, weights, state, peak, pending, count, counters, wrap
+            target, event, row, phases, weights, state, peak, masks, pending, count, counters, wrap
         )
         if load:
             place = (root * at.CORES + target) * 2

@@ -78,6 +78,7 @@ class Machine:
         self._pending_root = np.zeros_like(self._pending) if self._as_tree else np.zeros(0, int)
         self._log = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._log_root = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
+        self._masks = np.zeros(core_kernel.MASKS, dtype=np.int64)
         self._frames = np.zeros((kernel.FRAMES, kernel.FRAME), dtype=np.int64)
         self.reset()
 
@@ -131,6 +132,7 @@ class Machine:
                 _address(layout.bias),
                 _address(self.state),
                 _address(self.peak),
+                _address(self._masks),
                 _address(self._pending),
                 self._pending.shape[1],
                 _address(self._frames),
@@ -166,6 +168,7 @@ class Machine:
                 _address(layout.bias),
                 _address(self.state),
                 _address(self.peak),
+                _address(self._masks),
                 _address(self._pending),
                 _address(self._pending_root),
                 self._pending.shape[1],

@@ -5,7 +5,7 @@ which costs more than a whole input event does here. The kernel therefore works 
 of arrays that its caller keeps alive, and checks capacities itself.
 
 `LANES` neurons are updated at once: load, saturating (or wrapping) 16-bit add, clamp from below,
-store, compare; the comparison comes back as a bit mask, one bit a lane. The operations are LLVM's
+store, compare; the comparison comes back as the bits of an int64, one a lane. These are LLVM's
 portable vectors: one AVX-512, two AVX2 or four SSE or NEON instructions each.
 """
 
@@ -87,9 +87,9 @@ def update_all(typingctx: Any, state: Any, weights: Any, threshold: Any, low: An
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         state_at, total = _summed(builder, args[0], args[1], args[3], _saturating_add)[:2]
         builder.store(total, state_at, align=2)
-        return builder.bitcast(_reaches(builder, total, args[2]), _I32)
+        return _bits(builder, _reaches(builder, total, args[2]))
 
-    return types.uint32(_INT, _INT, _INT, _INT), codegen
+    return _INT(_INT, _INT, _INT, _INT), codegen
 
 
 @intrinsic
@@ -97,7 +97,7 @@ def update_some(
     typingctx: Any, state: Any, weights: Any, lanes: Any, threshold: Any, low: Any
 ) -> Any:
     """The same for the first `lanes` of them; the others keep their values."""
-    return types.uint32(_INT, _INT, _INT, _INT, _INT), _partial_update(_saturating_add)
+    return _INT(_INT, _INT, _INT, _INT, _INT), _partial_update(_saturating_add)
 
 
 @intrinsic
@@ -105,7 +105,7 @@ def update_wrapping(
     typingctx: Any, state: Any, weights: Any, lanes: Any, threshold: Any, low: Any
 ) -> Any:
     """The same with sums that wrap round at 16 bits."""
-    return types.uint32(_INT, _INT, _INT, _INT, _INT), _partial_update(_wrapping_add)
+    return _INT(_INT, _INT, _INT, _INT, _INT), _partial_update(_wrapping_add)
 
 
 @intrinsic
@@ -125,22 +125,17 @@ def raise_peak(typingctx: Any, peak: Any, state: Any, lanes: Any) -> Any:
 
 @intrinsic
 def lowest_bit(typingctx: Any, mask: Any) -> Any:
-    """Index of the lowest set bit of a non-zero uint32."""
+    """Index of the lowest set bit of an integer that is not zero."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.zext(builder.cttz(args[0], ir.Constant(_I1, 1)), _I64)
+        return builder.cttz(args[0], ir.Constant(_I1, 1))
 
-    return _INT(types.uint32), codegen
+    return _INT(_INT), codegen
 
 
-@intrinsic
-def without_lowest_bit(typingctx: Any, mask: Any) -> Any:
-    """A uint32 with its lowest set bit cleared."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.and_(args[0], builder.sub(args[0], ir.Constant(_I32, 1)))
-
-    return types.uint32(types.uint32), codegen
+def _bits(builder: Any, lanes: Any) -> Any:
+    """A vector of booleans as the bits of an int64."""
+    return builder.zext(builder.bitcast(lanes, _I32), _I64)
 
 
 def _element(builder: Any, base: Any, index: Any, kind: Any) -> Any:
@@ -190,6 +185,6 @@ def _partial_update(add: Any) -> Any:
         inside = _inside(builder, lanes)
         state_at, total, old = _summed(builder, state, weights, low, add)
         builder.store(builder.select(inside, total, old), state_at, align=2)
-        return builder.bitcast(builder.and_(_reaches(builder, total, threshold), inside), _I32)
+        return _bits(builder, builder.and_(_reaches(builder, total, threshold), inside))
 
     return codegen

@@ -117,6 +117,7 @@ def run_tree(  # type: ignore[no-untyped-def]
     bias,
     state,
     peak,
+    masks,
     waiting,
     waiting_root,
     room,
@@ -198,7 +199,18 @@ def run_tree(  # type: ignore[no-untyped-def]
             else:
                 before = load64(counters, counter(core, SYNOPS))
                 end = event_spikes(
-                    core, event, row, phases, weights, state, peak, own, count, counters, wrap
+                    core,
+                    event,
+                    row,
+                    phases,
+                    weights,
+                    state,
+                    peak,
+                    masks,
+                    own,
+                    count,
+                    counters,
+                    wrap,
                 )
                 if load:
                     synops = load64(counters, counter(core, SYNOPS)) - before
