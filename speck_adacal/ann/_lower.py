@@ -44,6 +44,13 @@ def unsupported(label: str, path: str, source: str, why: str = "") -> ModelError
     )
 
 
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without ones at its end: `x.squeeze(3)` stands for flattening already."""
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return tuple(shape)
+
+
 def _user_path(target: str) -> str:
     return target.removeprefix("inner").removeprefix(".") or "the network itself"
 
@@ -144,7 +151,7 @@ class Lowering:
         value = self._tracer.values[node]
         name = self._of[node]
         found = next(n.shape for n in self._nodes if n.name == name)
-        if not isinstance(value, torch.Tensor) or tuple(value.shape[1:]) != found:
+        if not isinstance(value, torch.Tensor) or _squeezed(value.shape[1:]) != _squeezed(found):
             raise self._unsupported(node, call, "its result does not keep the batch axis first")
 
     def _output_names(self, value: Any) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ class Call:
         name = str(getattr(self.key, "__name__", self.key))
         operators = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
         flag = self.kwargs.get("inplace", False)
+        if self.key in (F.relu, F.relu6):
+            flag = flag or (len(self.args) > 1 and self.args[1])
         return self.key in operators or bool(flag) or (name.endswith("_") and name[0] != "_")
 
     def tensor_nodes(self, known: set[fx.Node]) -> list[fx.Node]:
@@ -154,7 +156,7 @@ def _reshaped(call: Call, x: torch.Tensor) -> Steps:
         result = function(*args[0][skip:], **args[1])
     if result.shape == x.shape:
         return []
-    if tuple(result.shape) == (x.shape[0], x[0].numel()):
+    if tuple(result.shape) == (x.shape[0], x[0].numel(), *(1,) * (result.ndim - 2)):
         return [(Kind.FLATTEN, nn.Flatten(start_dim=1))]
     found = tuple(result.shape[1:])
     raise RefusedError(f"it turns {tuple(x.shape[1:])} into {found}; only flattening is")

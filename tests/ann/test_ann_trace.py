@@ -122,11 +122,26 @@ class PreActivation(nn.Module):
         return y.relu_().flatten(1)
 
 
+class Squeezed(nn.Module):
+    """Squeezes axis by axis, and rectifies in place by position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.a(x)
+        y = F.relu(x, True)
+        x = nn.functional.adaptive_avg_pool2d(x + y, 1)
+        return self.fc(x.squeeze(3).squeeze(2))
+
+
 def sequential(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(*layers)
 
 
 MODELS = {
+    "squeezed": (Squeezed, (3, 6, 6)),
     "in-place": (PreActivation, (3, 6, 6)),
     "functional": (Functional, (4, 8, 8)),
     "normalised": (Normalised, (3, 9, 9)),
