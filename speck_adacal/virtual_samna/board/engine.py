@@ -142,7 +142,12 @@ class Engine:
     def wait_idle(self, timeout_s: float = 60.0) -> bool:
         """Wait until all input is processed; True if it is."""
         with self.changed:
-            return self.changed.wait_for(lambda: self._closing or not self._queue, timeout_s)
+            return self.changed.wait_for(lambda: self._closing or self._is_idle(), timeout_s)
+
+    def _is_idle(self) -> bool:
+        """No input waits, and nothing that the sensor has seen by now."""
+        now = self.clock.now_us() if self.clock.real_time else FAR_US - 1
+        return not self._queue and self._sensor_due_us() > now
 
     def catch_up(self) -> None:
         """Wait until what is due now has been processed; given up if nothing moves."""
