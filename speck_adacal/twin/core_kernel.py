@@ -17,6 +17,8 @@ from speck_adacal.twin.memory import (
     store16,
     store64,
     update_all,
+    update_eight,
+    update_sixteen,
     update_some,
     update_wrapping,
 )
@@ -69,6 +71,23 @@ def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # 
             store64(pending, count, spike)
             count += 1
     return count
+
+
+@njit
+def _update_tail(state_at, weight_at, left, row):  # type: ignore[no-untyped-def]
+    """Fewer than `LANES` neurons, in pieces of 16 and 8 and what is left; returns the mask."""
+    threshold, low = load64(row, at.THRESHOLD), load64(row, at.LOW)
+    mask, done = 0, 0
+    if left >= 16:
+        mask = update_sixteen(state_at, weight_at, threshold, low)
+        done = 16
+    if left - done >= 8:
+        mask |= update_eight(state_at + done * 2, weight_at + done, threshold, low) << done
+        done += 8
+    if done < left:
+        lanes = left - done
+        mask |= update_some(state_at + done * 2, weight_at + done, lanes, threshold, low) << done
+    return mask
 
 
 @njit
@@ -128,6 +147,12 @@ def event_spikes(  # type: ignore[no-untyped-def]
             fired |= mask
             block += 1
             done += LANES
+        if plain and done < run:
+            mask = _update_tail(state + (place + done) * 2, weight_at + done, run - done, row)
+            store64(masks, block, mask)
+            fired |= mask
+            block += 1
+            done = run
         while done < run:
             mask = _update_rest(
                 state, place + done, peak, weight_at + done, run - done, threshold, low, wrap

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 LANES = 32
 
 _I1, _I8, _I16, _I32, _I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
-_V8, _V16 = (ir.VectorType(t, LANES) for t in (_I8, _I16))
+_V16 = ir.VectorType(_I16, LANES)
 _INT = types.int64
 
 
@@ -83,20 +83,29 @@ def load8(typingctx: Any, base: Any, index: Any) -> Any:
 @intrinsic
 def update_all(typingctx: Any, state: Any, weights: Any, threshold: Any, low: Any) -> Any:
     """Add `LANES` int8 weights to int16 states at these addresses; bits of those that fire."""
+    return _INT(_INT, _INT, _INT, _INT), _full_update(LANES)
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        state_at, total = _summed(builder, args[0], args[1], args[3], _saturating_add)[:2]
-        builder.store(total, state_at, align=2)
-        return _bits(builder, _reaches(builder, total, args[2]))
 
-    return _INT(_INT, _INT, _INT, _INT), codegen
+@intrinsic
+def update_sixteen(typingctx: Any, state: Any, weights: Any, threshold: Any, low: Any) -> Any:
+    """The same for 16 of them."""
+    return _INT(_INT, _INT, _INT, _INT), _full_update(16)
+
+
+@intrinsic
+def update_eight(typingctx: Any, state: Any, weights: Any, threshold: Any, low: Any) -> Any:
+    """The same for 8 of them."""
+    return _INT(_INT, _INT, _INT, _INT), _full_update(8)
 
 
 @intrinsic
 def update_some(
     typingctx: Any, state: Any, weights: Any, lanes: Any, threshold: Any, low: Any
 ) -> Any:
-    """The same for the first `lanes` of them; the others keep their values."""
+    """The same for the first `lanes` of `LANES`; the others keep their values.
+
+    Slower, also for who comes next: a masked store cannot be forwarded to the next event's load.
+    """
     return _INT(_INT, _INT, _INT, _INT, _INT), _partial_update(_saturating_add)
 
 
@@ -135,17 +144,18 @@ def lowest_bit(typingctx: Any, mask: Any) -> Any:
 
 def _bits(builder: Any, lanes: Any) -> Any:
     """A vector of booleans as the bits of an int64."""
-    return builder.zext(builder.bitcast(lanes, _I32), _I64)
+    return builder.zext(builder.bitcast(lanes, ir.IntType(lanes.type.count)), _I64)
 
 
 def _element(builder: Any, base: Any, index: Any, kind: Any) -> Any:
     return builder.gep(builder.inttoptr(base, kind.as_pointer()), [index])
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_V16, ir.Undefined), value, _I32(0))
-    zeros = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
-    return builder.shuffle_vector(one, ir.Constant(_V16, ir.Undefined), zeros)
+def _splat(builder: Any, value: Any, lanes: int = LANES) -> Any:
+    unset = ir.Constant(ir.VectorType(_I16, lanes), ir.Undefined)
+    one = builder.insert_element(unset, value, _I32(0))
+    zeros = ir.Constant(ir.VectorType(_I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(one, unset, zeros)
 
 
 def _inside(builder: Any, lanes: Any) -> Any:
@@ -155,8 +165,8 @@ def _inside(builder: Any, lanes: Any) -> Any:
 
 
 def _saturating_add(builder: Any, a: Any, b: Any) -> Any:
-    function_type = ir.FunctionType(_V16, [_V16, _V16])
-    name = f"llvm.sadd.sat.v{LANES}i16"
+    function_type = ir.FunctionType(a.type, [a.type, a.type])
+    name = f"llvm.sadd.sat.v{a.type.count}i16"
     function = cgutils.get_or_insert_function(builder.module, function_type, name)
     return builder.call(function, [a, b])
 
@@ -165,25 +175,37 @@ def _wrapping_add(builder: Any, a: Any, b: Any) -> Any:
     return builder.add(a, b)
 
 
-def _summed(builder: Any, state: Any, weights: Any, low: Any, add: Any) -> Any:
+def _summed(builder: Any, state: Any, weights: Any, low: Any, add: Any, lanes: int) -> Any:
     """Pointer to the states, their new values after the clamp, and the old ones."""
-    state_at = builder.inttoptr(state, _V16.as_pointer())
-    weight_at = builder.inttoptr(weights, _V8.as_pointer())
+    wide, narrow = ir.VectorType(_I16, lanes), ir.VectorType(_I8, lanes)
+    state_at = builder.inttoptr(state, wide.as_pointer())
+    weight_at = builder.inttoptr(weights, narrow.as_pointer())
     old = builder.load(state_at, align=2)
-    total = add(builder, old, builder.sext(builder.load(weight_at, align=1), _V16))
-    floor = _splat(builder, builder.trunc(low, _I16))
+    total = add(builder, old, builder.sext(builder.load(weight_at, align=1), wide))
+    floor = _splat(builder, builder.trunc(low, _I16), lanes)
     return state_at, builder.select(builder.icmp_signed("<", total, floor), floor, total), old
 
 
 def _reaches(builder: Any, total: Any, threshold: Any) -> Any:
-    return builder.icmp_signed(">=", total, _splat(builder, builder.trunc(threshold, _I16)))
+    level = _splat(builder, builder.trunc(threshold, _I16), total.type.count)
+    return builder.icmp_signed(">=", total, level)
+
+
+def _full_update(lanes: int) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        state, weights, threshold, low = args
+        state_at, total, _ = _summed(builder, state, weights, low, _saturating_add, lanes)
+        builder.store(total, state_at, align=2)
+        return _bits(builder, _reaches(builder, total, threshold))
+
+    return codegen
 
 
 def _partial_update(add: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         state, weights, lanes, threshold, low = args
         inside = _inside(builder, lanes)
-        state_at, total, old = _summed(builder, state, weights, low, add)
+        state_at, total, old = _summed(builder, state, weights, low, add, LANES)
         builder.store(builder.select(inside, total, old), state_at, align=2)
         return _bits(builder, builder.and_(_reaches(builder, total, threshold), inside))
 
