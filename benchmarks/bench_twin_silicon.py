@@ -46,6 +46,18 @@ def score(
     print(f"{name:36s} {np.mean(equal):7.2%}  ({each})  {max(totals):6.2%}")
 
 
+def taken(events: Events, kept: np.ndarray) -> Events:
+    """Only the events at these places."""
+    fields = (v[kept] for v in (events.t_us, events.x, events.y, events.channel))
+    return Events(*fields, events.shape, events.duration_us)
+
+
+def reordered(events: Events, order: np.ndarray) -> Events:
+    """The same times with the addresses in another order."""
+    fields = (v[order] for v in (events.x, events.y, events.channel))
+    return Events(events.t_us, *fields, events.shape, events.duration_us)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
@@ -76,11 +88,20 @@ def main() -> None:
         lower = replace(core, threshold_low=core.threshold_low + delta)
         score(f"threshold_low {delta:+d}", lower, recordings, counts)
     score("no lower threshold", replace(core, threshold_low=-32768), recordings, counts)
-    later = []
-    for events in recordings:
-        fields = (v[1:] for v in (events.t_us, events.x, events.y, events.channel))
-        later.append(Events(*fields, events.shape, events.duration_us))
+    print("the input changed: what could the chip have seen instead?")
+    later = [taken(events, np.arange(1, len(events))) for events in recordings]
     score("first event lost", core, later, counts)
+    earlier = [taken(events, np.arange(len(events) - 1)) for events in recordings]
+    score("last event lost", core, earlier, counts)
+    rng = np.random.default_rng(0)
+    for span_us in (5, 50, 1000):
+        orders = [np.argsort(e.t_us + span_us * rng.random(len(e))) for e in recordings]
+        moved = [reordered(e, order) for e, order in zip(recordings, orders, strict=True)]
+        score(f"events shuffled within {span_us} µs", core, moved, counts)
+    for span_us in (50, 1000):
+        keys = [(e.x, e.y, e.channel, e.t_us // span_us) for e in recordings]
+        moved = [reordered(e, np.lexsort(k)) for e, k in zip(recordings, keys, strict=True)]
+        score(f"by polarity, row, column in {span_us} µs", core, moved, counts)
 
 
 if __name__ == "__main__":
