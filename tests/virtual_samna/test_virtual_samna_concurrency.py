@@ -217,6 +217,20 @@ def test_real_time_releases_events_by_the_stop_watch(samna, boards, one_core, wi
     samna.device.close_device(board)
 
 
+def test_reads_in_real_time_are_answered_before_the_next_read_of_the_sink(
+    samna, boards, one_core, wired
+):
+    boards("speck2fmodule", real_time=True)
+    board = samna.device.open_device("Speck2fModuleDevKit")
+    board.get_model().apply_configuration(one_core())
+    source, sink, _ = wired(board)
+    request = [samna.speck2f.event.ReadNeuronValue(layer=3, address=i) for i in range(16)]
+    for _ in range(50):
+        source.write(request)
+        assert [e.address for e in sink.get_events()] == list(range(16))
+    samna.device.close_device(board)
+
+
 def test_closing_with_held_events_does_not_wait_for_them(samna, boards, one_core, wired, spikes):
     boards("speck2fmodule", real_time=True)
     board = samna.device.open_device("Speck2fModuleDevKit")

@@ -240,7 +240,7 @@ class Engine:
             return FAR_US
         head = self._queue[0]
         if isinstance(head, Command):
-            return max(self._last_us, self.clock.now_us())
+            return head.arrived_us
         return int(self._due_us(head.part(0, 1))[0])
 
     def _due_us(self, segment: Segment) -> npt.NDArray[np.int64]:

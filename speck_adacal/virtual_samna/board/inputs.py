@@ -41,9 +41,15 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Command:
-    """An input event without a time stamp: it goes out when it reaches the head of the queue."""
+    """An input event without a time stamp: it goes out when it reaches the head of the queue.
+
+    Attributes:
+        event: the event.
+        arrived_us: board time of arrival.
+    """
 
     event: Any
+    arrived_us: int
 
 
 _KINDS: dict[str, Literal["spike", "dvs"]] = {"Spike": "spike", "DvsEvent": "dvs"}
@@ -56,7 +62,7 @@ def sort_input(batch: Batch, arrived_us: int) -> Iterator[Segment | Command]:
         return
     for cls, events in runs_by_class(batch):
         if cls.__name__ not in _KINDS:
-            yield from (Command(event) for event in events)
+            yield from (Command(event, arrived_us) for event in events)
             continue
         yield _segment(cls, to_columns(events, cls).fields, arrived_us)
 
