@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/speck-adacal demo --out $(OUT) --force
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not long" -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

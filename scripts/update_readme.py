@@ -52,6 +52,11 @@ def render_levels(results: dict[str, dict[str, Any]]) -> str:
         accuracies = " | ".join(f"{level['accuracy']:.2%}" for level in result["levels"])
         synops = result["synops_per_sample"]["value"]
         lines.append(f"| `{name}` | {accuracies} | {synops / 1e6:.2f} M |")
+    lines += [
+        "",
+        "`digits_cnn` is shipped; `mnist_cnn_sinabs` is the network of sinabs' own MNIST example "
+        "(give its weights with `--model`).",
+    ]
     return "\n".join(lines)
 
 
