@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--phi", type=int, default=8, help="of AdaFire in the rows with SSC, IAT")
     parser.add_argument("--budgets", type=int, nargs="*", default=[2, 4], help="uniform φ to beat")
     parser.add_argument("--kl-ratio", type=float, default=1.5)
-    parser.add_argument("--exit-loss", type=float, default=0.008)
+    parser.add_argument("--exit-loss", type=float, default=0.003)
     parser.add_argument("--search-steps", type=int, default=2)
     parser.add_argument("--search-samples", type=int, default=128)
     parser.add_argument("--evaluations", type=int, default=20)
@@ -85,7 +85,6 @@ def main() -> None:
         phis=(*range(1, 9), 10, 12, 16),
         kl_ratio=arguments.kl_ratio,
         exit_loss=arguments.exit_loss,
-        exit_metric="margin",
         search_samples=arguments.search_samples,
         evaluations=arguments.evaluations,
         table_samples=arguments.table_samples,

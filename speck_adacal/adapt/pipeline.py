@@ -72,11 +72,38 @@ class Pipeline:
             journal=self._journal,
             temperature=self.evaluator.temperature,
         )
+        self._validator = self._held_out(samples, short)
         self._labels = labels
 
     def _shown(self, pieces: list[torch.Tensor], steps: int) -> list[torch.Tensor]:
         """The first `steps` steps of every sample."""
         return pieces if self._data.analog else [p[:, :steps] for p in pieces]
+
+    def _held_out(self, used: int, settings: AdaptSettings) -> Evaluator | None:
+        """Samples that searches never see, or None where there are none."""
+        if self.plan.validation_samples < 1:
+            return None
+        pieces = self._data.first(used + self.plan.validation_samples)
+        rest = torch.cat(pieces)[used:]
+        if len(rest) == 0:
+            return None
+        shown = self._shown([rest], settings.time_steps)
+        temperature = self.evaluator.temperature
+        return Evaluator(
+            self.graph, shown, settings, journal=self._journal, temperature=temperature
+        )
+
+    def _validated(self, start: Stage, found: Stage) -> Stage:
+        """`found`, if it is better than `start` on held-out samples too; else `start`."""
+        if self._validator is None:
+            return found
+        with self._step(f"validation:{found.name}") as values:
+            before = self._validator.measure(start.recipe, start.graph)
+            after = self._validator.measure(found.recipe, found.graph)
+            values |= {"kl_start": before.kl, "kl": after.kl, "kept": float(after.kl < before.kl)}
+            if after.kl < before.kl:
+                return found
+            return replace(start, name=found.name, search=found.search)
 
     def uniform(self, phi: int, rho: float = 1.0) -> Stage:
         """The same φ and ρ in all layers, corrected."""
@@ -117,7 +144,8 @@ class Pipeline:
         variants = phi_variants(start.recipe, tables, phis)
         at = tuple(phis.index(x.phi) for x in start.recipe.layers if not x.readout)
         limit = Limit(synops=start.synops if budget is None else budget)
-        return self._searched("phi", start, variants, at, limit)
+        found = self._searched("phi", start, variants, at, limit)
+        return self._validated(start, found) if start.synops <= (limit.synops or 0) else found
 
     def search_rho(self, start: Stage, limit: Limit | None = None) -> Stage:
         """ρ per layer, from the best uniform ρ that keeps the limit; then corrections again."""

@@ -26,6 +26,8 @@ class AdaptPlan:
         exit_loss: accuracy that early exits may cost on calibration data, 0.003 for 0.3 points.
         exit_metric: "entropy", "top" or "margin".
         search_samples: calibration samples that searches measure on.
+        validation_samples: further calibration samples, on which the φ that a search found must be
+            better than what it started from (or the start is kept); 0 trusts the search.
         table_samples: calibration samples behind sensitivity tables.
         search_steps: time steps shown while searching; T by default. With early exits most
             samples see few steps, and what counts is how good the first ones are.
@@ -45,6 +47,7 @@ class AdaptPlan:
     exit_loss: float = 0.003
     exit_metric: str = "entropy"
     search_samples: int = 128
+    validation_samples: int = 128
     table_samples: int = 32
     search_steps: int | None = None
     evaluations: int = 30

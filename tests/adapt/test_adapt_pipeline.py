@@ -55,6 +55,10 @@ def test_the_whole_recipe(world, tmp_path):
     steps = [r.step for r in outcome.trace]
     assert steps[0] == "thresholds"
     assert steps.index("search:phi") < steps.index("phi corrected") < steps.index("search:ssc")
+    validated = next(r.values for r in outcome.trace if r.step == "validation:phi")
+    assert validated["kept"] == (validated["kl"] < validated["kl_start"])
+    if not validated["kept"]:
+        assert phi.recipe is uniform.recipe or phi.kl == uniform.kl
     assert steps[-1] == "exit"
     assert all(np.isfinite(r.seconds) for r in outcome.trace)
     again = run_plan(graph, data, SETTINGS, PLAN, folder=tmp_path)
