@@ -29,6 +29,9 @@ from speck_adacal.twin.timing import LatencyModel
 class Twin:
     """Runs a chip configuration event by event, in the chip's integers.
 
+    One twin is one chip: it has states, and is not to be shared between threads (`run_many`
+    makes chips of its own).
+
     Args:
         program: the configuration, see `program_from_configuration`.
         assumptions: what is not publicly known of the chip.
