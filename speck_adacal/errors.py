@@ -70,5 +70,9 @@ class BundleError(SpeckAdacalError):
     """A bundle is damaged, incomplete, unsafe, or of a schema this version cannot read."""
 
 
+class OutputError(SpeckAdacalError, OSError):
+    """An output cannot be written: no permission, no space, or its folder cannot be made."""
+
+
 class OutputExistsError(SpeckAdacalError):
     """An output path already exists and overwriting was not asked for."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speck_adacal.errors import OutputExistsError
+from speck_adacal.errors import OutputError, OutputExistsError
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -31,18 +31,20 @@ def new_file(path: Path, *, force: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputExistsError: `path` exists and `force` is False.
+        OutputError: it cannot be written.
     """
     refuse_existing(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _named_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -53,16 +55,30 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputExistsError: `path` exists and `force` is False.
+        OutputError: it cannot be written.
     """
     refuse_existing(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    with _named_failure(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            _take_place(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _named_failure(path: Path) -> Iterator[None]:
+    """A failure to write, as a typed error that names the output."""
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        _take_place(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"The output {path} cannot be written ({error.strerror or error}); choose another "
+            "path, or make room there."
+        ) from error
 
 
 def _take_place(temporary: Path, path: Path) -> None:

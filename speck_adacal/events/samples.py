@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -99,9 +100,10 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         with loaded:
             wanted = {*_RECORDING, "images", "labels", "sensor_size"}
             return {name: loaded[name] for name in loaded.files if name in wanted}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
-            f"{path} is no sound NumPy file ({error}); give a .npy or .npz without pickles."
+            f"{path} is not a sound NumPy file, or holds pickled objects, which are never loaded; "
+            "give a .npy or .npz of plain arrays."
         ) from error
 
 

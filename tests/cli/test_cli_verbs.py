@@ -139,6 +139,7 @@ class TestWrongUse:
         [
             ({"--model": "no.safetensors"}, "no.safetensors"),
             ({"--calibration": "no.npz"}, "no.npz"),
+            ({"--calibration": CHECKPOINT}, "not a sound NumPy file"),
             ({"--samples": "5000:6000"}, "none of them"),
             ({"--samples": "-3"}, "no range"),
             ({"--arch": "no_such_net"}, "no_such_net"),
@@ -153,6 +154,10 @@ class TestWrongUse:
         error = run(capsys, *adapt_arguments(tmp_path / "out", **changes), code=1)
         assert words in error
         assert list(tmp_path.iterdir()) == []
+
+    def test_an_output_that_cannot_be_written(self, capsys):
+        arguments = adapt_arguments(Path("/dev/null/out"), **{"--samples": "4"})
+        assert "cannot be written" in run(capsys, *arguments, code=1)
 
     def test_a_pickled_model(self, capsys, tmp_path):
         model = tmp_path / "model.pt"
