@@ -117,7 +117,9 @@ def test_env_says_which_samna_is_used(capsys):
     assert found["versions"]["torch"].startswith("2.")
 
 
-@pytest.mark.parametrize("verb", ["demo", "adapt", "deploy", "simulate", "report", "devices", "env"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "adapt", "deploy", "simulate", "report", "devices", "env"]
+)
 def test_every_verb_has_help_with_an_example(capsys, verb):
     assert "Example: speck-adacal" in run(capsys, verb, "--help").replace("\n", " ")
 
