@@ -73,10 +73,9 @@ def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # 
     return count
 
 
-@njit
-def _update_tail(state_at, weight_at, left, row):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def _update_tail(state_at, weight_at, left, threshold, low):  # type: ignore[no-untyped-def]
     """Fewer than `LANES` neurons, in pieces of 16 and 8 and what is left; returns the mask."""
-    threshold, low = load64(row, at.THRESHOLD), load64(row, at.LOW)
     mask, done = 0, 0
     if left >= 16:
         mask = update_sixteen(state_at, weight_at, threshold, low)
@@ -148,7 +147,9 @@ def event_spikes(  # type: ignore[no-untyped-def]
             block += 1
             done += LANES
         if plain and done < run:
-            mask = _update_tail(state + (place + done) * 2, weight_at + done, run - done, row)
+            mask = _update_tail(
+                state + (place + done) * 2, weight_at + done, run - done, threshold, low
+            )
             store64(masks, block, mask)
             fired |= mask
             block += 1
