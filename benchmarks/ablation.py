@@ -23,12 +23,12 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
 
-from speck_adacal.adapt import AdaptSettings
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.exits import ExitRule, apply_rule
-from speck_adacal.adapt.journal import Journal
-from speck_adacal.adapt.pipeline import Pipeline
-from speck_adacal.adapt.plan import AdaptPlan, Stage
+from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.exits import ExitRule, apply_rule
+from speck_adacal.adaptation.journal import Journal
+from speck_adacal.adaptation.pipeline import Pipeline
+from speck_adacal.adaptation.plan import AdaptPlan, Stage
 from speck_adacal.ann import LayerGraph
 
 _SHARD = 500
@@ -190,7 +190,7 @@ def _early(
 
 
 def _ann_energy(evaluator: Evaluator) -> float:
-    from speck_adacal.adapt.energy import count_macs
+    from speck_adacal.adaptation.energy import count_macs
 
     return sum(count_macs(evaluator.graph).values()) * evaluator.constants.mac_pj / 1e6
 

@@ -21,15 +21,15 @@ from ablation_data import Images, cifar10, resnet20
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from speck_adacal.adapt import AdaptSettings
-from speck_adacal.adapt.decompose import decompose
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.exits import ExitRule, apply_rule, calibrate_exit
-from speck_adacal.adapt.journal import Journal
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.pipeline import Pipeline
-from speck_adacal.adapt.plan import AdaptPlan, Stage
-from speck_adacal.adapt.search import Limit
+from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.decompose import decompose
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.exits import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.adaptation.journal import Journal
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.pipeline import Pipeline
+from speck_adacal.adaptation.plan import AdaptPlan, Stage
+from speck_adacal.adaptation.search import Limit
 
 mpl.use("svg")
 Point = dict[str, float]

@@ -25,14 +25,14 @@ from sinabs import layers as sl
 from sinabs.activation import MaxSpike
 from torch import nn
 
-from speck_adacal.adapt import AdaptSettings
-from speck_adacal.adapt.engine import recipe_of
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.recipe import LayerRecipe, Recipe
-from speck_adacal.adapt.sensitivity import sensitivity
-from speck_adacal.adapt.thresholds import observe, thresholds
-from speck_adacal.adapt.variants import phi_variants, rho_variants
+from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.engine import recipe_of
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.sensitivity import sensitivity
+from speck_adacal.adaptation.thresholds import observe, thresholds
+from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, LayerGraph
 
 PHIS = tuple(range(1, 9))

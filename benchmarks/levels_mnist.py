@@ -14,14 +14,13 @@ import json
 import warnings
 from pathlib import Path
 
-from speck_adacal import AdaptSettings
+from speck_adacal import AdaptSettings, adapt, deploy
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
 from speck_adacal.cli.common import command_line
 from speck_adacal.events.datasets import fetch, load_images
 from speck_adacal.events.demo import demo_checkpoint_path
 from speck_adacal.report.summary import summarise
-from speck_adacal.verbs import adapt, deploy
 
 RESULTS = Path(__file__).parent / "results"
 

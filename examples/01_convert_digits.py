@@ -14,9 +14,7 @@ network = load_network(demo_checkpoint_path())
 
 for time_steps in (2, 4, 8):
     settings = AdaptSettings(time_steps=time_steps)
-    adapted = adapt(
-        network, digits.calibration_images, input_shape=(1, 28, 28), settings=settings
-    )
+    adapted = adapt(network, digits.calibration_images, input_shape=(1, 28, 28), settings=settings)
     deployment = deploy(adapted, chip="speck2f")
     simulation = simulate(deployment, digits.images)
     print(

@@ -12,12 +12,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
-    "AdaptPlan": "speck_adacal.adapt.plan",
-    "AdaptSettings": "speck_adacal.adapt.recipe",
-    "AdaptedNetwork": "speck_adacal.adapt.adapted",
+    "AdaptPlan": "speck_adacal.adaptation.plan",
+    "AdaptSettings": "speck_adacal.adaptation.recipe",
+    "AdaptedNetwork": "speck_adacal.adaptation.adapted",
     "Deployment": "speck_adacal.chip.deploy",
     "Events": "speck_adacal.events.types",
-    "Recipe": "speck_adacal.adapt.recipe",
+    "Recipe": "speck_adacal.adaptation.recipe",
     "Simulation": "speck_adacal.chip.simulate",
     "SpeckAdacalError": "speck_adacal.errors",
     "adapt": "speck_adacal.verbs",

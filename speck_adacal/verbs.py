@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from speck_adacal.adapt import adapt_graph
-from speck_adacal.adapt.adapted import AdaptedNetwork
-from speck_adacal.adapt.batches import encode_samples
-from speck_adacal.adapt.pipeline import run_plan
-from speck_adacal.adapt.plan import AdaptPlan
-from speck_adacal.adapt.recipe import AdaptSettings
+from speck_adacal.adaptation import adapt_graph
+from speck_adacal.adaptation.adapted import AdaptedNetwork
+from speck_adacal.adaptation.batches import encode_samples
+from speck_adacal.adaptation.pipeline import run_plan
+from speck_adacal.adaptation.plan import AdaptPlan
+from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.ann import trace
 from speck_adacal.bundle import read_bundle, write_bundle
 from speck_adacal.chip.deploy import Deployment, deploy_network
@@ -42,7 +42,7 @@ def adapt(
         input_shape: shape of one input, such as `(1, 28, 28)`.
         settings: see `AdaptSettings`.
         plan: which searches to run (φ and ρ per layer); none without it. Early exits are
-            calibrated apart (`speck_adacal.adapt.exits`).
+            calibrated apart (`speck_adacal.adaptation.exits`).
         folder: where finished work of a search is kept, so that a killed one goes on.
 
     Raises:

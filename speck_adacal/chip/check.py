@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.rules import LayerShape, Violation, check_layers, fitting_cores

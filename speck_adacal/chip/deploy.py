@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speck_adacal.adapt.adapted import AdaptedNetwork
+from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.network import MappedNetwork, map_network
 from speck_adacal.chip.quantise import QuantisedLayer, quantise

@@ -16,8 +16,8 @@ from safetensors.numpy import save as save_arrays
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from speck_adacal.adapt.adapted import AdaptedNetwork
-from speck_adacal.adapt.recipe_files import recipe_from_data, recipe_to_data
+from speck_adacal.adaptation.adapted import AdaptedNetwork
+from speck_adacal.adaptation.recipe_files import recipe_from_data, recipe_to_data
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.ann.graph_files import graph_from_data, graph_to_data
 from speck_adacal.bundle import Bundle, dump_json

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from speck_adacal.adapt.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import ModelError
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from speck_adacal.adapt.adapted import AdaptedNetwork
-from speck_adacal.adapt.batches import Batches
-from speck_adacal.adapt.recipe import LayerRecipe, Recipe, StepRecord
+from speck_adacal.adaptation.adapted import AdaptedNetwork
+from speck_adacal.adaptation.batches import Batches
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe, StepRecord
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events import Events

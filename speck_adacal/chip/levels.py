@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from speck_adacal.adapt.adapted import AdaptedNetwork
-from speck_adacal.adapt.batches import Batches, encode_samples
+from speck_adacal.adaptation.adapted import AdaptedNetwork
+from speck_adacal.adaptation.batches import Batches, encode_samples
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.network import run_quantised
 from speck_adacal.chip.simulate import Simulation, run_on_twin

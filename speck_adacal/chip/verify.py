@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +61,9 @@ def verify_bundle(bundle: Bundle, deployment: Deployment) -> Verification:
     return Verification(True, len(events))
 
 
-def _recorded(bundle: Bundle) -> dict[str, npt.NDArray[np.int64]]:
-    needed = ("t_us", "x", "y", "channel", "spikes_per_core", "synops_per_core")
-    needed += ("output_t_us", "output_channel")
+def _recorded(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
+    inputs = ("t_us", "x", "y", "channel")
+    needed = (*inputs, "spikes_per_core", "synops_per_core", "output_t_us", "output_channel")
     try:
         with np.load(io.BytesIO(bundle.member(KNOWN_ANSWERS)), allow_pickle=False) as file:
             return {name: file[name] for name in needed}

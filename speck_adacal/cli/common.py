@@ -20,7 +20,7 @@ from speck_adacal.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from speck_adacal.adapt.adapted import AdaptedNetwork
+    from speck_adacal.adaptation.adapted import AdaptedNetwork
     from speck_adacal.chip.deploy import Deployment
 
 _WIDTH_OF_FILES = 110

@@ -27,7 +27,7 @@ def command(
 ) -> None:
     """Adapt, deploy and simulate the shipped network on the shipped digits."""
     common.refuse_early(out, force=force)
-    from speck_adacal.adapt.recipe import AdaptSettings
+    from speck_adacal.adaptation.recipe import AdaptSettings
     from speck_adacal.ann.checkpoint import load_network
     from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
     from speck_adacal.report.page import render_page

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adapt.energy import ConversionEnergy, estimate_energy
+from speck_adacal.adaptation.energy import ConversionEnergy, estimate_energy
 from speck_adacal.bundle import new_file
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.levels import LevelResult, measure_levels

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from speck_adacal.adapt.adapted import AdaptedNetwork
+from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.check import CheckResult
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulate import Simulation

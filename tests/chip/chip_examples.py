@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind, LayerGraph
 

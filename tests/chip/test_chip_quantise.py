@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from speck_adacal.adapt.recipe import LayerRecipe
+from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.chip.fold import FoldedLayer, fold
 from speck_adacal.chip.quantise import STATE_LOW, quantise
 from speck_adacal.errors import DesignRuleError

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal.adapt.recipe import LayerRecipe
+from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
 from speck_adacal.snn import SpikingMaxPool, SpikingNetwork, repeat_in_time

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal.adapt import AdaptSettings
-from speck_adacal.adapt.decompose import decompose
-from speck_adacal.adapt.engine import recipe_of
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.pipeline import Pipeline, run_plan
-from speck_adacal.adapt.plan import AdaptPlan
-from speck_adacal.adapt.thresholds import observe
+from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.decompose import decompose
+from speck_adacal.adaptation.engine import recipe_of
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.pipeline import Pipeline, run_plan
+from speck_adacal.adaptation.plan import AdaptPlan
+from speck_adacal.adaptation.thresholds import observe
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, SettingsError
 
@@ -73,7 +73,7 @@ def test_a_killed_run_goes_on(world, tmp_path, monkeypatch):
     plan = AdaptPlan(phis=(1, 2, 4), search_rho=False, exit_early=False, evaluations=4,
                      search_samples=40)  # fmt: skip
     whole = run_plan(graph, data, SETTINGS, plan)
-    from speck_adacal.adapt import evaluate
+    from speck_adacal.adaptation import evaluate
 
     runs = []
     original = evaluate.Evaluator._run

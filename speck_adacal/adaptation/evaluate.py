@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from speck_adacal.adapt.energy import EnergyConstants, count_macs
-from speck_adacal.adapt.journal import Journal, digest
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.adaptation.energy import EnergyConstants, count_macs
+from speck_adacal.adaptation.journal import Journal, digest
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.snn.fan_out import fan_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from speck_adacal.adapt.recipe import Recipe
+from speck_adacal.adaptation.recipe import Recipe
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.snn import SpikingNetwork
 

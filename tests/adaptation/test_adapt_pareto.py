@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speck_adacal.adapt.pareto import frontier
+from speck_adacal.adaptation.pareto import frontier
 from speck_adacal.errors import SettingsError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from speck_adacal.adapt.recipe import AdaptSettings
+from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.errors import CalibrationError
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from speck_adacal.adapt.pieces import CalibrationBatches
+from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.snn.network import SpikingNetwork, Value, run_nodes
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal.adapt import AdaptSettings
-from speck_adacal.adapt.engine import recipe_of
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.sensitivity import sensitivity
-from speck_adacal.adapt.thresholds import observe
-from speck_adacal.adapt.variants import rho_variants
+from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.engine import recipe_of
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.sensitivity import sensitivity
+from speck_adacal.adaptation.thresholds import observe
+from speck_adacal.adaptation.variants import rho_variants
 from speck_adacal.ann import trace
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.errors import BundleError, SettingsError
 
 _POTENTIAL = "initial_potential/"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal.adapt.early_exit import run_until_sure
-from speck_adacal.adapt.exits import (
+from speck_adacal.adaptation.early_exit import run_until_sure
+from speck_adacal.adaptation.exits import (
     METRICS,
     ExitRule,
     apply_rule,
@@ -18,7 +18,7 @@ from speck_adacal.adapt.exits import (
     fit_temperature,
     running_mean,
 )
-from speck_adacal.adapt.recipe import LayerRecipe
+from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.snn import SpikingNetwork

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from speck_adacal.adapt.recipe import AdaptSettings
+from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events import Events
 from speck_adacal.events.encode import rate_code, rate_code_frames

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.recipe import AdaptSettings, Recipe
-from speck_adacal.adapt.walk import Walk
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.recipe import AdaptSettings, Recipe
+from speck_adacal.adaptation.walk import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from speck_adacal.adapt.histogram import ActivationHistogram, clip_floor_errors
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.recipe import AdaptSettings
+from speck_adacal.adaptation.histogram import ActivationHistogram, clip_floor_errors
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 

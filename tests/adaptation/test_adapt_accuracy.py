@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from speck_adacal.adapt import AdaptSettings, adapt_graph
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.exits import apply_rule, calibrate_exit
-from speck_adacal.adapt.pipeline import run_plan
-from speck_adacal.adapt.plan import AdaptPlan
+from speck_adacal.adaptation import AdaptSettings, adapt_graph
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.exits import apply_rule, calibrate_exit
+from speck_adacal.adaptation.pipeline import run_plan
+from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.ann import trace
 from speck_adacal.ann.architectures import digits_cnn
 from speck_adacal.ann.checkpoint import load_network

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speck_adacal.adapt.exits import METRICS, ExitRule
-from speck_adacal.adapt.recipe import Recipe, StepRecord
-from speck_adacal.adapt.search import SearchResult
+from speck_adacal.adaptation.exits import METRICS, ExitRule
+from speck_adacal.adaptation.recipe import Recipe, StepRecord
+from speck_adacal.adaptation.search import SearchResult
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 
-from speck_adacal.adapt.corrections import correct
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
-from speck_adacal.adapt.thresholds import LayerStatistics, observe, thresholds
+from speck_adacal.adaptation.corrections import correct
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.adaptation.thresholds import LayerStatistics, observe, thresholds
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import ModelError
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adapt.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 
 Array = npt.NDArray[np.float64]
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal.adapt import AdaptSettings
-from speck_adacal.adapt.engine import recipe_of
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.journal import Journal
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.search import Limit, Search
-from speck_adacal.adapt.sensitivity import sensitivity
-from speck_adacal.adapt.thresholds import observe, thresholds
-from speck_adacal.adapt.variants import phi_variants, rho_variants
+from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.engine import recipe_of
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.journal import Journal
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.search import Limit, Search
+from speck_adacal.adaptation.sensitivity import sensitivity
+from speck_adacal.adaptation.thresholds import observe, thresholds
+from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.snn import SpikingNetwork

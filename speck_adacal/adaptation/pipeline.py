@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speck_adacal.adapt.corrections import correct
-from speck_adacal.adapt.engine import recipe_of, refuse_silence
-from speck_adacal.adapt.evaluate import Evaluator
-from speck_adacal.adapt.exits import ExitRule, apply_rule, calibrate_exit
-from speck_adacal.adapt.journal import Journal
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.plan import AdaptPlan, PlanOutcome, Stage
-from speck_adacal.adapt.recipe import AdaptSettings, Recipe, StepRecord
-from speck_adacal.adapt.search import Limit, Search
-from speck_adacal.adapt.thresholds import observe, thresholds
-from speck_adacal.adapt.variants import phi_variants, rho_variants, with_threshold
+from speck_adacal.adaptation.corrections import correct
+from speck_adacal.adaptation.engine import recipe_of, refuse_silence
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.exits import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.adaptation.journal import Journal
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
+from speck_adacal.adaptation.recipe import AdaptSettings, Recipe, StepRecord
+from speck_adacal.adaptation.search import Limit, Search
+from speck_adacal.adaptation.thresholds import observe, thresholds
+from speck_adacal.adaptation.variants import phi_variants, rho_variants, with_threshold
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
 

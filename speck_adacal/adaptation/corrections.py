@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from speck_adacal.adapt.pieces import CalibrationBatches
-from speck_adacal.adapt.recipe import AdaptSettings, LayerRecipe, Recipe
-from speck_adacal.adapt.reconstruct import reconstruct_weights
-from speck_adacal.adapt.walk import Walk
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.adaptation.reconstruct import reconstruct_weights
+from speck_adacal.adaptation.walk import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from joblib import Parallel, delayed
 
-from speck_adacal.adapt.evaluate import Evaluator, kl_divergence, layer_values
-from speck_adacal.adapt.journal import digest
-from speck_adacal.adapt.progress import track
-from speck_adacal.adapt.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.evaluate import Evaluator, kl_divergence, layer_values
+from speck_adacal.adaptation.journal import digest
+from speck_adacal.adaptation.progress import track
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.errors import SettingsError
 from speck_adacal.snn.adafire import AdaFire
