@@ -66,12 +66,17 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
 def calm_libraries(*, quiet: bool = False) -> Iterator[None]:
     """Keep deprecation notes of libraries, which no user can act on, off the screen; where
     `quiet`, our own log lines too."""
+    log = logging.getLogger("speck_adacal")
+    before = log.level
     if quiet:
-        logging.getLogger("speck_adacal").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ def plain_recipe(graph: LayerGraph, *, threshold=0.5, phi=4, time_steps=4) -> Re
 
     def layer(name: str, *, readout: bool = False) -> LayerRecipe:
         value = np.asarray(threshold, dtype=np.float64)
+        value = np.asarray(value.mean()) if readout else value
         return LayerRecipe(name, phi, 1.0, value, value / 2, readout)
 
     layers = [layer(node.name) for node in graph.of_kind(Kind.ACTIVATION)]

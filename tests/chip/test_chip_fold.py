@@ -40,7 +40,8 @@ def test_folding_computes_the_same_function(threshold):
     graph, recipe = folded_network(network, shape=(2, 16, 16), threshold=threshold)
     layers = fold(graph, recipe)
     x = torch.rand(3, 2, 16, 16)
-    expected = network(x).double() / threshold  # the readout counts in thresholds
+    unit = float(layers[-1].recipe.threshold)  # the readout counts in its own thresholds
+    expected = network.double()(x.double()) / unit
     torch.testing.assert_close(replay(layers, x.double()), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -49,16 +50,42 @@ def test_per_channel_thresholds_fold_into_both_sides():
     network = nn.Sequential(
         nn.Conv2d(1, 3, 3, bias=False), nn.ReLU(), nn.Conv2d(3, 3, 3, bias=False)
     )
-    thresholds = np.array([0.25, 1.0, 4.0])
+    thresholds = np.array([0.8, 1.0, 1.25])
     graph, recipe = folded_network(network, shape=(1, 8, 8), threshold=thresholds)
     first, second = fold(graph, recipe)
     original = network[0].weight.detach().double().numpy()
     np.testing.assert_allclose(first.weight, original / thresholds[:, None, None, None])
     np.testing.assert_allclose(first.initial, 0.5)
     x = torch.rand(2, 1, 8, 8)
-    expected = network(x).double() / torch.from_numpy(thresholds)[:, None, None]
+    expected = network.double()(x.double()) / float(second.recipe.threshold)
     torch.testing.assert_close(
         replay((first, second), x.double()), expected.flatten(1), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_readout_fires_as_finely_as_it_can_drain():
+    torch.manual_seed(2)
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 36, 4))
+    graph, recipe = folded_network(network, shape=(1, 8, 8), threshold=np.array(50.0))
+    _, readout = fold(graph, recipe)
+    assert readout.recipe.threshold.ndim == 0  # one for all classes, so that counts compare
+    assert readout.weight.max() == pytest.approx(1.0)
+    np.testing.assert_allclose(readout.initial, 0.5)
+
+
+def test_a_channel_with_a_tiny_threshold_does_not_take_the_bits_of_the_others():
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Conv2d(5, 2, 3))
+    thresholds = np.array([1e-6, 1.0, 1.0, 1.0, 1.0])
+    graph, recipe = folded_network(network, shape=(1, 8, 8), threshold=thresholds)
+    first, second = fold(graph, recipe)
+    largest = np.abs(first.weight).max(axis=(1, 2, 3))
+    assert largest[0] <= 4.001 * np.median(largest)
+    np.testing.assert_allclose(first.recipe.threshold[1:], 1.0)
+    x = torch.rand(2, 1, 8, 8).double()
+    expected = network.double()(x) / float(second.recipe.threshold)
+    torch.testing.assert_close(
+        replay((first, second), x), expected.flatten(1), rtol=1e-5, atol=1e-6
     )
 
 
