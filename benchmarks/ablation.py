@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def show(rows: list[Row]) -> None:
             f"{row.synops / 1e6:.1f}",
             f"{row.energy_uj:.1f}",
         )
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
 
 
 if __name__ == "__main__":

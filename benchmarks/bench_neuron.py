@@ -14,6 +14,7 @@ import argparse
 import json
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,7 @@ def show(rows: list[dict[str, float | str]]) -> None:
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(v if isinstance(v, str) else f"{v:.2f}" for v in row.values()))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 170)
     console.print(table)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     console.print(f"threads {torch.get_num_threads()}, peak memory {peak:.0f} MB")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +178,7 @@ def main() -> None:
         bench(name, evaluator, recipe, variants, train.x, arguments.mode, arguments.every)
         for name, variants in jobs.items()
     ]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 170)
     for row in found:
         console.print(row)
         console.print(f"{row.table}: {row.straightforward_s / row.cached_s:.1f} times faster")
