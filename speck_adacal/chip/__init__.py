@@ -1,1 +1,1 @@
-"""chip"""
+"""The chip: folding, quantisation, design rules, mapping, simulation of a deployment, its files."""
