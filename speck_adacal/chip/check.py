@@ -8,8 +8,10 @@ import numpy as np
 
 from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.chip.competition import fitting_cores
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.rules import LayerShape, Violation, check_layers, fitting_cores
+from speck_adacal.chip.rules import check_layers
+from speck_adacal.chip.shapes import LayerShape, Violation
 from speck_adacal.chip_description import load_chip_description
 
 

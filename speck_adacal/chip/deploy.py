@@ -11,7 +11,8 @@ from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.network import MappedNetwork, map_network
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
-from speck_adacal.chip.rules import LayerShape, Violation, check_layers
+from speck_adacal.chip.rules import check_layers
+from speck_adacal.chip.shapes import LayerShape, Violation
 from speck_adacal.chip.value_rules import check_values
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import DesignRuleError

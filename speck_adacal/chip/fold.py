@@ -15,13 +15,10 @@ from torch import nn
 
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.chip.threshold_choice import balance_channels, fine_readout
 from speck_adacal.errors import ModelError
 
 Floats = npt.NDArray[np.float64]
-
-# Largest weight of a channel in thresholds, as a multiple of the median channel's: two of the
-# eight bits.
-_WIDEST_SPREAD = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +134,9 @@ def _fold_weights(node: Node, after: Node | None, recipe: Recipe, signal: _Signa
     out_channels = kernel.shape[0]
     kernel = kernel * signal.amplitude[None, :, None, None]
     if layer_recipe.readout:
-        layer_recipe = _fine_readout(layer_recipe, kernel)
+        layer_recipe = fine_readout(layer_recipe, kernel)
     elif layer_recipe.threshold.ndim:
-        layer_recipe = _balanced(layer_recipe, kernel)
+        layer_recipe = balance_channels(layer_recipe, kernel)
     threshold = _per_channel(layer_recipe, out_channels)
     bias = module.bias.detach().double().numpy() if module.bias is not None else 0.0
     out_shape = _conv_shape(node, signal.shape, kernel.shape, stride, padding)
@@ -154,39 +151,6 @@ def _fold_weights(node: Node, after: Node | None, recipe: Recipe, signal: _Signa
         stride=stride,
         padding=padding,
     )
-
-
-def _fine_readout(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
-    """The readout's threshold as low as it may be: one for all classes, so that counts compare.
-
-    No core listens to the readout, so that its spikes cost nothing, and more of them tell close
-    classes apart. A threshold below the largest weight would let charge pile up undrained.
-    """
-    largest = float(kernel.max(initial=0.0))
-    coarse = float(np.mean(recipe.threshold))
-    fine = min(coarse, largest) if largest > 0 else coarse
-    offset = recipe.initial_potential - recipe.threshold / 2  # what calibration corrected
-    return replace(recipe, rho=1.0, threshold=np.array(fine), initial_potential=offset + fine / 2)
-
-
-def _balanced(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
-    """Raise the thresholds of channels whose weights, in thresholds, dwarf the other channels'.
-
-    One scale serves the whole core: a channel that hardly ever fires (and so was given a tiny
-    threshold) would leave all others a handful of integer levels.
-    """
-    largest = np.abs(kernel).max(axis=(1, 2, 3))
-    threshold = recipe.threshold.copy()
-    ratio = largest / (recipe.rho * threshold)
-    alive = ratio[largest > 0]
-    if not alive.size:
-        return recipe
-    allowed = _WIDEST_SPREAD * float(np.median(alive))
-    raised = np.maximum(threshold, largest / (recipe.rho * allowed))
-    offset = (raised - threshold) / 2  # the potential keeps its distance from half a threshold
-    initial = np.asarray(recipe.initial_potential)
-    offset = offset.reshape(-1, *(1,) * max(0, initial.ndim - 1))
-    return replace(recipe, threshold=raised, initial_potential=initial + offset)
 
 
 def _neuron_recipe(node: Node, after: Node | None, recipe: Recipe) -> LayerRecipe:

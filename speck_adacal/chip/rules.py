@@ -7,82 +7,10 @@ returns what it found against which limit, with a fix. All violations are report
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
-from speck_adacal.chip.fold import FoldedLayer
-from speck_adacal.chip_description import ChipDescription, kernel_memory_words, neuron_memory_words
-
-
-@dataclass(frozen=True)
-class LayerShape:
-    """What the rules need of a layer: its shapes, known before any training.
-
-    Attributes:
-        name: the layer's name in the model.
-        in_shape: `(channels, height, width)` of the input map.
-        out_shape: `(channels, height, width)` of the neuron map, before pooling.
-        kernel: `(y, x)`.
-        stride: `(y, x)`.
-        padding: `(y, x)`.
-        pool: edge of the sum pooling behind the neurons.
-    """
-
-    name: str
-    in_shape: tuple[int, int, int]
-    out_shape: tuple[int, int, int]
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    pool: int
-
-    @classmethod
-    def of(cls, layer: FoldedLayer) -> LayerShape:
-        """The shape of a folded layer."""
-        return cls(
-            name=layer.name,
-            in_shape=layer.in_shape,
-            out_shape=layer.out_shape,
-            kernel=(layer.weight.shape[2], layer.weight.shape[3]),
-            stride=layer.stride,
-            padding=layer.padding,
-            pool=layer.pool,
-        )
-
-    @property
-    def kernel_words(self) -> int:
-        """8-bit words of kernel memory the layer takes on a core."""
-        return kernel_memory_words(self.in_shape[0], self.out_shape[0], self.kernel)
-
-    @property
-    def neuron_words(self) -> int:
-        """16-bit words of neuron memory the layer takes on a core."""
-        return neuron_memory_words(*self.out_shape)
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One broken rule.
-
-    Attributes:
-        rule: the rule's id.
-        layer: name of the layer, or of the layers that compete.
-        found: what was found, in words with its unit.
-        limit: what is allowed, in words with its unit.
-        fix: the smallest change that would satisfy the rule.
-        severity: `"error"` where the chip cannot hold the network, `"warning"` where it can but
-            will compute something else than meant.
-    """
-
-    rule: str
-    layer: str
-    found: str
-    limit: str
-    fix: str
-    severity: str = "error"
-
-    def __str__(self) -> str:
-        return f"[{self.rule}] {self.layer}: {self.found}, allowed {self.limit}; {self.fix}"
-
+from speck_adacal.chip.competition import find_competition, fitting_cores
+from speck_adacal.chip.shapes import LayerShape, Violation
+from speck_adacal.chip_description import ChipDescription
 
 Rule = Callable[[LayerShape, ChipDescription], "Violation | None"]
 
@@ -255,57 +183,6 @@ LAYER_RULES: tuple[Rule, ...] = (
     _rule_neuron_memory,
     _rule_core,
 )
-
-
-def fitting_cores(layer: LayerShape, description: ChipDescription) -> tuple[int, ...]:
-    """Indices of the cores whose memories hold the layer."""
-    return tuple(
-        index
-        for index, core in enumerate(description.cores)
-        if layer.kernel_words <= core.kernel and layer.neuron_words <= core.neuron
-    )
-
-
-def find_competition(
-    layers: Sequence[LayerShape], description: ChipDescription
-) -> tuple[Violation, ...]:
-    """Whether every layer can have a core of its own; if not, the layers that compete.
-
-    The competing set is the one Hall's theorem promises: layers that together fit fewer cores
-    than they are.
-    """
-    options = [fitting_cores(layer, description) for layer in layers]
-    owner: dict[int, int] = {}
-    for index in range(len(layers)):
-        seen: set[int] = set()
-        if not _augment(index, options, owner, seen):
-            rivals = sorted({index} | {owner[core] for core in seen})
-            return (_competition(layers, rivals, len(seen)),)
-    return ()
-
-
-def _augment(
-    layer: int, options: Sequence[Sequence[int]], owner: dict[int, int], seen: set[int]
-) -> bool:
-    """Find `layer` a core, moving other layers where needed (augmenting paths)."""
-    for core in options[layer]:
-        if core not in seen:
-            seen.add(core)
-            if core not in owner or _augment(owner[core], options, owner, seen):
-                owner[core] = layer
-                return True
-    return False
-
-
-def _competition(layers: Sequence[LayerShape], rivals: Sequence[int], cores: int) -> Violation:
-    smallest = min((layers[i] for i in rivals), key=lambda layer: layer.kernel_words)
-    return Violation(
-        "mapping",
-        ", ".join(layers[i].name for i in rivals),
-        f"{len(rivals)} layers that fit only the same {cores} core{'s' if cores != 1 else ''}",
-        "one core a layer",
-        f"shrink one of them, {smallest.name} first, until it fits another core, or leave one out",
-    )
 
 
 def _size(shape: tuple[int, int, int]) -> str:

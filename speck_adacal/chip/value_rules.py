@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from speck_adacal.chip.quantise import STATE_HIGH, STATE_LOW, QuantisedLayer
-from speck_adacal.chip.rules import Violation
+from speck_adacal.chip.shapes import Violation
 
 _FEWEST_LEVELS = 16
 

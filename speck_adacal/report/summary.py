@@ -15,7 +15,7 @@ from speck_adacal.adaptation.energy import ConversionEnergy, estimate_energy
 from speck_adacal.bundle import new_file
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.levels import LevelResult, measure_levels
-from speck_adacal.chip.rules import LayerShape
+from speck_adacal.chip.shapes import LayerShape
 from speck_adacal.chip.simulate import Simulation
 from speck_adacal.chip_description import load_chip_description
 
