@@ -49,13 +49,6 @@ class QuantisedLayer:
         return len(np.unique(self.weight))
 
     @property
-    def weight_error(self) -> float:
-        """Root mean square rounding error of the weights, relative to their own."""
-        exact = self.folded.weight * self.scale
-        size = float(np.sqrt(np.mean(exact**2)))
-        return float(np.sqrt(np.mean((exact - self.weight) ** 2))) / size if size else 0.0
-
-    @property
     def saturated(self) -> int:
         """Initial states that had to be clipped to 16 bits."""
         return int(np.count_nonzero((self.initial == STATE_LOW) | (self.initial == STATE_HIGH)))

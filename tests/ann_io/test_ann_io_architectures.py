@@ -1,7 +1,5 @@
 """Reference networks: shapes, sizes, and the published weights fit them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,8 +8,6 @@ from torch import nn
 from speck_adacal.ann.architectures import ARCHITECTURES, architecture, digits_cnn
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.errors import CheckpointError
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -40,10 +36,8 @@ def test_unknown_name_lists_the_known():
         ("cifar10_resnet20", "cifar10_resnet20_akamaster.npz"),
     ],
 )
-def test_published_weights_fit(name, file):
-    path = SHARED / file
-    if not path.is_file():
-        pytest.skip(f"the shared data file {file} is not in this checkout")
+def test_published_weights_fit(name, file, shared_data):
+    path = shared_data / file
     network = load_network(path, name)
     state = network.state_dict()
     with np.load(path, allow_pickle=False) as arrays:

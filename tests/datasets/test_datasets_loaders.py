@@ -5,7 +5,6 @@ The recordings here are made by the tests; only N-MNIST and the image sets were 
 
 import struct
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,11 +288,8 @@ def test_tonic_never_downloads(tmp_path):
         open_with_tonic("nmnist", "all", tmp_path)
 
 
-def test_real_recordings_in_the_files_of_their_set(tmp_path):
-    path = Path(__file__).resolve().parents[3] / "shared" / "data" / "nmnist_train1000.npz"
-    if not path.is_file():
-        pytest.skip("the shared N-MNIST recordings are not in this checkout")
-    with np.load(path, allow_pickle=False) as file:
+def test_real_recordings_in_the_files_of_their_set(tmp_path, shared_data):
+    with np.load(shared_data / "nmnist_train1000.npz", allow_pickle=False) as file:
         x, y, p, t, offsets = (file[k].astype(np.int64) for k in ("x", "y", "p", "t", "offsets"))
         labels, ids = file["labels"], file["ids"]
     count = 60

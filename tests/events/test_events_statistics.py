@@ -1,7 +1,5 @@
 """Statistics of recordings, on recordings whose statistics are known."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,8 +7,6 @@ from speck_adacal.errors import DataError
 from speck_adacal.events.simulate import simulated_recordings
 from speck_adacal.events.statistics import event_statistics, map_correlation, overlap
 from speck_adacal.events.types import Events
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "nmnist_train1000.npz"
 
 
 def make(t, x, y, p, shape=(2, 4, 5)):
@@ -49,12 +45,10 @@ def test_no_empty_or_mixed_recordings():
             event_statistics([good, bad], window_us=1000)
 
 
-def test_camera_model_resembles_the_recordings():
+def test_camera_model_resembles_the_recordings(shared_data):
     """The validation of `scripts/validate_camera_model.py`, small, and on other digits than the
     recorded ones: what is compared does not depend on the single digit."""
-    if not SHARED.is_file():
-        pytest.skip("the shared N-MNIST recordings are not in this checkout")
-    with np.load(SHARED, allow_pickle=False) as file:
+    with np.load(shared_data / "nmnist_train1000.npz", allow_pickle=False) as file:
         x, y, p, t, offsets = (file[k] for k in ("x", "y", "p", "t", "offsets"))
     real = []
     for k in range(40, 80):

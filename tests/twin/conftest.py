@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.twin import ChipProgram, CoreProgram, Destination
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
-def shared_file(name: str):
-    path = SHARED / name
-    if not path.is_file():
-        pytest.skip(f"{name} is not in the folder beside this checkout (see CONTRIBUTING.md)")
-    with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}  # each access would unpack again
 
 
 def quantised(weights: np.ndarray) -> tuple[np.ndarray, int]:
@@ -76,18 +64,18 @@ def cut_recordings():
 
 
 @pytest.fixture(scope="session")
-def nmnist_weights():
-    return shared_file("nmnist_cnn_nir_paper.npz")
+def nmnist_weights(shared_data):
+    return np.load(shared_data / "nmnist_cnn_nir_paper.npz", allow_pickle=False)
 
 
 @pytest.fixture(scope="session")
-def nmnist_recordings():
-    return shared_file("nmnist_train1000.npz")
+def nmnist_recordings(shared_data):
+    return np.load(shared_data / "nmnist_train1000.npz", allow_pickle=False)
 
 
 @pytest.fixture(scope="session")
-def silicon():
-    return shared_file("speck2f_layer0_recording.npz")
+def silicon(shared_data):
+    return np.load(shared_data / "speck2f_layer0_recording.npz", allow_pickle=False)
 
 
 def simple_core(index=0, weights=((((1,),),),), **changes) -> CoreProgram:
