@@ -60,6 +60,14 @@ class DeviceError(SpeckAdacalError, RuntimeError):
     """A (virtual or real) device is closed, busy, or refused a request."""
 
 
+class SessionError(SpeckAdacalError, RuntimeError):
+    """A streaming session was stopped or closed, or its chip failed."""
+
+
+class OverrunError(SessionError):
+    """Input came faster than the chip, or its consumer, could take it."""
+
+
 class HardwareMissingError(SpeckAdacalError):
     """The request needs a real dev kit, or the vendor's samna library, and there is none."""
 

@@ -1,0 +1,238 @@
+"""A dev kit as a session's backend: the virtual one or a real one, through the same samna calls.
+
+Input goes out by the board's stop watch. How the host knows that a piece is through: it puts a
+request to read a neuron behind it, and the answer comes after the output of all that stood before.
+That this holds on a real board too is an assumption (`docs/assumptions.md`); spikes that would
+overtake the answer there are counted in the next piece.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from speck_adacal.chip.deploy import Deployment
+from speck_adacal.errors import (
+    DeviceError,
+    EventError,
+    HardwareMissingError,
+    SettingsError,
+    SpeckAdacalError,
+)
+from speck_adacal.events.types import Events
+from speck_adacal.host.backend import Answer, Grade, Ints, check_shape
+from speck_adacal.virtual_samna import ensure_samna
+
+RESETS = ("configure", "write")
+_STAMP_LIMIT = 1 << 32
+_LOOK_MS = 100
+
+
+class BoardBackend:
+    """Runs a deployment on an opened dev kit.
+
+    Args:
+        deployment: what runs; its configuration is applied.
+        board: what `samna.device.open_device` returned; see `open_board`.
+        reset: how states are reset between samples: `"configure"` applies the configuration
+            again; `"write"` writes every neuron's state, which saves the settling time of a real
+            board but loses the first event after it in every core there (seen on one, see
+            `Assumptions.lose_event_after_write`).
+        settle_s: wait so long after a configuration was sent, which a real board applies in its
+            own time (sinabs waits 1 s); by default 1 s on a real board, 0 on a virtual one.
+        timeout_s: how long a piece may take beyond its own duration.
+        close_device: give the board back on `close`.
+
+    Raises:
+        DeviceError: the board refused the configuration or its graph.
+        SettingsError: `reset` is not one of the two.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        board: Any,
+        *,
+        reset: str = "configure",
+        settle_s: float | None = None,
+        timeout_s: float = 10.0,
+        close_device: bool = True,
+    ) -> None:
+        if reset not in RESETS:
+            raise SettingsError(f"reset must be one of {', '.join(RESETS)}, found {reset!r}.")
+        real = ensure_samna().kind == "real"
+        readout = deployment.layers[-1]
+        self.name = "the dev kit" if real else "the virtual dev kit"
+        self.grade: Grade = "measured on a chip" if real else "simulated"
+        self.shape = deployment.layers[0].folded.in_shape
+        self.channels = deployment.classes
+        self.threshold = readout.threshold
+        self._deployment, self._board = deployment, board
+        self._initial = readout.initial.reshape(-1).astype(np.int64)
+        self._timeout_s, self._close_device = timeout_s, close_device
+        self._settle_s = settle_s if settle_s is not None else float(real)
+        self._closed = False
+        self._covered_us = 0
+        with _device_errors("configuring"):
+            self._model = board.get_model()
+            self._connect()
+            self._apply()
+        self._writes = self._state_writes() if reset == "write" else None
+
+    def reset(self) -> None:
+        """All states as after configuration, the stop watch at 0."""
+        with _device_errors("resetting"):
+            if self._writes is None:
+                self._apply()
+            else:
+                self._source.write(self._writes)
+                self._fenced(0)
+            watch = self._board.get_stop_watch()
+            watch.start()
+            watch.reset()
+        self._covered_us = 0
+
+    def feed(self, events: Events) -> Answer:
+        """Send one piece and wait until the chip is through with it.
+
+        Raises:
+            EventError: the piece has another shape, or its times need more than 32 bits.
+            DeviceError: the board gave no answer in time.
+        """
+        check_shape(events, self.shape, self.name)
+        if events.duration_us >= _STAMP_LIMIT:
+            raise EventError(
+                f"A piece ends at {events.duration_us} µs, but the board's time has 32 bits; end "
+                "the sample and begin another."
+            )
+        with _device_errors("streaming"):
+            if len(events):
+                self._source.write(self._as_spikes(events))
+            found = self._fenced(events.duration_us - self._covered_us)
+        self._covered_us = events.duration_us
+        core = self._deployment.readout_core
+        spikes = [e for e in found if type(e).__name__ == "Spike" and e.layer == core]
+        return Answer(
+            t_us=np.array([e.timestamp for e in spikes], dtype=np.int64),
+            channel=np.array([self._channel(e) for e in spikes], dtype=np.int64),
+            until_us=events.duration_us,
+            events=len(events),
+            synops=None,
+        )
+
+    def charge(self) -> Ints:
+        """int64 `[channels]`: membrane potential of the output neurons above its initial value."""
+        core, event = self._deployment.readout_core, self._events.ReadNeuronValue
+        addresses = self._addresses(len(self._deployment.layers) - 1)
+        with _device_errors("reading neurons"):
+            self._source.write([event(layer=core, address=a) for a in addresses])
+            found = self._fenced(0, answers=len(addresses) + 1)
+        values = {e.address: e.neuron_state for e in found if type(e).__name__ == "NeuronValue"}
+        return np.array([values[a] for a in addresses], dtype=np.int64) - self._initial
+
+    def close(self) -> None:
+        """Stop the graph and, if so asked, give the board back."""
+        if self._closed:
+            return
+        self._closed = True
+        with _device_errors("closing"):
+            self._graph.stop()
+            if self._close_device:
+                import samna
+
+                samna.device.close_device(self._board)
+
+    def _connect(self) -> None:
+        import samna
+
+        chip = self._deployment.chip
+        prefix = f"{chip}_" if chip == "speck2e" else ""  # as samna names its nodes
+        source = getattr(samna, f"BasicSourceNode_{chip}_event_{prefix}input_event")
+        sink = getattr(samna, f"BasicSinkNode_{chip}_event_output_event")
+        self._events = getattr(samna, chip).event
+        self._graph = samna.graph.EventFilterGraph()
+        self._source, _ = self._graph.sequential([source(), self._model.get_sink_node()])
+        _, self._sink = self._graph.sequential([self._model.get_source_node(), sink()])
+        self._graph.start()
+
+    def _apply(self) -> None:
+        self._model.apply_configuration(self._deployment.mapped.configuration)
+        time.sleep(self._settle_s)
+
+    def _as_spikes(self, events: Events) -> list[Any]:
+        spike, core = self._events.Spike, self._deployment.cores[0]
+        columns = (events.channel, events.y, events.x, events.t_us)
+        return [
+            spike(layer=core, feature=c, y=y, x=x, timestamp=t)
+            for c, y, x, t in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+    def _fenced(self, lasts_us: int, answers: int = 1) -> list[Any]:
+        """Everything that came before the answer to a request put behind the input."""
+        core = self._deployment.readout_core
+        self._source.write([self._events.ReadNeuronValue(layer=core, address=0)])
+        deadline = time.monotonic() + max(lasts_us, 0) * 1e-6 + self._timeout_s
+        found: list[Any] = []
+        while sum(type(e).__name__ == "NeuronValue" for e in found) < answers:
+            if time.monotonic() > deadline:
+                raise DeviceError(
+                    f"{self.name} gave no answer for {self._timeout_s:g} s; check that it is "
+                    "connected, press its reset button, and open it again."
+                )
+            found += self._sink.get_events_blocking(_LOOK_MS)
+        return found
+
+    def _channel(self, spike: Any) -> int:
+        _, height, width = self._deployment.layers[-1].folded.out_shape
+        return int((spike.feature * height + spike.y) * width + spike.x)
+
+    def _addresses(self, layer: int) -> list[int]:
+        """Addresses of a layer's neurons, in the order of its initial values."""
+        from sinabs.backend.dynapcnn.io import calculate_neuron_address
+
+        shape = self._deployment.layers[layer].folded.out_shape
+        return [int(calculate_neuron_address(x, y, c, shape)) for c, y, x in np.ndindex(*shape)]
+
+    def _state_writes(self) -> list[Any]:
+        event, writes = self._events.WriteNeuronValue, []
+        for index, core in enumerate(self._deployment.cores):
+            states = self._deployment.layers[index].initial.reshape(-1).tolist()
+            writes += [
+                event(layer=core, address=a, neuron_state=v)
+                for a, v in zip(self._addresses(index), states, strict=True)
+            ]
+        return writes
+
+
+def open_board(chip: str = "speck2f") -> Any:
+    """Open the first free board with this chip, real or virtual.
+
+    Raises:
+        HardwareMissingError: there is none.
+    """
+    ensure_samna()
+    import samna
+
+    with _device_errors("opening"):
+        for info in samna.device.get_unopened_devices():
+            if info.device_type_name.lower().startswith(chip):
+                return samna.device.open_device(info)
+    raise HardwareMissingError(
+        f"There is no free dev kit with a {chip}; connect one, or use the virtual dev kit or the "
+        "twin (--backend virtual, --backend twin)."
+    )
+
+
+@contextmanager
+def _device_errors(doing: str) -> Iterator[None]:
+    """samna's own errors as ours."""
+    try:
+        yield
+    except SpeckAdacalError:
+        raise
+    except RuntimeError as error:
+        raise DeviceError(f"The dev kit failed while {doing}: {error}") from error

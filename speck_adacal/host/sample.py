@@ -1,0 +1,95 @@
+"""One sample on a chip: feed piece by piece, read out, stop when it is decided."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from speck_adacal.events.types import Events
+from speck_adacal.host.backend import Answer, Backend
+from speck_adacal.host.decision import NO_DECISION, Decision, Moment
+from speck_adacal.host.readout import Readout, Verdict
+
+
+class Sample:
+    """A sample under way. Making it resets the chip and the readout.
+
+    Args:
+        backend: the chip.
+        readout: how it is read; None to collect output spikes only.
+
+    Attributes:
+        decision: once it fell.
+    """
+
+    def __init__(self, backend: Backend, readout: Readout | None) -> None:
+        self._backend = backend
+        self._readout = readout
+        self.decision: Decision | None = None
+        self._events = 0
+        self._synops: int | None = 0
+        self._until_us = 0
+        self._latency_s = 0.0
+        backend.reset()
+        if readout is not None:
+            readout.start()
+
+    def feed(self, piece: Events) -> Answer:
+        """Run a piece; `decision` is set if it decides."""
+        start = time.monotonic()
+        answer = self._backend.feed(piece)
+        self._events += answer.events
+        self._until_us = answer.until_us
+        if self._synops is not None:
+            self._synops = None if answer.synops is None else self._synops + answer.synops
+        if self._readout is None:
+            self._latency_s = time.monotonic() - start
+            return answer
+        verdict = self._readout.update(answer)
+        self._latency_s = time.monotonic() - start
+        if verdict is not None:
+            self.decision = self._decided(self._readout, verdict, early=True)
+        return answer
+
+    def finish(self) -> Decision | None:
+        """The sample is over; its decision (None without a readout)."""
+        if self._readout is None or self.decision is not None:
+            return self.decision
+        start = time.monotonic()
+        charge = self._backend.charge() if self._readout.needs_charge else None
+        verdict = self._readout.finish(self._until_us, charge)
+        self._latency_s += time.monotonic() - start
+        self.decision = self._decided(self._readout, verdict, early=False)
+        return self.decision
+
+    def moment(self, answer: Answer | None) -> Moment:
+        """How it stands after a piece, or at its end."""
+        nothing = np.zeros(0, np.int64)
+        readout = self._readout
+        return Moment(
+            t_us=self._until_us,
+            t_spikes_us=nothing if answer is None else answer.t_us,
+            channel=nothing if answer is None else answer.channel,
+            counts=nothing if readout is None else readout.counts,
+            confidence=float("nan") if readout is None else readout.confidence,
+            bar=float("nan") if readout is None else readout.bar,
+            events=self._events,
+            synops=self._synops,
+            latency_s=self._latency_s,
+            decision=self.decision,
+        )
+
+    def _decided(self, readout: Readout, verdict: Verdict, *, early: bool) -> Decision:
+        made = verdict.label != NO_DECISION
+        return Decision(
+            label=verdict.label,
+            name=readout.names[verdict.label] if made else "no decision",
+            t_us=verdict.t_us,
+            early=early,
+            confidence=verdict.confidence,
+            counts=readout.counts,
+            events=self._events,
+            synops=self._synops,
+            latency_s=self._latency_s,
+        )

@@ -1,0 +1,93 @@
+"""The chip twin as a session's backend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from speck_adacal.chip.deploy import Deployment
+from speck_adacal.events.types import Events
+from speck_adacal.host.backend import Answer, Grade, Ints, check_shape
+from speck_adacal.twin import Assumptions, Spikes, Twin
+
+_RESTART_US = 1 << 31
+"""Well before the 32 bits of the chip's time are used up."""
+
+
+class TwinBackend:
+    """Runs a deployment on the twin; every figure is simulated.
+
+    Its reset makes new state arrays and compiles nothing.
+
+    Args:
+        deployment: what runs.
+        assumptions: what is not publicly known of the chip.
+    """
+
+    name = "the chip twin"
+    grade: Grade = "simulated"
+
+    def __init__(self, deployment: Deployment, *, assumptions: Assumptions | None = None) -> None:
+        readout = deployment.layers[-1]
+        self.shape = deployment.layers[0].folded.in_shape
+        self.channels = deployment.classes
+        self.threshold = readout.threshold
+        self._initial = readout.initial.reshape(-1).astype(np.int64)
+        self._core = deployment.readout_core
+        self._twin = Twin.from_configuration(
+            deployment.mapped.configuration, chip=deployment.chip, assumptions=assumptions
+        )
+        self._base_us = 0
+
+    def reset(self) -> None:
+        """All states as after configuration, the sample's time at 0."""
+        self._twin.reset()
+        self._base_us = 0
+
+    def feed(self, events: Events) -> Answer:
+        """Run one piece.
+
+        Raises:
+            EventError: the piece has another shape, or begins before the last one's end.
+        """
+        check_shape(events, self.shape, self.name)
+        self._make_room(events.duration_us)
+        run = self._twin.feed(_shifted(events, self._base_us))
+        spikes = run.spikes[self._core]
+        return Answer(
+            t_us=spikes.t_us + self._base_us,
+            channel=_flat(spikes),
+            until_us=events.duration_us,
+            events=len(events),
+            synops=run.synops,
+        )
+
+    def charge(self) -> Ints:
+        """int64 `[channels]`: membrane potential of the output neurons above its initial value."""
+        return self._twin.membrane(self._core).reshape(-1).astype(np.int64) - self._initial
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _make_room(self, end_us: int) -> None:
+        """A stream may last longer than the chip's clock: let it start again at 0 in time."""
+        if end_us - self._base_us >= _RESTART_US:
+            self._base_us += self._twin.time_us
+            self._twin.restart_time()
+
+
+def _shifted(events: Events, by_us: int) -> Events:
+    if by_us == 0:
+        return events
+    return Events(
+        events.t_us - by_us,
+        events.x,
+        events.y,
+        events.channel,
+        events.shape,
+        events.duration_us - by_us,
+    )
+
+
+def _flat(spikes: Spikes) -> Ints:
+    _, height, width = spikes.shape
+    return (spikes.channel.astype(np.int64) * height + spikes.y) * width + spikes.x
