@@ -38,6 +38,8 @@ class Readout(ABC):
         class_of: class of each output channel (see `tally.extended_channels`); plain without it.
 
     Attributes:
+        names: of the classes.
+        class_of: int64 `[channels]`, class of each output channel; -1 for none.
         kind: its name in a bundle.
         window_us: pieces must not reach over a multiple of it; None if it does not matter.
         needs_charge: `finish` needs the output neurons' membrane potentials.
@@ -53,7 +55,8 @@ class Readout(ABC):
     def __init__(self, names: Sequence[str] | int, *, class_of: Ints | None = None) -> None:
         self.names = class_names(names)
         channels = plain_channels(len(self.names)) if class_of is None else class_of
-        self._tally = Tally(np.asarray(channels, dtype=np.int64))
+        self.class_of = np.asarray(channels, dtype=np.int64)
+        self._tally = Tally(self.class_of)
         if len(self._tally.counts) != len(self.names):
             raise SettingsError(
                 f"The readout has {len(self.names)} class names, but its channels stand for "
