@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.energy import EnergyConstants, count_macs
 from speck_adacal.adaptation.evaluate import Evaluator
 from speck_adacal.adaptation.exits import ExitRule, apply_rule
 from speck_adacal.adaptation.journal import Journal
@@ -42,37 +44,86 @@ class Row:
     name: str
     accuracy: float
     mean_steps: float
-    spikes: float
+    spikes: float | None
     synops: float
     energy_uj: float
+    kl: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What was measured of one network on all test images.
+
+    Attributes:
+        outputs: per step, `[images, T, classes]`.
+        energy_uj: per image and step, `[images, T]`.
+        spikes, synops: means per image.
+        kl: per image, at temperature 1.
+    """
+
+    outputs: np.ndarray
+    energy_uj: np.ndarray
+    spikes: float
+    synops: float
+    kl: np.ndarray
 
 
 def main() -> None:
-    """Parse arguments, calibrate, measure, write."""
+    """Parse arguments; calibrate, measure and write row by row."""
+    arguments = parsed()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    graph, train, test = load(arguments)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    whole, short = pipelines(arguments, graph, train)
+    tester = Tester(whole, test, arguments.work / "journal")
+    rows = [tester.network_row()]
+    for found in measured(tester, whole, short, arguments):
+        rows.append(found)
+        _progress(found)
+        _write(arguments.json or arguments.work / "ablation.json", record(rows, test, arguments))
+        trace = [
+            {"step": r.step, "seconds": r.seconds, **r.values}
+            for r in (*whole.records, *short.records)
+        ]
+        _write(arguments.work / "trace.json", trace)
+    show(rows)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    default = Path(__file__).parents[2] / "shared/data/cifar10_resnet20_akamaster.npz"
+    add_common(parser)
     parser.add_argument("--network", choices=("resnet20", "digits", "fashion"), default="resnet20")
+    parser.add_argument("--budgets", type=int, nargs="*", default=[4, 2], help="uniform φ to beat")
+    parser.add_argument("--json", type=Path, default=None, help="where the results go")
+    return parser.parse_args()
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the ablation and of its curves: with the same ones they share all work."""
+    default = Path(__file__).parents[2] / "shared/data/cifar10_resnet20_akamaster.npz"
     parser.add_argument("--weights", type=Path, default=default)
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--work", type=Path, default=user_cache_path("speck-adacal") / "ablation")
     parser.add_argument("--test", type=int, default=10000)
-    parser.add_argument("--train", type=int, default=1000)
+    parser.add_argument("--train", type=int, default=4000)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--phi", type=int, default=8, help="of AdaFire in the rows with SSC, IAT")
-    parser.add_argument("--budgets", type=int, nargs="*", default=[2, 4], help="uniform φ to beat")
-    parser.add_argument("--kl-ratio", type=float, default=1.5)
+    parser.add_argument("--kl-ratio", type=float, default=1.25)
     parser.add_argument("--exit-loss", type=float, default=0.003)
     parser.add_argument("--search-steps", type=int, default=2)
-    parser.add_argument("--search-samples", type=int, default=128)
-    parser.add_argument("--evaluations", type=int, default=20)
-    parser.add_argument("--table-samples", type=int, default=32)
-    parser.add_argument("--calibrate-only", action="store_true")
-    parser.add_argument("--correction-samples", type=int, default=96)
+    parser.add_argument("--search-samples", type=int, default=256)
+    parser.add_argument("--table-samples", type=int, default=128)
+    parser.add_argument("--correction-samples", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    graph, train, test = load(arguments)
+
+
+def pipelines(
+    arguments: argparse.Namespace, graph: LayerGraph, train: Images
+) -> tuple[Pipeline, Pipeline]:
+    """One that searches at T, and one for early exits, at the few steps that most images see."""
     settings = AdaptSettings(
         time_steps=arguments.steps,
         phi=arguments.phi,
@@ -83,29 +134,20 @@ def main() -> None:
         correction_samples=min(arguments.correction_samples, arguments.train),
     )
     plan = AdaptPlan(
-        phis=(*range(1, 9), 10, 12, 16),
         kl_ratio=arguments.kl_ratio,
         exit_loss=arguments.exit_loss,
         search_samples=arguments.search_samples,
-        evaluations=arguments.evaluations,
+        validation_samples=arguments.search_samples,
         table_samples=arguments.table_samples,
+        frontier=False,
+        refinements=arguments.rounds,
     )
-    arguments.work.mkdir(parents=True, exist_ok=True)
     folder = arguments.work / "journal"
     whole, short = (
         Pipeline(graph, [train.x], settings, p, labels=train.y, folder=folder)
         for p in (plan, replace(plan, search_steps=arguments.search_steps))
     )
-    stages, rules = calibrate(whole, short, arguments.phi, arguments.budgets)
-    trace = [
-        {"step": r.step, "seconds": r.seconds, **r.values} for r in (*whole.records, *short.records)
-    ]
-    _write(arguments.work / "trace.json", trace)
-    if not arguments.calibrate_only:
-        rows = measure(whole, stages, rules, test, arguments.work)
-        found = {"images": len(test.y), "rows": [asdict(r) for r in rows]}
-        _write(arguments.work / "ablation.json", found)
-        show(rows)
+    return whole, short
 
 
 def load(arguments: argparse.Namespace) -> tuple[LayerGraph, Images, Images]:
@@ -120,79 +162,91 @@ def load(arguments: argparse.Namespace) -> tuple[LayerGraph, Images, Images]:
     return shipped(name), train, test
 
 
-def calibrate(
-    whole: Pipeline, short: Pipeline, phi: int, budgets: list[int]
-) -> tuple[dict[str, Stage], dict[str, tuple[str, ExitRule]]]:
-    """All networks of the table; and for rows with exits, on which network and by which rule.
+def measured(
+    tester: Tester, whole: Pipeline, short: Pipeline, arguments: argparse.Namespace
+) -> Iterator[Row]:
+    """Row after row; every choice is made on training images before its row is measured."""
+    base = short.uniform(arguments.phi)
+    name = f"AdaFire (φ = {arguments.phi})"
+    yield tester.row(name, base)
+    rule = short.calibrate_exit(base)
+    yield tester.row("+ IAT", base, rule)
+    thin = short.search_rho(base)
+    yield tester.row("+ SSC", thin)
+    yield tester.row("+ SSC + IAT", thin, short.calibrate_exit(thin))
+    for k in arguments.budgets:
+        uniform = whole.uniform(k)
+        yield tester.row(f"φ = {k}", uniform)
+        yield tester.row(f"searched φ, spikes of {k}", whole.search_phi(uniform))
+    yield tester.row("φ = 1", whole.uniform(1))
 
-    Networks that show every image for all T steps are searched at T; those for early exits
-    (from "AdaFire" on) at the few steps that most images will see.
-    """
-    stages = {f"φ = {k}": whole.uniform(k) for k in sorted({1, *budgets})}
-    for k in budgets:
-        stages[f"searched φ, SynOps of {k}"] = whole.search_phi(stages[f"φ = {k}"])
-    base = short.uniform(phi)
-    stages[f"AdaFire (φ = {phi})"] = base
-    stages["+ SSC"] = short.search_rho(base)
-    rules = {
-        "+ IAT": (f"AdaFire (φ = {phi})", short.calibrate_exit(base)),
-        "+ SSC + IAT": ("+ SSC", short.calibrate_exit(stages["+ SSC"])),
+
+def record(rows: list[Row], test: Images, arguments: argparse.Namespace) -> dict[str, object]:
+    """What is written: the rows, and all that decides them."""
+    kept = ("network", "train", "steps", "phi", "kl_ratio", "exit_loss", "search_steps",
+            "search_samples", "table_samples", "correction_samples", "rounds")  # fmt: skip
+    return {
+        "command": "python benchmarks/ablation.py",
+        "level": "accuracy, spikes, SynOps simulated; energy estimated, "
+        f"{EnergyConstants().source}",
+        "images": len(test.y),
+        "choices made on": "training images only",
+        "settings": {name: getattr(arguments, name, None) for name in kept},
+        "rows": [asdict(r) for r in rows],
     }
-    return stages, rules
 
 
-def measure(
-    pipeline: Pipeline,
-    stages: dict[str, Stage],
-    rules: dict[str, tuple[str, ExitRule]],
-    test: Images,
-    work: Path,
-) -> list[Row]:
-    """Run every network on the test images, in shards that a killed run need not repeat."""
-    journal = Journal(work / "journal")
-    shards = [
-        Evaluator(pipeline.graph, [x], pipeline.settings, y, journal)
-        for x, y in zip(test.x.split(_SHARD), test.y.split(_SHARD), strict=True)
-    ]
-    ann = np.concatenate([torch.cat(s.targets).argmax(1).numpy() for s in shards])
-    rows = [Row("network", float((ann == test.y.numpy()).mean()), 1, 0, 0, _ann_energy(shards[0]))]
-    for name, stage in stages.items():
-        found = [s.measure(stage.recipe, stage.graph) for s in shards]
-        weights = np.array([s.samples for s in shards]) / len(test.y)
-        spikes = sum(w * f.spikes for w, f in zip(weights, found, strict=True)).sum(0)
-        synops = sum(w * f.synops for w, f in zip(weights, found, strict=True)).sum(0)
-        outputs = np.concatenate([f.outputs for f in found])
-        energy = np.concatenate([f.sample_energy_nj for f in found]) / 1000
-        accuracy = float((outputs.mean(1).argmax(1) == test.y.numpy()).mean())
-        steps = pipeline.settings.time_steps
-        rows.append(Row(name, accuracy, steps, spikes.sum(), synops.sum(), energy.sum(1).mean()))
-        _progress(rows[-1])
-        for label, (network, rule) in rules.items():
-            if network == name:
-                rows.append(_early(label, rule, outputs, energy, test, shards[0]))
-                _progress(rows[-1])
-    return rows
+class Tester:
+    """Measures stages on the test images, in shards that a killed run need not repeat."""
 
+    def __init__(self, pipeline: Pipeline, test: Images, folder: Path) -> None:
+        journal = Journal(folder)
+        self.labels, self.steps = test.y.numpy(), pipeline.settings.time_steps
+        self.shards = [
+            Evaluator(pipeline.graph, [x], pipeline.settings, y, journal)
+            for x, y in zip(test.x.split(_SHARD), test.y.split(_SHARD), strict=True)
+        ]
 
-def _early(
-    name: str,
-    rule: ExitRule,
-    outputs: np.ndarray,
-    energy: np.ndarray,
-    test: Images,
-    any_: Evaluator,
-) -> Row:
-    """What early exits give: energy is counted to each image's own exit."""
-    outcome = apply_rule(rule, outputs, test.y.numpy())
-    spent = energy.cumsum(1)[np.arange(len(energy)), outcome.steps - 1]
-    macs_uj = any_.analog_macs * any_.constants.mac_pj / 1e6 * outcome.mean_steps
-    synops = (spent.mean() - macs_uj) / any_.constants.ac_pj * 1e6
-    return Row(name, outcome.accuracy, outcome.mean_steps, float("nan"), synops, spent.mean())
+    def network_row(self) -> Row:
+        """The trained network."""
+        ann = np.concatenate([torch.cat(s.targets).argmax(1).numpy() for s in self.shards])
+        accuracy = float((ann == self.labels).mean())
+        return Row("network", accuracy, 1, 0, 0, _ann_energy(self.shards[0]), 0)
+
+    def found(self, stage: Stage) -> Found:
+        """Everything measured of one network."""
+        shards = [s.measure(stage.recipe, stage.graph) for s in self.shards]
+        part = np.array([s.samples for s in self.shards]) / len(self.labels)
+        return Found(
+            np.concatenate([f.outputs for f in shards]),
+            np.concatenate([f.sample_energy_nj for f in shards]) / 1000,
+            float(part @ [f.spikes_per_sample for f in shards]),
+            float(part @ [f.synops_per_sample for f in shards]),
+            np.concatenate([f.sample_kl for f in shards]),
+        )
+
+    def row(self, name: str, stage: Stage, rule: ExitRule | None = None) -> Row:
+        """One line of the table; with a rule, energy is counted to each image's own exit."""
+        found = self.found(stage)
+        if rule is not None:
+            return self._early(name, rule, found)
+        accuracy = float((found.outputs.mean(1).argmax(1) == self.labels).mean())
+        energy = float(found.energy_uj.sum(1).mean())
+        kl = float(found.kl.mean())
+        return Row(name, accuracy, self.steps, found.spikes, found.synops, energy, kl)
+
+    def _early(self, name: str, rule: ExitRule, found: Found) -> Row:
+        outcome = apply_rule(rule, found.outputs, self.labels)
+        energy = found.energy_uj
+        spent = energy.cumsum(1)[np.arange(len(energy)), outcome.steps - 1]
+        any_ = self.shards[0]
+        macs_uj = any_.analog_macs * any_.constants.mac_pj / 1e6 * outcome.mean_steps
+        synops = (spent.mean() - macs_uj) / any_.constants.ac_pj * 1e6
+        steps = outcome.mean_steps
+        return Row(name, outcome.accuracy, steps, None, float(synops), float(spent.mean()), None)
 
 
 def _ann_energy(evaluator: Evaluator) -> float:
-    from speck_adacal.adaptation.energy import count_macs
-
     return sum(count_macs(evaluator.graph).values()) * evaluator.constants.mac_pj / 1e6
 
 

@@ -68,7 +68,7 @@ def correct(
     errors: dict[str, float] = {}
     for node in walk:
         if node.kind is Kind.ACTIVATION:
-            layer = _Layer(node, network, walk, settings)
+            layer = _Layer(node, network.layer(node.name), walk, settings.time_steps)
             left = layer.shift_bias(graph) if kind in ("bias", "both", "weights") else None
             if kind in ("potential", "both", "weights") or left is None:
                 left = layer.shift_potential()
@@ -85,13 +85,9 @@ def correct(
 class _Layer:
     """One spiking layer of a walk, before its spiking value is computed."""
 
-    def __init__(
-        self, node: Node, network: SpikingNetwork, walk: Walk, settings: AdaptSettings
-    ) -> None:
-        module = network.layer(node.name)
+    def __init__(self, node: Node, module: nn.Module, walk: Walk, steps: int) -> None:
         assert isinstance(module, AdaFire)  # noqa: S101  (SpikingNetwork makes it so)
-        self.node, self.module, self.walk = node, module, walk
-        self.steps = settings.time_steps
+        self.node, self.module, self.walk, self.steps = node, module, walk, steps
 
     def owner(self, graph: LayerGraph) -> Node | None:
         """The layer whose bias alone adds to this layer's input, or None."""
@@ -166,6 +162,18 @@ class _Layer:
         for values in self.walk.snn:
             current, constant = values[self.node.inputs[0]]
             values[self.node.inputs[0]] = current + change.view(shape), constant
+
+
+def centred_potential(node: Node, layer: LayerRecipe, walk: Walk, steps: int) -> LayerRecipe:
+    """`layer` with its potential corrected on what reaches `node` at this point of a walk."""
+    neuron = AdaFire(
+        torch.as_tensor(layer.threshold),
+        phi=layer.phi,
+        rho=layer.rho,
+        initial_potential=torch.as_tensor(layer.initial_potential),
+    )
+    _Layer(node, neuron, walk, steps).shift_potential()
+    return _with_potential(layer, {layer.name: neuron.initial_potential.detach().clone()})
 
 
 def bias_owner(graph: LayerGraph, node: Node) -> Node | None:

@@ -33,6 +33,7 @@ class Measurement:
     Attributes:
         kl: mean KL(ANN ‖ SNN) over soft-max outputs (eq. 9), in nats.
         kl_error: its standard error.
+        sample_kl: KL of every sample, `[samples]`.
         accuracy: part of the samples classified right; NaN without labels.
         agreement: part on which SNN and ANN decide alike.
         spikes: per layer and step, `[layers, T]`, mean over the samples.
@@ -45,6 +46,7 @@ class Measurement:
 
     kl: float
     kl_error: float
+    sample_kl: Array
     accuracy: float
     agreement: float
     spikes: Array
@@ -185,6 +187,7 @@ class Evaluator:
         return Measurement(
             kl=float(kl.mean()),
             kl_error=float(kl.std(ddof=1) / np.sqrt(len(kl))) if len(kl) > 1 else float("nan"),
+            sample_kl=kl,
             accuracy=float(accuracy),
             agreement=float((decided == wanted).mean()),
             spikes=found["spikes"].mean(1),

@@ -142,8 +142,9 @@ def calibrate_exit(
     """Bars that save most and cost at most `loss` accuracy, on held-out calibration data.
 
     One half of the samples gives, for every step and every harm ε, the lowest bar above which
-    exits are wrong more often than the full run by at most ε; the other half decides which ε.
-    Constant bars are among the candidates, so that the result is never worse than those there.
+    exits are wrong more often than the full run by at most ε; the other half decides which ε: the
+    loss there, raised by its standard error, must not be above `loss`. Constant bars are among
+    the candidates, so that the result is never worse than those there.
 
     Args:
         outputs: `[samples, T, classes]`, output of every step.
@@ -170,13 +171,12 @@ def calibrate_exit(
     costs = np.cumsum(np.ones(outputs.shape[1]) if step_cost is None else np.asarray(step_cost))
     candidates = [_bars(sure[fit], right[fit], e) for e in np.linspace(0, 4 * loss + 0.02, 60)]
     candidates += [np.full(outputs.shape[1], bar) for bar in _constant_bars(sure[fit])]
-    full = right[hold, -1].mean()
     best, best_cost = np.full(outputs.shape[1], 2.0), np.inf
     for bars in candidates:
         steps = _first_sure(sure[hold], bars)
-        accuracy = right[hold, steps].mean()
+        lost = right[hold, -1].astype(float) - right[hold, steps]
         cost = costs[steps].mean()
-        if accuracy >= full - loss and cost < best_cost:
+        if lost.mean() + lost.std() / np.sqrt(len(hold)) <= loss and cost < best_cost:
             best, best_cost = bars, cost
     return ExitRule(tuple(float(b) for b in best), metric, temperature)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from speck_adacal.adaptation.journal import Journal
 from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
 from speck_adacal.adaptation.recipe import AdaptSettings, Recipe, StepRecord
+from speck_adacal.adaptation.refine import Bench, Caps, cheapest, fitted, refine
 from speck_adacal.adaptation.search import Limit, Search
+from speck_adacal.adaptation.spaces import PHI, RHO, Space
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.adaptation.variants import phi_variants, rho_variants, with_threshold
 from speck_adacal.ann.graph import LayerGraph
@@ -138,24 +140,74 @@ class Pipeline:
         return stage
 
     def search_phi(self, start: Stage, budget: float | None = None) -> Stage:
-        """φ per layer at the SynOps of `start`, or at `budget`; then corrections once more."""
-        phis = sorted({*self.plan.phis, *(x.phi for x in start.recipe.layers)})
-        tables = {phi: thresholds(self._statistics, self.settings, phi) for phi in phis}
-        variants = phi_variants(start.recipe, tables, phis)
-        at = tuple(phis.index(x.phi) for x in start.recipe.layers if not x.readout)
+        """φ and V_th per layer at what `start` spends, or at `budget` SynOps; corrected."""
         limit = Limit(synops=start.synops if budget is None else budget)
-        found = self._searched("phi", start, variants, at, limit)
-        return self._validated(start, found) if start.synops <= (limit.synops or 0) else found
+        found = start
+        if self.plan.frontier:
+            phis = sorted({*self.plan.phis, *(x.phi for x in start.recipe.layers)})
+            tables = {phi: thresholds(self._statistics, self.settings, phi) for phi in phis}
+            variants = phi_variants(start.recipe, tables, phis)
+            at = tuple(phis.index(x.phi) for x in start.recipe.layers if not x.readout)
+            found = self._searched("phi", start, variants, at, limit)
+            if start.synops <= (limit.synops or 0):
+                found = self._validated(start, found)
+        if not self.plan.refinements:
+            return found
+        caps = self._caps(start) if budget is None else Caps(np.inf, budget)
+        phi = max(x.phi for x in start.recipe.layers)
+        others = [recipe_of(self._statistics, self.settings, k) for k in (phi + 1, 2 * phi)]
+        return self._refined(PHI, found, caps, others)
 
     def search_rho(self, start: Stage, limit: Limit | None = None) -> Stage:
         """ρ per layer, from the best uniform ρ that keeps the limit; then corrections again."""
         limit = limit or Limit(kl=start.kl * self.plan.kl_ratio)
-        begin = self.best_uniform_rho(start, limit)
-        base = next(x.rho for x in begin.recipe.layers if not x.readout)
-        rhos = [base * f for f in (0.5, 0.6, 0.7, 0.84, 1.0, 1.2, 1.4, 1.7, 2.0)]
-        variants = rho_variants(begin.recipe, rhos)
-        at = (rhos.index(base),) * len(variants)
-        return self._searched("ssc", begin, variants, at, limit)
+        begin = found = self.best_uniform_rho(start, limit)
+        if self.plan.frontier:
+            base = next(x.rho for x in begin.recipe.layers if not x.readout)
+            rhos = [base * f for f in (0.5, 0.6, 0.7, 0.84, 1.0, 1.2, 1.4, 1.7, 2.0)]
+            variants = rho_variants(begin.recipe, rhos)
+            at = (rhos.index(base),) * len(variants)
+            found = self._searched("ssc", begin, variants, at, limit)
+        if not self.plan.refinements:
+            return found
+        caps = self._caps(found) if limit.synops is None else Caps(np.inf, limit.synops)
+        found = self._refined(RHO, found, caps, [])
+        return found if limit.kl is None else cheapest(self._bench(), found, RHO, limit.kl)
+
+    def search_rho_at(self, start: Stage) -> Stage:
+        """ρ per layer at what `start`, a network of uniform ρ, spends."""
+        return self._refined(RHO, start, self._caps(start), [])
+
+    def _caps(self, stage: Stage) -> Caps:
+        found = self.evaluator.measure(stage.recipe, stage.graph)
+        return Caps(found.spikes_per_sample, found.synops_per_sample)
+
+    def _bench(self) -> Bench:
+        samples = min(self.settings.correction_samples, self.evaluator.samples)
+        return Bench(
+            self.graph,
+            self._table_evaluator,
+            self.evaluator,
+            self._validator or self.evaluator,
+            self._data.first(samples),
+            self.settings.time_steps,
+            lambda name, recipe: self.corrected(name, recipe, self.graph),
+            self.plan.jobs,
+        )
+
+    def _refined(self, space: Space, start: Stage, caps: Caps, others: Sequence[Recipe]) -> Stage:
+        """Measured steps from the best of `start` and `others`, these scaled to the caps."""
+        with self._step(f"refine:{space.name}") as values:
+            bench = self._bench()
+            begins = [start, *(fitted(bench, r, space, caps) for r in others)]
+            best = min((b for b in begins if caps.met(bench, b)), key=lambda b: b.kl, default=start)
+            best = self._validated(start, best) if best is not start else start
+            found, steps = refine(bench, best, space, caps, self.plan.refinements)
+            values |= {"kl_start": start.kl, "kl_scaled": best.kl, "kl": found.kl}
+            values |= {"synops": found.synops, "kept": float(sum(s.kept for s in steps))}
+            for at, step in enumerate(steps):
+                values |= {f"{k}:{at}": v for k, v in step.values().items()}
+        return replace(found, name=space.name, search=start.search)
 
     def best_uniform_rho(self, start: Stage, limit: Limit) -> Stage:
         """The largest uniform ratio within a limit on KL, or the least within one on SynOps."""

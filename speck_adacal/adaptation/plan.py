@@ -32,6 +32,8 @@ class AdaptPlan:
         search_steps: time steps shown while searching; T by default. With early exits most
             samples see few steps, and what counts is how good the first ones are.
         evaluations: measurements that each measured descent may take.
+        frontier: whether the Pareto frontier and a descent over the candidates come first.
+        refinements: rounds of measured steps around what was found (see `refine`); 0 leaves it.
         mode: sensitivities "in_situ" or "isolated".
         jobs: joblib jobs for sensitivity tables.
         temperature: of the soft-max in the KL; 1 is eq. 9, None chooses one (see `Evaluator`).
@@ -51,6 +53,8 @@ class AdaptPlan:
     table_samples: int = 32
     search_steps: int | None = None
     evaluations: int = 30
+    frontier: bool = True
+    refinements: int = 2
     mode: str = "in_situ"
     jobs: int = 1
     temperature: float | None = None
@@ -69,6 +73,10 @@ class AdaptPlan:
         if self.search_steps is not None and self.search_steps < 1:
             raise SettingsError(
                 f"AdaptPlan.search_steps must be at least 1, found {self.search_steps}."
+            )
+        if self.refinements < 0:
+            raise SettingsError(
+                f"AdaptPlan.refinements must be at least 0, found {self.refinements}."
             )
         if self.exit_metric not in METRICS:
             raise SettingsError(

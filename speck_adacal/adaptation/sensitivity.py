@@ -38,7 +38,7 @@ class SensitivityTable:
         synops: the same for SynOps.
         reference_kl: KL of the reference: all spiking as in the recipe ("in_situ"), or the ANN
             itself, 0 ("isolated").
-        reference_synops: SynOps of the reference; 0 in mode "isolated".
+        reference_spikes, reference_synops: of the reference; 0 in mode "isolated".
         mode: "in_situ" or "isolated".
         samples: number of samples behind every cell.
     """
@@ -49,6 +49,7 @@ class SensitivityTable:
     spikes: Array
     synops: Array
     reference_kl: float
+    reference_spikes: float
     reference_synops: float
     mode: str
     samples: int
@@ -92,7 +93,7 @@ def sensitivity(
     width = max(len(variants[n]) for n in names)
     described = [layer_values(variants[n]) for n in names]
     reference = (layer_values(recipe.layers), evaluator.settings.time_steps, evaluator.temperature)
-    setting = digest("cells", graph, reference, described, mode)
+    setting = digest("cells 2", graph, reference, described, mode)
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []
     for index, piece in enumerate(evaluator.pieces):
@@ -176,6 +177,9 @@ class _Cells:
             float(a.synops.sum()) for a in network._activity.values() if a.synops is not None
         )
         result["reference_synops"] = np.array(total)
+        result["reference_spikes"] = np.array(
+            sum(float(a.spikes.sum()) for a in network._activity.values())
+        )
 
     def _advance(
         self, network: SpikingNetwork, node: Node, at: int, values: dict[str, Value], steps: int
@@ -206,7 +210,7 @@ class _Cells:
             later = {name for n in nodes[at + 1 :] for name in n.inputs} | {output}
             values = {name: v for name, v in values.items() if name in later}
         result["reference_kl"] = self._kl(target, values[output]).numpy()
-        result["reference_synops"] = np.array(0.0)
+        result["reference_synops"] = result["reference_spikes"] = np.array(0.0)
 
     def _one_layer(
         self,
@@ -290,6 +294,7 @@ def _table(
         spikes=np.sum([p["spikes"] for p in parts], axis=0) / samples,
         synops=np.sum([p["synops"] for p in parts], axis=0) / samples,
         reference_kl=float(reference.mean()),
+        reference_spikes=float(sum(p["reference_spikes"] for p in parts)) / samples,
         reference_synops=float(sum(p["reference_synops"] for p in parts)) / samples,
         mode=mode,
         samples=samples,

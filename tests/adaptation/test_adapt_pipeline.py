@@ -22,7 +22,9 @@ from speck_adacal.errors import CalibrationError, SettingsError
 SETTINGS = AdaptSettings(
     time_steps=4, phi=2, input_coding="analog", batch_size=32, per_channel=True, correction="both"
 )
-PLAN = AdaptPlan(phis=(1, 2, 4), rhos=(1.0, 2.0), evaluations=4, search_samples=40, kl_ratio=2.0)
+PLAN = AdaptPlan(
+    phis=(1, 2, 4), rhos=(1.0, 2.0), evaluations=4, search_samples=40, kl_ratio=2.0, refinements=0
+)
 
 
 def make() -> nn.Module:
@@ -68,10 +70,29 @@ def test_the_whole_recipe(world, tmp_path):
         assert np.array_equal(a.initial_potential, b.initial_potential)
 
 
+def test_refinement_is_no_worse_at_no_more_spikes_on_held_out_samples_too(world):
+    graph, data = world
+    plan = replace(PLAN, frontier=False, refinements=2)
+    pipeline = Pipeline(graph, data, SETTINGS, plan)
+    start = pipeline.uniform(2)
+    found = pipeline.search_phi(start)
+    before, after = (pipeline.evaluator.measure(s.recipe, s.graph) for s in (start, found))
+    assert after.kl <= before.kl
+    assert after.spikes_per_sample <= before.spikes_per_sample
+    assert after.synops_per_sample <= before.synops_per_sample
+    held = pipeline._validator
+    assert held.measure(found.recipe, found.graph).kl <= held.measure(start.recipe, start.graph).kl
+    thin = pipeline.search_rho(found)
+    assert thin.kl <= found.kl * plan.kl_ratio * (1 + 1e-9)
+    assert thin.synops < found.synops
+    record = next(r for r in pipeline.records if r.step == "refine:phi")
+    assert record.values["kl"] == found.kl
+
+
 def test_a_killed_run_goes_on(world, tmp_path, monkeypatch):
     graph, data = world
     plan = AdaptPlan(phis=(1, 2, 4), search_rho=False, exit_early=False, evaluations=4,
-                     search_samples=40)  # fmt: skip
+                     search_samples=40, refinements=1)  # fmt: skip
     whole = run_plan(graph, data, SETTINGS, plan)
     from speck_adacal.adaptation import evaluate
 

@@ -1,0 +1,291 @@
+"""Measured steps around a network: the few changes of φ or ρ that pay, within what it spends.
+
+Sensitivities around φ_max belong to another network, and few samples are fitted too closely. Here
+every layer's neighbours are measured *in* the present network, each with a potential corrected
+for it, as paired differences; an integer programme takes the changes whose harm, raised by its
+standard error, is least within the caps; all thresholds are then scaled by one factor so that the
+corrected network spends what it may; and a step is kept only if samples that proposed nothing
+agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from speck_adacal.adaptation.corrections import centred_potential
+from speck_adacal.adaptation.evaluate import Evaluator, Measurement
+from speck_adacal.adaptation.plan import Stage
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.sensitivity import SensitivityTable, sensitivity
+from speck_adacal.adaptation.spaces import FACTORS, Space, fresh
+from speck_adacal.adaptation.walk import Walk
+from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.snn.network import SpikingNetwork
+
+Array = npt.NDArray[np.float64]
+Options = Mapping[str, Sequence[LayerRecipe]]
+
+_CAUTION = 0.5  # standard errors that a change's harm is raised by
+_PARTS = (1.0, 0.5)  # of the exchange that are tried
+_REACH = 0.35  # largest change of a log threshold in one step
+_CLOSE = 0.003  # relative distance below a cap that is near enough
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What a network may spend a sample, on average; both hold."""
+
+    spikes: float
+    synops: float
+
+    def excess(self, found: Measurement) -> float:
+        """By how much, relatively, the dearer of both is above its cap."""
+        spikes = found.spikes_per_sample / self.spikes
+        return max(spikes, found.synops_per_sample / self.synops) - 1
+
+    def room(self, found: Measurement) -> Array:
+        """What is left, `[spikes, SynOps]`; negative where a cap is passed."""
+        spent = (found.spikes_per_sample, found.synops_per_sample)
+        return np.array([self.spikes, self.synops]) - np.array(spent)
+
+    def met(self, bench: Bench, stage: Stage) -> bool:
+        """Whether the search samples find `stage` within both caps."""
+        return self.excess(bench.search.measure(stage.recipe, stage.graph)) <= 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One measured proposal.
+
+    Attributes:
+        promised: change of KL that the table gave, nats.
+        found: change of KL measured on the samples behind the table's network.
+        held_out: change of KL on samples that proposed nothing, and its standard error.
+        kept: whether the search went on from it.
+    """
+
+    promised: float
+    found: float
+    held_out: tuple[float, float]
+    kept: bool
+
+    def values(self) -> dict[str, float]:
+        """Plain numbers, for the trace."""
+        return {
+            "promised": self.promised,
+            "found": self.found,
+            "held_out": self.held_out[0],
+            "held_out_error": self.held_out[1],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What a refinement measures with.
+
+    Attributes:
+        graph: the ANN.
+        table: samples of the sensitivity tables.
+        search: samples that rank proposals.
+        held_out: samples that must agree.
+        pieces: samples of the candidates' potentials, shown for all steps.
+        steps: T of the corrections.
+        settle: from a recipe with fresh potentials to a corrected stage.
+        jobs: joblib jobs of the tables.
+    """
+
+    graph: LayerGraph
+    table: Evaluator
+    search: Evaluator
+    held_out: Evaluator
+    pieces: Sequence[torch.Tensor]
+    steps: int
+    settle: Callable[[str, Recipe], Stage]
+    jobs: int = 1
+
+
+def refine(
+    bench: Bench,
+    start: Stage,
+    space: Space,
+    caps: Caps,
+    rounds: int,
+) -> tuple[Stage, tuple[Step, ...]]:
+    """Walk from `start` by measured steps that cost no more than `caps`.
+
+    Args:
+        bench: samples and the correction.
+        start: a corrected network.
+        space: what may change.
+        caps: what may be spent.
+        rounds: tables measured at most; a round that finds nothing ends the walk.
+    """
+    steps: list[Step] = []
+    for _ in range(rounds):
+        best = _round(bench, start, space, caps, steps)
+        if best is None:
+            break
+        start = best
+    return start, tuple(steps)
+
+
+def _round(
+    bench: Bench,
+    start: Stage,
+    space: Space,
+    caps: Caps,
+    steps: list[Step],
+) -> Stage | None:
+    offered = space.options(start.recipe)
+    centred = centre(bench, start, offered)
+    table = sensitivity(bench.table, start.recipe, centred, graph=start.graph, jobs=bench.jobs)
+    before, held = (e.measure(start.recipe, start.graph) for e in (bench.search, bench.held_out))
+    room = caps.room(before)
+    best, least = None, 0.0
+    for recipe, promised in _proposals(start.recipe, offered, table, room, space):
+        stage = fitted(bench, recipe, space, caps)
+        gained = paired(before, bench.search.measure(stage.recipe, stage.graph))[0]
+        gain, error = paired(held, bench.held_out.measure(stage.recipe, stage.graph))
+        good = caps.met(bench, stage) and max(gained, gain + error) < 0 and gain + gained < least
+        steps.append(Step(promised, gained, (gain, error), good))
+        if good:
+            best, least = stage, gain + gained
+    return best
+
+
+def _proposals(
+    recipe: Recipe, offered: Options, table: SensitivityTable, room: Array, space: Space
+) -> list[tuple[Recipe, float]]:
+    """Recipes to try, each with the change of KL that the table promises."""
+    found = []
+    choice, promised = cheapest_harm(table, room)
+    if choice:
+        chosen = {n: offered[n][k] for n, k in choice.items()}
+        layers = tuple(chosen.get(x.name, x) for x in recipe.layers)
+        found.append((replace(recipe, layers=layers), promised))
+    move, promised = exchange(table)
+    for part in _PARTS:
+        factors = dict(zip(table.layers, np.exp(part * move), strict=True))
+        layers = tuple(
+            space.scale(x, float(factors[x.name])) if x.name in factors else x
+            for x in recipe.layers
+        )
+        found.append((replace(recipe, layers=layers), part * (2 - part) * promised))
+    return found
+
+
+def fitted(bench: Bench, recipe: Recipe, space: Space, caps: Caps, tries: int = 4) -> Stage:
+    """`recipe` corrected, all its thresholds scaled by one factor to spend just what it may.
+
+    Spikes go nearly as one over the threshold. The dearest network within the caps is returned,
+    or the nearest to them where none of the tries is within.
+    """
+    found: list[tuple[float, Stage]] = []
+    factor = 1.0
+    for _ in range(tries):
+        stage = bench.settle(f"thresholds × {factor:.3f}", space.scaled(recipe, factor))
+        excess = caps.excess(bench.search.measure(stage.recipe, stage.graph))
+        found.append((excess, stage))
+        if -_CLOSE <= excess <= 0:
+            break
+        factor *= 1 + excess + _CLOSE / 2
+    within = [f for f in found if f[0] <= 0]
+    if within:
+        return max(within, key=lambda f: f[0])[1]
+    return min(found, key=lambda f: f[0])[1]
+
+
+def cheapest(bench: Bench, stage: Stage, space: Space, kl: float, tries: int = 4) -> Stage:
+    """The cheapest network that scaling all thresholds of `stage` up gives at most `kl` nats."""
+    low, high, best = 1.0, 1.6, stage
+    for _ in range(tries):
+        factor = (low + high) / 2
+        found = bench.settle(f"thresholds × {factor:.3f}", space.scaled(stage.recipe, factor))
+        if found.kl <= kl:
+            low = factor
+            best = found if found.synops < best.synops else best
+        else:
+            high = factor
+    return best
+
+
+def cheapest_harm(table: SensitivityTable, room: Array) -> tuple[dict[str, int], float]:
+    """The changes of least summed harm within `room`, at most one a layer.
+
+    An integer programme (HiGHS through scipy): minimise the sum of each change's ΔKL raised by
+    `_CAUTION` standard errors, with the summed change of spikes and SynOps at most `room`.
+
+    Returns:
+        Candidate by layer, for the layers that change, and the summed ΔKL without the caution.
+    """
+    harm = table.kl - table.reference_kl
+    rows, columns = np.nonzero(np.isfinite(harm))
+    value = (harm + _CAUTION * table.kl_error)[rows, columns]
+    spikes = (table.spikes - table.reference_spikes)[rows, columns]
+    synops = (table.synops - table.reference_synops)[rows, columns]
+    one_each = (rows[None] == np.arange(len(harm))[:, None]).astype(float)
+    limits = [
+        LinearConstraint(np.stack([spikes, synops]), -np.inf, room),
+        LinearConstraint(one_each, 0, 1),
+    ]
+    found = milp(value, constraints=limits, bounds=Bounds(0, 1), integrality=np.ones(len(rows)))
+    if found.x is None or found.fun >= 0:
+        return {}, 0.0
+    taken = np.flatnonzero(found.x > 0.5)
+    choice = {table.layers[rows[i]]: int(columns[i]) for i in taken}
+    return choice, float(harm[rows[taken], columns[taken]].sum())
+
+
+def exchange(table: SensitivityTable) -> tuple[Array, float]:
+    """Thresholds of all layers moved against each other at equal cost, by the table's slopes.
+
+    The first two candidates of a layer are its threshold times `FACTORS`. They give the KL that a
+    layer loses per part of the cost that it saves; what these prices differ by beyond their
+    standard errors (shrunk to the mean as James and Stein do) is evened out by one Newton step
+    under a common curvature per cost.
+
+    Returns:
+        Change of log threshold, `[layers]`, and the change of KL that it promises.
+    """
+    x = np.log(FACTORS)
+    harm = (table.kl - table.reference_kl)[:, :2]
+    cost = (table.spikes / table.reference_spikes + table.synops / table.reference_synops)[:, :2]
+    saved = ((2 - cost) / 2 / x).mean(1).clip(1e-4)
+    slope = (harm[:, 1] - harm[:, 0]) / (x[1] - x[0])
+    error = np.hypot(*table.kl_error[:, :2].T) / (x[1] - x[0])
+    bend = max(float((harm / x**2).sum() / saved.sum()), 1e-9)
+    price, doubt = slope / saved, (error / saved) ** 2
+    weight = 1 / (doubt + doubt.mean())
+    mean = float(np.average(price, weights=weight))
+    spread = max(float(np.average((price - mean) ** 2 - doubt, weights=weight)), 0.0)
+    believed = spread / (spread + doubt) * (price - mean)
+    move = np.clip(-believed / bend, -_REACH, _REACH)
+    move = move - np.average(move, weights=saved)
+    return move, float((slope * move).sum() + bend * (saved * move**2).sum() / 2)
+
+
+def paired(before: Measurement, after: Measurement) -> tuple[float, float]:
+    """Mean change of KL sample by sample, and its standard error."""
+    change = after.sample_kl - before.sample_kl
+    return float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change)))
+
+
+@torch.no_grad()
+def centre(bench: Bench, stage: Stage, offered: Options) -> dict[str, list[LayerRecipe]]:
+    """Candidates with the potential that suits each in the present network."""
+    network = SpikingNetwork(stage.graph, stage.recipe)
+    network.channels_last = True
+    walk = Walk(bench.graph, network, bench.pieces, bench.search.batches, bench.steps)
+    found: dict[str, list[LayerRecipe]] = {}
+    for node in walk:
+        if node.kind is Kind.ACTIVATION and offered.get(node.name):
+            found[node.name] = [
+                centred_potential(node, fresh(x), walk, bench.steps) for x in offered[node.name]
+            ]
+    return found
