@@ -17,6 +17,7 @@ from speck_adacal.cli import (
     env,
     report,
     simulate,
+    stream,
     verify,
     virtual,
 )
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, check, adapt, deploy, simulate, verify, report, devices, env):
+for module in (demo, check, adapt, deploy, simulate, stream, verify, report, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
 for group in (datasets, virtual):
     app.add_typer(group.app, name=group.NAME)

@@ -2,7 +2,9 @@
 
 from speck_adacal.host.backend import Answer, Backend
 from speck_adacal.host.board_backend import BoardBackend, open_board
+from speck_adacal.host.calibrate import calibrate_early_exit
 from speck_adacal.host.decision import NO_DECISION, Decision, Moment
+from speck_adacal.host.exit_rule import WindowRule
 from speck_adacal.host.limits import Counters, SessionLimits
 from speck_adacal.host.pieces import split_at_windows, windows_of
 from speck_adacal.host.readout import (
@@ -33,6 +35,8 @@ __all__ = [
     "SessionLimits",
     "ThresholdThenArgmax",
     "TwinBackend",
+    "WindowRule",
+    "calibrate_early_exit",
     "open_board",
     "split_at_windows",
     "windows_of",

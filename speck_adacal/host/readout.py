@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speck_adacal.adaptation.exits import ExitRule, confidence
 from speck_adacal.errors import SettingsError
 from speck_adacal.host.backend import Answer, Ints
 from speck_adacal.host.decision import NO_DECISION
+from speck_adacal.host.exit_rule import WindowRule
 from speck_adacal.host.tally import Tally, class_names, plain_channels
 
 NOTHING = float("nan")
@@ -191,13 +191,13 @@ class ArgmaxMembrane(Readout):
 class EarlyExit(Readout):
     """IAT (eqs. 16 and 17): decides at the end of the first window in which it is sure enough.
 
-    Confidence is that of the spike counts so far, as `ExitRule` was calibrated; without any
-    output spike there is no decision, however low the bar. After the rule's last window it waits
+    Confidence is that of the spikes summed so far; without any output spike there is no
+    decision, however low the bar. After the rule's last window it waits
     for the end, and decides by spike count.
 
     Args:
         names, class_of: as for `Readout`.
-        rule: α_t by window, see `adaptation.windowed_exits.calibrate_windowed_exit`.
+        rule: α_t by window, see `calibrate.calibrate_early_exit`.
         window_us: length of a window.
     """
 
@@ -206,7 +206,7 @@ class EarlyExit(Readout):
     def __init__(
         self,
         names: Sequence[str] | int,
-        rule: ExitRule,
+        rule: WindowRule,
         window_us: int,
         *,
         class_of: Ints | None = None,
@@ -221,10 +221,7 @@ class EarlyExit(Readout):
     @property
     def confidence(self) -> float:
         """Of the counts so far; 0 without a spike."""
-        if not self._tally.counts.any():
-            return 0.0
-        means = self._tally.counts / max(self._closed, 1)
-        return float(confidence(means[None], self.rule.metric, self.rule.temperature)[0])
+        return float(self.rule.confidence(self._tally.counts))
 
     @property
     def bar(self) -> float:

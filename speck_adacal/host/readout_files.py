@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from speck_adacal.adaptation.exits import ExitRule
 from speck_adacal.bundle import Bundle, dump_json
 from speck_adacal.errors import BundleError, SettingsError
+from speck_adacal.host.exit_rule import WindowRule
 from speck_adacal.host.readout import (
     ArgmaxMembrane,
     ArgmaxSpikeCount,
@@ -72,7 +72,7 @@ def _channels(data: Mapping[str, Any]) -> Any:
 def _early_exit(data: Mapping[str, Any], names: list[str], class_of: Any) -> Readout:
     rule = data["rule"]
     bars = tuple(float(bar) for bar in rule["bars"])
-    exit_rule = ExitRule(bars, str(rule["metric"]), float(rule["temperature"]))
+    exit_rule = WindowRule(bars, str(rule["metric"]), float(rule["temperature"]))
     return EarlyExit(names, exit_rule, int(data["window_us"]), class_of=class_of)
 
 

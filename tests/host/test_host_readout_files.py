@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from speck_adacal import load, save
-from speck_adacal.adaptation.exits import ExitRule
 from speck_adacal.bundle import read_bundle
 from speck_adacal.errors import BundleError
 from speck_adacal.host import (
@@ -18,6 +17,7 @@ from speck_adacal.host import (
     FirstToThreshold,
     ThresholdThenArgmax,
 )
+from speck_adacal.host.exit_rule import WindowRule
 from speck_adacal.host.readout_files import READOUT, readout_of_bundle, readout_to_bytes
 from speck_adacal.host.tally import extended_channels
 
@@ -31,7 +31,7 @@ NAMES = ("rose", "lily", "fern")
         FirstToThreshold(NAMES, 4),
         ThresholdThenArgmax(NAMES, 5),
         ArgmaxMembrane(NAMES, 99),
-        EarlyExit(NAMES, ExitRule((2.0, 0.75), "top", 0.5), 8000),
+        EarlyExit(NAMES, WindowRule((2.0, 0.75), "top", 0.5), 8000),
     ],
     ids=lambda r: r.kind,
 )

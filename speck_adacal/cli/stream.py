@@ -1,0 +1,220 @@
+"""`speck-adacal stream`: watch a network decide, and stop early."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speck_adacal.cli import common
+from speck_adacal.errors import SettingsError
+
+if TYPE_CHECKING:
+    from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.host import Backend, Moment, Readout
+    from speck_adacal.host.trace import Trace
+
+NAME = "stream"
+EXAMPLE = (
+    "Examples: speck-adacal stream digits:3 --bundle demo_out; speck-adacal stream rec.npz:7 "
+    "--bundle nmnist.bundle --save-html replay.html"
+)
+_BACKENDS = ("twin", "virtual", "devkit")
+_READOUTS = ("bundle", "argmax_spike_count", "argmax_membrane", "first_to_threshold")
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A recording (.npz, .bin, .aedat4, .raw, .dat; FILE.npz:K for one of many), "
+            "digits:K (a shipped digit), camera:K or camera:IMAGES.npz:K (the simulated camera "
+            "looks at it), or DATASET:SPLIT:K such as nmnist:test:0."
+        ),
+    ],
+    bundle: Annotated[Path, typer.Option("--bundle", help="What `deploy` wrote.")],
+    backend: Annotated[
+        str,
+        typer.Option("--backend", help="twin, virtual (dev kit in software) or devkit (real)."),
+    ] = "twin",
+    readout: Annotated[
+        str,
+        typer.Option(
+            "--readout",
+            help="bundle (the bundle's own, else argmax_spike_count), argmax_spike_count, "
+            "argmax_membrane, or first_to_threshold=N.",
+        ),
+    ] = "bundle",
+    window_ms: Annotated[
+        float, typer.Option("--window-ms", min=0.001, help="How often to look, in ms.")
+    ] = 10.0,
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.0, help="Of the live view; 0 for no waiting.")
+    ] = 0.25,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Write events, spikes and decision (.npz).")
+    ] = None,
+    save_video: Annotated[
+        Path | None, typer.Option("--save-video", help="Write an animated GIF.")
+    ] = None,
+    save_html: Annotated[
+        Path | None, typer.Option("--save-html", help="Write a replay as one HTML page.")
+    ] = None,
+    as_json: common.Json = False,
+    seed: common.BundleSeed = None,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Show events, output spikes and confidence until the network has decided.
+
+    On a terminal this is a live view, elsewhere one line for each piece of input. Figures of the
+    twin and of the virtual dev kit are simulated.
+    """
+    for path in (record, save_video, save_html):
+        common.refuse_early(path, force=force)
+    with common.calm_libraries(quiet=quiet or as_json):
+        deployment = common.load_deployment(bundle, seed)
+        chosen = _readout(readout, bundle, deployment)
+        trace = _watch(
+            source, deployment, backend, chosen, round(window_ms * 1000), speed, as_json or quiet
+        )
+    _write(trace, record, save_video, save_html, force=force)
+    from rich.text import Text
+
+    from speck_adacal.report.live import verdict_text
+
+    common.show(trace.to_dict(), Text(verdict_text(trace)), as_json=as_json, quiet=quiet)
+
+
+def _watch(
+    source: str,
+    deployment: Deployment,
+    backend: str,
+    readout: Readout,
+    window_us: int,
+    speed: float,
+    silent: bool,
+) -> Trace:
+    from speck_adacal.host import Session, windows_of
+    from speck_adacal.host.sources import open_source
+    from speck_adacal.host.trace import Trace
+
+    settings = deployment.adapted.recipe.settings
+    opened = open_source(
+        source,
+        deployment.layers[0].folded.in_shape,
+        steps=settings.time_steps,
+        burst=settings.input_burst,
+        seed=settings.seed,
+    )
+    moments = []
+    with Session(_backend(backend, deployment), readout) as session:
+        pieces = windows_of(opened.events, readout.window_us or window_us)
+        with _view(opened.events, readout.names, speed, silent=silent) as show:
+            for moment in session.watch(pieces):
+                moments.append(moment)
+                show(moment)
+        return Trace(
+            source=opened,
+            names=readout.names,
+            class_of=readout.class_of,
+            moments=tuple(moments),
+            backend=session.backend.name,
+            grade=session.backend.grade,
+        )
+
+
+def _backend(name: str, deployment: Deployment) -> Backend:
+    from speck_adacal.host import BoardBackend, TwinBackend, open_board
+
+    if name not in _BACKENDS:
+        raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {name!r}.")
+    if name == "twin":
+        return TwinBackend(deployment)
+    from speck_adacal.errors import HardwareMissingError
+    from speck_adacal.virtual_samna import declare_boards, ensure_samna
+
+    real = ensure_samna().kind == "real"
+    if name == "devkit" and not real:
+        raise HardwareMissingError(
+            "--backend devkit needs the vendor's samna library and a connected dev kit; use "
+            "--backend virtual or twin."
+        )
+    if name == "virtual" and real:
+        raise SettingsError(
+            "--backend virtual needs the virtual samna, but the real one is in use; set "
+            "SPECK_ADACAL_SAMNA=virtual."
+        )
+    if not real:
+        declare_boards(
+            f"{deployment.chip}devkit" if deployment.chip == "speck2f" else "speck2e",
+            real_time=False,
+        )
+    return BoardBackend(deployment, open_board(deployment.chip))
+
+
+def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
+    from speck_adacal.bundle import read_bundle
+    from speck_adacal.host import ArgmaxMembrane, ArgmaxSpikeCount, FirstToThreshold
+    from speck_adacal.host.readout_files import readout_of_bundle
+
+    own = readout_of_bundle(read_bundle(bundle))
+    names = deployment.classes if own is None else own.names
+    class_of = None if own is None else own.class_of
+    kind, _, number = text.partition("=")
+    if kind == "bundle":
+        return own or ArgmaxSpikeCount(names)
+    if kind == "argmax_spike_count":
+        return ArgmaxSpikeCount(names, class_of=class_of)
+    if kind == "argmax_membrane":
+        return ArgmaxMembrane(names, deployment.layers[-1].threshold, class_of=class_of)
+    if kind == "first_to_threshold" and number.isdecimal():
+        return FirstToThreshold(names, int(number), class_of=class_of)
+    raise SettingsError(f"--readout must be one of {', '.join(_READOUTS)}=N, found {text!r}.")
+
+
+@contextmanager
+def _view(events: Any, names: tuple[str, ...], speed: float, *, silent: bool) -> Iterator[Any]:
+    """A function that shows a moment: live on a terminal, else a line, or nothing."""
+    from speck_adacal.report.live import moment_line, render_moment
+
+    def say(moment: Moment) -> None:
+        common.console().print(moment_line(moment, names), soft_wrap=True)
+
+    if silent or not sys.stdout.isatty():
+        yield (lambda moment: None) if silent else say
+        return
+    from rich.live import Live
+
+    start = time.monotonic()
+    with Live(console=common.console(), auto_refresh=False) as live:
+
+        def show(moment: Moment) -> None:
+            if speed > 0:
+                ahead = moment.t_us * 1e-6 / speed - (time.monotonic() - start)
+                time.sleep(max(ahead, 0.0))
+            live.update(render_moment(moment, events, names), refresh=True)
+
+        yield show
+
+
+def _write(
+    trace: Trace, record: Path | None, video: Path | None, page: Path | None, *, force: bool
+) -> None:
+    if record is not None:
+        from speck_adacal.host.trace import write_trace
+
+        write_trace(trace, record, force=force)
+    if video is not None:
+        from speck_adacal.report.video import write_gif
+
+        write_gif(trace, video, force=force)
+    if page is not None:
+        from speck_adacal.report.replay import write_replay
+
+        write_replay(trace, page, force=force)

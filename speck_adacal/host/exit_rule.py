@@ -1,0 +1,178 @@
+"""When summed output spikes are sure enough to stop, window by window (IAT, eqs. 16 and 17).
+
+The confidence is that of the *sum* of the output so far, as eq. 16 has it: twice the spikes with
+the same ratios between classes are more evidence. A temperature, fitted on data, says how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import entr
+
+from speck_adacal.errors import CalibrationError, SettingsError
+
+Array = npt.NDArray[np.float64]
+METRICS = ("entropy", "top", "margin")
+NEVER = 2.0
+_FOLDS = 5
+_FEWEST = 50  # recordings
+_EACH_FEWEST = 20  # exits whose harm is estimated together, at least
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """At the end of window k (from 0) a sample exits if its confidence reaches `bars[k]`.
+
+    Attributes:
+        bars: α_t; above 1 nothing exits.
+        metric: of the soft-max of the summed spikes over `temperature`: `"entropy"`
+            (1 − H / log C), `"top"` (largest probability), or `"margin"` (the probability of
+            the first class against the second alone).
+        temperature: in spikes.
+
+    Raises:
+        SettingsError: there is no bar, or the metric or temperature is none.
+    """
+
+    bars: tuple[float, ...]
+    metric: str = "entropy"
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise SettingsError(
+                f"WindowRule.metric must be one of {', '.join(METRICS)}, found {self.metric!r}."
+            )
+        if not self.bars or not np.all(np.isfinite((*self.bars, self.temperature))):
+            raise SettingsError("A WindowRule needs at least one bar, and finite numbers.")
+        if not self.temperature > 0:
+            raise SettingsError(f"temperature must be above 0, found {self.temperature}.")
+
+    def confidence(self, sums: npt.ArrayLike) -> Array:
+        """Confidence, 0 to 1, of summed spikes `[..., classes]`; 0 where there are none."""
+        values = np.asarray(sums, dtype=np.float64)
+        scaled = (values - values.max(-1, keepdims=True)) / self.temperature
+        if self.metric == "margin":
+            second = np.partition(scaled, -2, axis=-1)[..., -2]
+            found: Array = 1 / (1 + np.exp(second))
+        else:
+            p = np.exp(scaled)
+            p /= p.sum(-1, keepdims=True)
+            part = entr(p).sum(-1) / np.log(max(p.shape[-1], 2))
+            found = p.max(-1) if self.metric == "top" else 1 - part
+        return np.where(values.any(-1), found, 0.0)
+
+
+def calibrate_window_rule(
+    counts: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    loss: float,
+    *,
+    metric: str = "margin",
+    cost: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> WindowRule:
+    """Bars that stop as early as they may, at a stated loss of accuracy.
+
+    Two families of bars, each with one number to choose: the same bar in every window, and in
+    every window the lowest one whose exits are wrong more often than the full run by at most ε.
+    The number is chosen by five-fold cross-validation, so that the loss is one on recordings that
+    the bars have not seen.
+
+    Args:
+        counts: `[recordings, windows, classes]` output spikes.
+        labels: `[recordings]` classes.
+        loss: accuracy that may be lost against all windows, 0.005 for half a point.
+        metric: see `WindowRule`.
+        cost: `[windows]` cost of each window, equal by default.
+        seed: of the folds.
+
+    Raises:
+        CalibrationError: there are fewer than 50 recordings, or labels of another number.
+    """
+    spikes, targets = np.asarray(counts), np.asarray(labels)
+    if spikes.ndim != 3 or len(spikes) < _FEWEST or targets.shape != spikes.shape[:1]:
+        raise CalibrationError(
+            f"Calibrating exits needs counts [recordings, windows, classes] of at least {_FEWEST} "
+            f"recordings and a label for each, found {spikes.shape} and {targets.shape}."
+        )
+    sums = spikes.cumsum(1)
+    temperature = _fit_temperature(sums[:, -1], targets)
+    windows = spikes.shape[1]
+    sure = WindowRule((NEVER,), metric, temperature).confidence(sums)
+    right = sums.argmax(2) == targets[:, None]
+    steps = np.cumsum(np.ones(windows) if cost is None else np.asarray(cost, dtype=np.float64))
+    best, least = np.full(windows, NEVER), float(steps[-1])
+    folds = np.random.default_rng(seed).permutation(len(targets)) % _FOLDS
+    for maker in _families(sure, loss):
+        exits = np.zeros(len(targets), dtype=np.int64)
+        for fold in range(_FOLDS):
+            held = folds == fold
+            bars = maker(sure[~held], right[~held])
+            exits[held] = first_sure(sure[held], bars)
+        lost = right[:, -1].mean() - right[np.arange(len(right)), exits].mean()
+        if lost <= loss and steps[exits].mean() < least:
+            best, least = maker(sure, right), float(steps[exits].mean())
+    return WindowRule(tuple(float(b) for b in best), metric, temperature)
+
+
+def first_sure(sure: Array, bars: Array) -> npt.NDArray[np.int64]:
+    """The window at whose end each recording exits; the last one if it never is sure."""
+    passed = sure >= bars
+    passed[:, -1] = True
+    return passed.argmax(1)
+
+
+class _Constant:
+    """The same bar in every window."""
+
+    def __init__(self, bar: float) -> None:
+        self._bar = bar
+
+    def __call__(self, sure: Array, right: npt.NDArray[np.bool_]) -> Array:
+        return np.full(sure.shape[1], self._bar)
+
+
+class _Harm:
+    """In every window the lowest bar above which exits lose at most a given accuracy."""
+
+    def __init__(self, harm: float) -> None:
+        self._harm = harm
+
+    def __call__(self, sure: Array, right: npt.NDArray[np.bool_]) -> Array:
+        bars = np.full(sure.shape[1], NEVER)
+        left = np.ones(len(sure), dtype=bool)
+        for window in range(sure.shape[1] - 1):
+            index = np.flatnonzero(left)
+            index = index[np.argsort(-sure[index, window], kind="stable")]
+            if len(index) < _EACH_FEWEST:
+                break
+            lost = right[index, -1].astype(float) - right[index, window]
+            rate = lost.cumsum() / np.arange(1, len(index) + 1)
+            good = np.flatnonzero(rate[_EACH_FEWEST - 1 :] <= self._harm) + _EACH_FEWEST - 1
+            if len(good):
+                bars[window] = max(sure[index[good[-1]], window], np.finfo(float).tiny)
+                left &= sure[:, window] < bars[window]
+        return bars
+
+
+def _families(sure: Array, loss: float) -> Iterator[_Constant | _Harm]:
+    positive = sure[sure > 0]
+    if len(positive):
+        for bar in np.unique(np.quantile(positive, np.linspace(0.02, 0.9999, 120))):
+            yield _Constant(float(bar))
+    for harm in np.linspace(-0.01, 4 * loss + 0.02, 60):
+        yield _Harm(float(harm))
+
+
+def _fit_temperature(sums: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> float:
+    """The temperature at which the soft-max of the full sums has the least log loss."""
+    grid = np.geomspace(0.05, 200.0, 161)
+    scaled = sums - sums.max(1, keepdims=True)
+    rows = np.arange(len(sums))
+    losses = [(np.log(np.exp(scaled / t).sum(1)) - scaled[rows, targets] / t).mean() for t in grid]
+    return float(grid[int(np.argmin(losses))])
