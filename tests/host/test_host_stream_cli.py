@@ -1,0 +1,162 @@
+"""`speck-adacal stream`, its sources and what it writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from speck_adacal import AdaptSettings, Events, adapt, deploy, save
+from speck_adacal.cli import main
+from speck_adacal.errors import DataError
+from speck_adacal.events.recordings import read_recording
+from speck_adacal.host import EarlyExit, WindowRule
+from speck_adacal.host.readout_files import READOUT, readout_to_bytes
+from speck_adacal.host.sources import fit_to, open_source
+
+NAMES = tuple(f"<class {k}>" for k in range(10))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A network of random weights on 28 x 28 pixels, with an exit after the second window."""
+    torch.manual_seed(1)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 5, stride=4, bias=False),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * 36, 10, bias=False),
+    )
+    images = torch.rand(8, 1, 28, 28)
+    deployment = deploy(
+        adapt(network, images, input_shape=(1, 28, 28), settings=AdaptSettings(time_steps=4))
+    )
+    readout = EarlyExit(NAMES, WindowRule((2.0, 1e-9, 2.0), "top"), 1000)
+    path = tmp_path_factory.mktemp("stream") / "net.bundle"
+    return save(deployment, path, extra={READOUT: readout_to_bytes(readout)})
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    return end.value.code or 0
+
+
+def streamed(capsys, *arguments):
+    assert run("stream", *arguments, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_it_stops_early_and_says_what_was_spared(bundle, capsys):
+    found = streamed(capsys, "digits:3", "--bundle", bundle)
+    assert found["decision"]["early"]
+    assert found["decision"]["t_us"] == 2000
+    assert found["events_spared"] == found["events"] - found["decision"]["events"] > 0
+    assert found["synops_spared_estimated"] > 0
+    assert found["grade"] == "simulated"
+    assert found["names"] == list(NAMES)
+    assert [m["t_us"] for m in found["moments"]] == [1000, 2000]
+
+
+def test_the_virtual_dev_kit_decides_the_same(bundle, capsys):
+    for readout in ("bundle", "argmax_spike_count", "argmax_membrane", "first_to_threshold=3"):
+        both = [
+            streamed(capsys, "digits:4", "--bundle", bundle, "--backend", b, "--readout", readout)
+            for b in ("twin", "virtual")
+        ]
+        assert both[0]["decision"]["label"] == both[1]["decision"]["label"]
+        assert both[0]["decision"]["counts"] == both[1]["decision"]["counts"]
+
+
+def test_plain_lines_record_video_and_page(bundle, capsys, tmp_path):
+    out = {name: tmp_path / name for name in ("r.npz", "v.gif", "p.html")}
+    flags = ("--record", out["r.npz"], "--save-video", out["v.gif"], "--save-html", out["p.html"])
+    assert run("stream", "digits:3", "--bundle", bundle, *flags) == 0
+    printed = capsys.readouterr().out
+    assert "of no exit here" in printed
+    assert "spared" in printed
+    recorded = read_recording(out["r.npz"])
+    assert recorded.shape == (1, 28, 28)
+    with np.load(out["r.npz"], allow_pickle=False) as file:
+        session = json.loads(str(file["session"]))
+        assert len(file["spike_t"]) == sum(session["decision"]["counts"])
+    with Image.open(out["v.gif"]) as film:
+        assert film.n_frames >= 2
+    page = out["p.html"].read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<class" not in page.split("<script", 1)[1].replace("\\u003c", "")
+    again = streamed(capsys, out["r.npz"], "--bundle", bundle)
+    assert again["decision"]["counts"] == session["decision"]["counts"]
+    assert run("stream", "digits:3", "--bundle", bundle, *flags) == 1
+    assert "already exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("digits:400",), "400 shipped digits"),
+        (("digits:x",), "number at its end"),
+        (("no/such/file.npz",), "no recording"),
+        (("nowhere:test",), "no source"),
+        (("nowhere:test:0",), "nowhere"),
+        (("digits:0", "--backend", "moon"), "--backend"),
+        (("digits:0", "--backend", "devkit"), "dev kit"),
+        (("digits:0", "--readout", "first_to_threshold"), "--readout"),
+    ],
+)
+def test_bad_requests_are_told(arguments, what, bundle, capsys):
+    assert run("stream", *arguments, "--bundle", bundle) in (1, 4)
+    assert what in capsys.readouterr().err
+
+
+def test_sources_of_every_kind(tmp_path):
+    shape = (2, 34, 34)
+    assert open_source("camera:3", shape).label is not None
+    images = np.random.default_rng(0).random((2, 20, 20)).astype(np.float32)
+    np.savez(tmp_path / "i.npz", images=images, labels=[4, 5])
+    assert open_source(f"camera:{tmp_path / 'i.npz'}:1", shape).label == 5
+    with pytest.raises(DataError, match="camera:"):
+        open_source(f"{tmp_path / 'i.npz'}:1", shape)
+    record = bytes([3, 4, 0x80, 0, 9, 5, 6, 0, 0, 10])
+    (tmp_path / "a.bin").write_bytes(record)
+    found = open_source(str(tmp_path / "a.bin"), shape)
+    assert found.events.shape == shape
+    assert found.events.channel.tolist() == [1, 0]
+    with pytest.raises(DataError, match="channels"):
+        open_source(str(tmp_path / "a.bin"), (3, 34, 34))
+
+
+def test_fitting_pools_centres_and_merges():
+    big = Events([0, 1, 2], [0, 64, 127], [0, 64, 127], [0, 1, 1], (2, 128, 128))
+    small = fit_to(big, (1, 34, 34))
+    assert small.shape == (1, 34, 34)
+    assert (small.t_us.tolist(), small.x.tolist(), small.y.tolist()) == ([1], [17], [17])
+    one = fit_to(Events([0], [3], [3], [1], (2, 10, 10)), (2, 34, 34))
+    assert (one.x.tolist(), one.y.tolist()) == ([15], [15])
+
+
+@pytest.mark.slow
+def test_the_page_runs_in_a_browser_without_errors(bundle, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here")
+    page = tmp_path / "p.html"
+    assert run("stream", "digits:3", "--bundle", bundle, "--save-html", page, "--quiet") == 0
+    done = subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr", "--dump-dom", page.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    assert "before the end." in done.stdout
+    assert "of 4 ms" in done.stdout
