@@ -1,6 +1,7 @@
 """The ablation: ResNet-20 on CIFAR-10, each technique alone and all together, at T = 8.
 
     python benchmarks/ablation.py --weights PATH [--data FOLDER] [--test 10000] [--work FOLDER]
+    python benchmarks/ablation.py --network fashion_vgg --weights FILE   # trained by scripts/
 
 Everything is calibrated on training images and then measured on test images. Finished work is
 kept in the work folder: a killed run goes on. Writes `ablation.json` there and prints a table.
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ablation_data import Images, cifar10, grey_images, resnet20, shipped
+from ablation_networks import NETWORKS, own_network
 from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +37,7 @@ from speck_adacal.adaptation.plan import AdaptPlan, Stage
 from speck_adacal.ann import LayerGraph
 
 _SHARD = 500
+DATA = {"digits": "mnist", "fashion": "fashion_mnist"} | {n: d for n, (_, d) in NETWORKS.items()}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_common(parser)
-    parser.add_argument("--network", choices=("resnet20", "digits", "fashion"), default="resnet20")
+    parser.add_argument("--network", choices=("resnet20", *DATA), default="resnet20")
     parser.add_argument("--budgets", type=int, nargs="*", default=[4, 2], help="uniform φ to beat")
     parser.add_argument("--json", type=Path, default=None, help="where the results go")
     return parser.parse_args()
@@ -111,7 +114,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--phi", type=int, default=8, help="of AdaFire in the rows with SSC, IAT")
     parser.add_argument("--kl-ratio", type=float, default=1.25)
-    parser.add_argument("--exit-loss", type=float, default=0.003)
+    parser.add_argument("--exit-loss", type=float, default=0.005)
     parser.add_argument("--search-steps", type=int, default=2)
     parser.add_argument("--search-samples", type=int, default=256)
     parser.add_argument("--table-samples", type=int, default=128)
@@ -155,11 +158,10 @@ def load(arguments: argparse.Namespace) -> tuple[LayerGraph, Images, Images]:
     if arguments.network == "resnet20":
         train, test = cifar10(arguments.data, arguments.train, arguments.test)
         return resnet20(arguments.weights), train, test
-    name, data = {"digits": ("digits_cnn", "mnist"), "fashion": ("fashion_cnn", "fashion_mnist")}[
-        arguments.network
-    ]
-    train, test = grey_images(data, arguments.train, arguments.test)
-    return shipped(name), train, test
+    train, test = grey_images(DATA[arguments.network], arguments.train, arguments.test)
+    if arguments.network in NETWORKS:
+        return own_network(arguments.network, arguments.weights), train, test
+    return shipped(f"{arguments.network}_cnn"), train, test
 
 
 def measured(

@@ -105,6 +105,7 @@ class ImageBatches:
         shift: pixels that images are moved by at most.
         flip: mirror half of the images.
         seed: of order, movement and codes.
+        coded: whether every second batch is rate-coded.
     """
 
     images: np.ndarray
@@ -113,6 +114,7 @@ class ImageBatches:
     shift: int
     flip: bool
     seed: int
+    coded: bool = True
 
     def epochs(self) -> Callable[[], Iterator[Batch]]:
         """A function that gives each epoch's batches."""
@@ -129,7 +131,7 @@ class ImageBatches:
                 if self.flip:
                     mirror = torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5
                     x = torch.where(mirror, x.flip(-1), x)
-                if step % 2:
+                if self.coded and step % 2:
                     x = rate_coded(x, rng)
                 yield x, labels[index]
 

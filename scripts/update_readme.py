@@ -60,6 +60,26 @@ def render_levels(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def render_ablation(result: dict[str, Any]) -> str:
+    """One line per row of `benchmarks/ablation.py`; energies beside AdaFire's."""
+    rows = result["rows"]
+    full = next((r["energy_uj"] for r in rows if r["name"].startswith("AdaFire")), None)
+    lines = [
+        f"{result['images']:,} test images; every choice made on {result['choices made on']} "
+        f"(`{result['command']}`; accuracy, steps and SynOps simulated, energies estimated):",
+        "",
+        "| network | accuracy | mean T | SynOps (M) | energy (µJ) | of AdaFire |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        part = "" if full is None or not row["synops"] else f"{row['energy_uj'] / full:.0%}"
+        lines.append(
+            f"| {row['name']} | {row['accuracy']:.2%} | {row['mean_steps']:.2f} | "
+            f"{row['synops'] / 1e6:.1f} | {row['energy_uj']:.1f} | {part} |"
+        )
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The README with everything between its markers rendered anew."""
     demo = json.loads((RESULTS / "demo.json").read_text())
@@ -67,7 +87,11 @@ def render(text: str) -> str:
         path.stem.removeprefix("levels_"): json.loads(path.read_text())
         for path in RESULTS.glob("levels_*.json")
     }
-    for marker, body in (("demo", render_demo(demo)), ("levels", render_levels(levels))):
+    bodies = {"demo": render_demo(demo), "levels": render_levels(levels)}
+    for path in RESULTS.glob("ablation_*.json"):
+        if "rows" in (found := json.loads(path.read_text())):
+            bodies[path.stem] = render_ablation(found)
+    for marker, body in bodies.items():
         pattern = rf"(<!-- {marker}:begin -->\n).*?(<!-- {marker}:end -->)"
         text = re.sub(pattern, lambda m, b=body: f"{m[1]}{b}\n{m[2]}", text, flags=re.DOTALL)
     return text

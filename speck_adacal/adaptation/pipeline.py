@@ -116,6 +116,10 @@ class Pipeline:
         name = f"uniform φ={phi}" + (f" ρ={rho:g}" if rho != 1 else "")
         return self.corrected(name, replace(recipe, layers=layers), self.graph)
 
+    def uncorrected(self, phi: int) -> Recipe:
+        """The same φ in all layers, each at half a threshold."""
+        return recipe_of(self._statistics, self.settings, phi)
+
     def corrected(self, name: str, recipe: Recipe, graph: LayerGraph) -> Stage:
         """Correct and measure; what was there is kept where the correction does not help."""
         with self._step(name) as values:
