@@ -3,16 +3,19 @@
     python benchmarks/early_exit_nmnist.py --real FILE.npz
 
 The shipped `nmnist_cnn` (trained on simulated events alone) is adapted on simulated recordings of
-the shipped digits. The exit's bars are calibrated on the first recordings of FILE and measured on
-the others, through a streaming session that reads a recording window by window and stops. Writes
-`benchmarks/results/early_exit_nmnist.json` and `docs/figures/early_exit_nmnist.svg`. Everything
-is simulated.
+the shipped digits. The exit's bars are calibrated on one half of the recordings of FILE and
+measured on the other, both ways round, through a streaming session that reads a recording window
+by window and stops. Calibration keeps to the allowed loss by cross-validation; of the half point
+that is judged it gets half, because a bar that only just keeps a promise breaks it half the time
+on other recordings. Writes `benchmarks/results/early_exit_nmnist.json` and
+`docs/figures/early_exit_nmnist.svg`. Everything is simulated.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib as mpl
@@ -33,8 +36,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).resolve().parent
-LOSSES = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05)
-JUDGED_LOSS = 0.005
+LOSSES = (0.0, 0.0025, 0.005, 0.01)
+JUDGED_LOSS = 0.0025
 PHI = 4
 
 
@@ -46,13 +49,6 @@ def deployment_for(time_steps: int, seed: int) -> Deployment:
     network = load_network(resource_path("datasets", "nmnist_cnn.safetensors"))
     settings = AdaptSettings(time_steps=time_steps, phi=PHI, seed=seed)
     return deploy(adapt(network, recordings, input_shape=(2, 34, 34), settings=settings))
-
-
-def decisions_of(
-    deployment: Deployment, recordings: list[Events], readout, window_us: int
-) -> list[Decision]:
-    with Session(TwinBackend(deployment), readout) as session:
-        return [session.decide(windows_of(r, window_us)) for r in recordings]
 
 
 def row(loss: float, decisions: list[Decision], recordings: list[Events], labels, full) -> dict:
@@ -126,7 +122,6 @@ def figure(rows: list[dict], judged: list[Decision], recordings: list[Events], p
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True, help="recorded N-MNIST, as .npz")
-    parser.add_argument("--calibrate", type=int, default=500, help="recordings to calibrate on")
     parser.add_argument("--time-steps", type=int, default=16)
     parser.add_argument("--window-us", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -137,37 +132,38 @@ def main() -> None:
     args = parser.parse_args()
     samples = load_samples(args.real)
     deployment = deployment_for(args.time_steps, args.seed)
-    fit, test = samples.part(slice(0, args.calibrate)), samples.part(slice(args.calibrate, None))
-    known, full = simulate(deployment, fit.inputs), simulate(deployment, test.inputs)
-    rows, judged, bars = [], [], {}
+    full = simulate(deployment, samples.inputs)
+    halves = np.arange(len(samples)) < len(samples) // 2
+    rows, judged, rules = [], [], {}
     for loss in LOSSES:
-        readout = calibrate_early_exit(
-            deployment, fit.inputs, fit.labels, names=10, window_us=args.window_us, loss=loss,
-            seed=args.seed, simulation=known,
-        )  # fmt: skip
-        found = decisions_of(deployment, test.inputs, readout, args.window_us)
-        rows.append(row(loss, found, test.inputs, test.labels, full))
-        bars[f"{loss:g}"] = {
-            "bars": list(readout.rule.bars),
-            "metric": readout.rule.metric,
-            "temperature": readout.rule.temperature,
-        }
+        found: list = [None] * len(samples)
+        rules[f"{loss:g}"] = []
+        for fit in (halves, ~halves):
+            known = [samples.inputs[i] for i in np.flatnonzero(fit)]
+            readout = calibrate_early_exit(
+                deployment, known, samples.labels[fit], names=10,
+                window_us=args.window_us, loss=loss, seed=args.seed,
+            )  # fmt: skip
+            rules[f"{loss:g}"].append(asdict(readout.rule))
+            with Session(TwinBackend(deployment), readout) as session:
+                for i in np.flatnonzero(~fit):
+                    found[i] = session.decide(windows_of(samples.inputs[i], args.window_us))
+        rows.append(row(loss, found, samples.inputs, samples.labels, full))
         judged = found if loss == JUDGED_LOSS else judged
         print(table(rows[-1:]).splitlines()[-1], flush=True)
     data = {
         "grade": "simulated",
-        "recordings_calibrated_on": len(fit),
-        "recordings_tested_on": len(test),
+        "recordings": len(samples),
         "time_steps": args.time_steps,
         "phi": PHI,
         "window_us": args.window_us,
         "seed": args.seed,
         "rows": rows,
-        "rules": bars,
+        "rules": rules,
     }
     args.results.parent.mkdir(parents=True, exist_ok=True)
     args.results.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    figure(rows, judged, test.inputs, args.figure)
+    figure(rows, judged, samples.inputs, args.figure)
     print("\n" + table(rows))
 
 

@@ -1,0 +1,30 @@
+"""Digits seen by an event camera, on the simulated chip.
+
+    python examples/02_nmnist_to_chip.py
+
+The network was trained on simulated events alone. Here the camera model looks at shipped digits;
+with N-MNIST on disk, `open_recordings("nmnist", "test")` gives real recordings in their place.
+"""
+
+from itertools import islice
+
+from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
+from speck_adacal.ann.checkpoint import load_network
+from speck_adacal.events.demo import load_demo_digits
+from speck_adacal.events.simulate import Spread, simulated_recordings
+from speck_adacal.resources import resource_path
+
+digits = load_demo_digits()
+network = load_network(resource_path("datasets", "nmnist_cnn.safetensors"))
+
+calibration = list(islice(simulated_recordings(digits.calibration_images, spread=Spread()), 64))
+shown = list(islice(simulated_recordings(digits.images, spread=Spread(), seed=1), 100))
+
+settings = AdaptSettings(time_steps=16, phi=4)
+adapted = adapt(network, calibration, input_shape=(2, 34, 34), settings=settings)
+deployment = deploy(adapted, chip="speck2f")
+simulation = simulate(deployment, shown)
+
+print(f"{simulation.accuracy(digits.labels[:100]):.1%} of 100 simulated recordings right")
+print(f"{simulation.synops.mean():,.0f} SynOps a recording (simulated), cores {deployment.cores}")
+print("written:", save(deployment, "nmnist.bundle", force=True))

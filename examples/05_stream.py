@@ -1,0 +1,43 @@
+"""Watch a network decide: events in, spikes and confidence out, window by window.
+
+    python examples/05_stream.py
+
+On a terminal this is a live view. The same from the command line:
+`speck-adacal stream digits:3 --bundle digits.bundle --save-html replay.html`.
+"""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.live import Live
+
+from speck_adacal import adapt, deploy, save
+from speck_adacal.ann.checkpoint import load_network
+from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.host import Session, ThresholdThenArgmax, TwinBackend, windows_of
+from speck_adacal.host.sources import open_source
+from speck_adacal.report.live import moment_line, render_moment
+
+digits = load_demo_digits()
+network = load_network(demo_checkpoint_path())
+adapted = adapt(network, digits.calibration_images[:128], input_shape=(1, 28, 28))
+deployment = deploy(adapted)
+save(deployment, "digits.bundle", force=True)
+
+source = open_source("digits:3", (1, 28, 28))
+readout = ThresholdThenArgmax(10, threshold=12)
+console = Console()
+with Session(TwinBackend(deployment), readout) as session:
+    moments = session.watch(windows_of(source.events, 500))
+    if sys.stdout.isatty():
+        with Live(console=console, auto_refresh=False) as live:
+            for moment in moments:
+                live.update(render_moment(moment, source.events, readout.names), refresh=True)
+                time.sleep(0.2)
+    else:
+        for moment in moments:
+            console.print(moment_line(moment, readout.names))
+
+decision = moment.decision
+print(f"decided {decision.name} (it is {source.label}) with {decision.events} events")
