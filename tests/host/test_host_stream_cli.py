@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -160,3 +161,34 @@ def test_the_page_runs_in_a_browser_without_errors(bundle, tmp_path):
     assert "CONSOLE" not in done.stderr
     assert "before the end." in done.stdout
     assert "of 4 ms" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "where"),
+    [
+        ("--record", "r.npz", "numpy.savez_compressed"),
+        ("--save-video", "v.gif", "PIL.Image.Image.save"),
+        ("--save-html", "p.html", "pathlib.Path.write_text"),
+    ],
+)
+def test_no_space_leaves_nothing_half_written(
+    flag, name, where, bundle, tmp_path, capsys, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(where, full)
+    out = tmp_path / "out"
+    out.mkdir()
+    assert run("stream", "digits:3", "--bundle", bundle, flag, out / name, "--quiet") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert list(out.iterdir()) == []
+
+
+def test_a_damaged_recording_is_refused_before_anything_is_written(bundle, tmp_path, capsys):
+    bad = tmp_path / "a.bin"
+    bad.write_bytes(b"\0" * 7)
+    out = tmp_path / "r.npz"
+    assert run("stream", bad, "--bundle", bundle, "--record", out) == 1
+    assert "a.bin" in capsys.readouterr().err
+    assert not out.exists()
