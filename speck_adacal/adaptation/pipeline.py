@@ -204,10 +204,14 @@ class Pipeline:
         with self._step(f"refine:{space.name}") as values:
             bench = self._bench()
             begins = [start, *(fitted(bench, r, space, caps) for r in others)]
-            best = min((b for b in begins if caps.met(bench, b)), key=lambda b: b.kl, default=start)
-            best = self._validated(start, best) if best is not start else start
+            if not caps.met(bench, start):
+                begins.append(fitted(bench, start.recipe, space, caps))
+            best = min(begins, key=lambda b: (max(caps.of(bench, b), 0.0), b.kl))
+            if caps.met(bench, start) and best is not start:
+                best = self._validated(start, best)
             found, steps = refine(bench, best, space, caps, self.plan.refinements)
             values |= {"kl_start": start.kl, "kl_scaled": best.kl, "kl": found.kl}
+            values["feasible"] = float(caps.met(bench, found))
             values |= {"synops": found.synops, "kept": float(sum(s.kept for s in steps))}
             for at, step in enumerate(steps):
                 values |= {f"{k}:{at}": v for k, v in step.values().items()}

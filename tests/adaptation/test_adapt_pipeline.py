@@ -89,6 +89,19 @@ def test_refinement_is_no_worse_at_no_more_spikes_on_held_out_samples_too(world)
     assert record.values["kl"] == found.kl
 
 
+def test_a_budget_below_the_start_is_met_or_the_nearest_is_reported(world):
+    graph, data = world
+    pipeline = Pipeline(graph, data, SETTINGS, replace(PLAN, frontier=False, refinements=1))
+    start = pipeline.uniform(2)
+    found = pipeline.search_phi(start, budget=start.synops / 2)
+    assert found.synops <= start.synops / 2
+    record = next(r for r in pipeline.records if r.step == "refine:phi")
+    assert record.values["feasible"] == 1.0
+    hopeless = pipeline.search_phi(start, budget=1e-3)
+    record = [r for r in pipeline.records if r.step == "refine:phi"][-1]
+    assert record.values["feasible"] == float(hopeless.synops <= 1e-3)
+
+
 def test_a_killed_run_goes_on(world, tmp_path, monkeypatch):
     graph, data = world
     plan = AdaptPlan(phis=(1, 2, 4), search_rho=False, exit_early=False, evaluations=4,
