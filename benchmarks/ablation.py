@@ -113,7 +113,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=int, default=4000)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--phi", type=int, default=8, help="of AdaFire in the rows with SSC, IAT")
-    parser.add_argument("--kl-ratio", type=float, default=3.0, help="of SSC at all T steps")
+    parser.add_argument("--kl-ratio", type=float, default=1.25)
     parser.add_argument("--exit-loss", type=float, default=0.005)
     parser.add_argument("--search-steps", type=int, default=2)
     parser.add_argument("--search-samples", type=int, default=256)
@@ -126,11 +126,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def pipelines(
     arguments: argparse.Namespace, graph: LayerGraph, train: Images
 ) -> tuple[Pipeline, Pipeline]:
-    """One that searches at T, and one for early exits, at the few steps that most images see.
-
-    For early exits a network must not be further from the ANN in its first steps: unsure, it
-    would run longer, and spend more than it saved.
-    """
+    """One that searches at T, and one for early exits, at the few steps that most images see."""
     settings = AdaptSettings(
         time_steps=arguments.steps,
         phi=arguments.phi,
@@ -152,7 +148,7 @@ def pipelines(
     folder = arguments.work / "journal"
     whole, short = (
         Pipeline(graph, [train.x], settings, p, labels=train.y, folder=folder)
-        for p in (plan, replace(plan, search_steps=arguments.search_steps, kl_ratio=1.0))
+        for p in (plan, replace(plan, search_steps=arguments.search_steps))
     )
     return whole, short
 
@@ -178,8 +174,8 @@ def measured(
     rule = short.calibrate_exit(base)
     yield tester.row("+ IAT", base, rule)
     thin = short.search_rho(base)
+    yield tester.row("+ SSC", thin)
     yield tester.row("+ SSC + IAT", thin, short.calibrate_exit(thin))
-    yield tester.row("+ SSC", whole.search_rho(base))
     for k in arguments.budgets:
         uniform = whole.uniform(k)
         yield tester.row(f"φ = {k}", uniform)
