@@ -12,6 +12,8 @@ from speck_adacal.adaptation.walk import Walk
 from speck_adacal.ann.graph import Node
 
 _LARGEST = 4608  # inputs of one output value: beyond it the normal matrix would pass 170 MB
+_STEPS = 300  # of Adam, where there is no closed form
+_RATE = 0.02  # learning rate as a part of the weights' standard deviation
 
 
 def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -> bool:
@@ -19,17 +21,17 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
 
     Minimises `Σ (W s̄ + b - a)² + λ ‖W - W₀‖²`, where `s̄` is the mean over time of the layer's
     spiking input, `a` the ANN's value, and `λ` is `ridge` times the mean of the normal matrix'
-    diagonal. Closed form in float64.
+    diagonal. Closed form in float64, or steps of Adam where a value has more than 4608 inputs.
 
     Returns:
-        False where the layer has too many inputs for a closed form, and was left alone.
+        False where Adam's steps did not bring the outputs nearer, and the layer was left alone.
     """
     module: Any = node.module
     weight = module.weight.detach().double()
     groups = int(getattr(module, "groups", 1))
     fan_in = weight[0].numel()
     if fan_in > _LARGEST:
-        return False
+        return _by_steps(reference, node, walk, ridge)
     rows = weight.flatten(1).view(groups, -1, fan_in)
     old_bias = module.bias
     bias = torch.zeros(weight.shape[0], dtype=torch.float64)
@@ -54,6 +56,42 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
     bias = bias + change[:, -1].flatten()
     module.bias = nn.Parameter(bias.float(), requires_grad=False)
     return True
+
+
+def _by_steps(reference: Node, node: Node, walk: Walk, ridge: float) -> bool:
+    """The same problem by a few hundred steps of Adam, piece by piece."""
+    module: Any = node.module
+    pieces = [
+        (snn[node.inputs[0]][0].mean(1), ann[reference.name])
+        for ann, snn in zip(walk.ann, walk.snn, strict=True)
+    ]
+    old = module.weight.detach().clone()
+    old_bias = None if module.bias is None else module.bias.detach().clone()
+    size = float(torch.stack([x.square().mean() for x, _ in pieces]).mean())
+
+    def loss(index: int) -> torch.Tensor:
+        x, wanted = pieces[index]
+        pull = ridge * size * (module.weight - old).square().sum() / len(old)
+        return (module(x) - wanted).square().mean() + pull
+
+    before = sum(float(loss(i).detach()) for i in range(len(pieces)))
+    with torch.enable_grad():
+        module.weight = nn.Parameter(old.clone())
+        module.bias = nn.Parameter(torch.zeros(len(old)) if old_bias is None else old_bias.clone())
+        rate = _RATE * float(old.std())
+        optimizer = torch.optim.Adam([module.weight, module.bias], lr=rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
+        for step in range(_STEPS):
+            optimizer.zero_grad()
+            loss(step % len(pieces)).backward()
+            optimizer.step()
+            schedule.step()
+    after = sum(float(loss(i).detach()) for i in range(len(pieces)))
+    better = after < before
+    weight, bias = (module.weight, module.bias) if better else (old, old_bias)
+    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    module.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+    return better
 
 
 def _patches(module: Any, x: torch.Tensor, groups: int) -> torch.Tensor:

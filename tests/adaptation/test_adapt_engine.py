@@ -93,6 +93,25 @@ def test_corrections_bring_the_output_nearer(correction, per_channel):
     assert errors[correction] < errors["none"]
 
 
+def test_adam_comes_near_the_closed_form(monkeypatch):
+    """Where a layer has too many inputs for a normal matrix, steps of Adam do nearly as well."""
+    from speck_adacal.adaptation import reconstruct
+
+    common = {"time_steps": 4, "phi": 1, "input_coding": "analog"}
+    torch.manual_seed(1)
+    x = torch.rand(200, 1, 8, 8)
+    errors = dict.fromkeys(("none", "closed", "adam"), 0.0)
+    for seed in range(3):
+        graph = trace(small_network(seed), (1, 8, 8))
+        for way in errors:
+            monkeypatch.setattr(reconstruct, "_LARGEST", 0 if way == "adam" else 4608)
+            kind = "none" if way == "none" else "weights"
+            recipe, corrected = adapt_graph(graph, [x], AdaptSettings(correction=kind, **common))
+            errors[way] += error_of(graph, recipe, corrected, x, 4)
+    assert errors["closed"] < errors["none"]
+    assert errors["none"] - errors["adam"] > 0.7 * (errors["none"] - errors["closed"])
+
+
 def first_layer_error(graph, recipe, corrected, x, steps):
     network = SpikingNetwork(corrected, recipe)
     with torch.no_grad():
