@@ -18,7 +18,7 @@ network = load_network(demo_checkpoint_path())
 images, labels = digits.images[:100], digits.labels[:100]
 
 points = []
-for time_steps, phi in ((1, 2), (2, 1), (2, 2), (4, 1), (4, 2)):
+for time_steps, phi in ((1, 2), (2, 1), (2, 2), (4, 2)):
     settings = AdaptSettings(time_steps=time_steps, phi=phi)
     calibration = digits.calibration_images[:64]
     adapted = adapt(network, calibration, input_shape=(1, 28, 28), settings=settings)
