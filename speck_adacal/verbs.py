@@ -1,4 +1,4 @@
-"""The verbs: adapt, deploy, simulate, save, load. Thin composition of the parts below."""
+"""The verbs: adapt, pareto_front, deploy, simulate, save, load. Thin composition of parts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.files import from_files, to_files
 from speck_adacal.chip.in_the_loop import correct_on_twin
 from speck_adacal.chip.simulate import Simulation, run_on_twin
+from speck_adacal.chip.twin_search.front import Front, FrontPoint
+from speck_adacal.chip.twin_search.reference import reference_decisions
+from speck_adacal.chip.twin_search.search import FrontSettings, find_front
 
 
 def adapt(
@@ -80,6 +83,37 @@ def deploy(adapted: AdaptedNetwork, *, chip: str = "speck2f") -> Deployment:
         ConfigurationError: the chip is not known, or samna refused the configuration.
     """
     return deploy_network(adapted, chip=chip)
+
+
+def pareto_front(
+    adapted: AdaptedNetwork,
+    calibration: Any,
+    labels: Any = None,
+    *,
+    settings: FrontSettings | None = None,
+    chip: str = "speck2f",
+) -> Front:
+    """Adapt further with the chip twin in the loop: the front of accuracy and SynOps.
+
+    Args:
+        adapted: the result of `adapt`, where the search starts.
+        calibration: recordings, or images, as for `adapt`; a few hundred.
+        labels: int `[n]`; without them the trained network's own decisions are the target.
+        settings: see `FrontSettings`.
+        chip: `"speck2e"` or `"speck2f"`.
+
+    Raises:
+        CalibrationError: too few samples, of a wrong shape, or another number of labels.
+        ModelError: the network is not a chain that the chip can run.
+    """
+    batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
+    targets = reference_decisions(adapted, batches) if labels is None else labels
+    return find_front(adapted, batches.recordings(), targets, settings=settings, chip=chip)
+
+
+def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:
+    """The network under the recipe of a point of its front, ready for `deploy`."""
+    return replace(adapted, recipe=point.recipe)
 
 
 def simulate(deployment: Deployment, events: Any) -> Simulation:

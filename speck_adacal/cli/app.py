@@ -15,6 +15,7 @@ from speck_adacal.cli import (
     deploy,
     devices,
     env,
+    front,
     report,
     simulate,
     stream,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, check, adapt, deploy, simulate, stream, verify, report, devices, env):
+for module in (demo, check, adapt, front, deploy, simulate, stream, verify, report, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
 for group in (datasets, virtual):
     app.add_typer(group.app, name=group.NAME)

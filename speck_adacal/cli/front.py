@@ -1,0 +1,85 @@
+"""`speck-adacal front`: accuracy against SynOps on the chip, searched with the twin in the loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "front"
+EXAMPLE = (
+    "Example: speck-adacal front digits.adapted --calibration digits.npz --samples 0:300 "
+    "--figure front.svg --max-synops 800000 --out digits.bundle"
+)
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
+    calibration: Annotated[
+        Path,
+        typer.Option(
+            "--calibration",
+            help="Recordings (or images) as they come at inference; without labels, the trained "
+            "network's own decisions are the target.",
+        ),
+    ],
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+    ] = "500",
+    max_synops: Annotated[
+        float | None, typer.Option("--max-synops", min=0, help="Choose the best point within.")
+    ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option("--min-accuracy", min=0, max=1, help="Choose the cheapest point of at least."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Deploy the chosen point: the bundle to write.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Draw the front (.svg, .png or .pdf).")
+    ] = None,
+    points: Annotated[int, typer.Option("--points", min=1, help="Most points of the front.")] = 12,
+    chip: common.Chip = "speck2f",
+    as_json: common.Json = False,
+    seed: common.Seed = 0,
+    force: common.Force = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Search the Pareto front of accuracy and SynOps on the chip twin; no training.
+
+    Thresholds and initial potentials change, weights do not. Accuracies are those of samples that
+    the search did not see.
+    """
+    for path in (out, figure):
+        common.refuse_early(path, force=force)
+    from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.chip.twin_search.search import FrontSettings
+    from speck_adacal.events.samples import load_samples
+    from speck_adacal.report.front import front_table, save_front_figure
+    from speck_adacal.verbs import deploy, load, pareto_front, save, with_front_point
+
+    settings = FrontSettings(points=points, seed=seed)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), common.status("Searching the front", quiet=hushed):
+        data = load_samples(calibration).part(common.parse_slice(samples))
+        loaded = load(bundle)
+        adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
+        front = pareto_front(adapted, data.inputs, data.labels, settings=settings, chip=chip)
+        chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
+        if out is not None:
+            deployment = deploy(with_front_point(adapted, chosen), chip=chip)
+            save(deployment, out, command=common.command_line(), force=force)
+        if figure is not None:
+            save_front_figure(front, figure, force=force)
+    results = {
+        **front.to_dict(),
+        "target": "reference decisions" if data.labels is None else "labels",
+        "chosen": chosen.to_dict(),
+        "bundle": None if out is None else str(out),
+        "figure": None if figure is None else str(figure),
+    }
+    common.show(results, front_table(front, chosen), as_json=as_json, quiet=quiet)

@@ -1,0 +1,180 @@
+"""The search of the front: cached evaluation equals the whole chip; points are a front."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from speck_adacal import AdaptSettings, adapt, deploy, save
+from speck_adacal.chip.simulate import run_on_twin
+from speck_adacal.chip.twin_search.candidate import Candidate, Move, layer_moves
+from speck_adacal.chip.twin_search.evaluate import TwinEvaluator
+from speck_adacal.chip.twin_search.front import non_dominated, thinned
+from speck_adacal.chip.twin_search.objective import log_loss, one_hot
+from speck_adacal.chip.twin_search.search import FrontSettings, find_front
+from speck_adacal.cli import main
+from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.events import Events
+from speck_adacal.verbs import pareto_front, with_front_point
+
+SMALL = FrontSettings(prices=(0.05, 0.3), rounds=1, points=5)
+
+
+def recordings(count: int) -> list[Events]:
+    """Noise, with more events in the upper or the lower half."""
+    rng = np.random.default_rng(7)
+    made = []
+    for index in range(count):
+        n = 150
+        y = rng.integers(0, 10, n) // 2 + (5 if index % 2 else 0)
+        columns = rng.integers(0, 10, n), y, rng.integers(0, 2, n)
+        made.append(Events(np.sort(rng.integers(0, 9000, n)), *columns, (2, 10, 10)))
+    return made
+
+
+LABELS = np.arange(40) % 2
+
+
+@pytest.fixture(scope="module")
+def adapted():
+    torch.manual_seed(3)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(96, 2, bias=False),
+    )
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()
+    settings = AdaptSettings(chip_correction=False)
+    return adapt(network, recordings(20), input_shape=(2, 10, 10), settings=settings)
+
+
+@pytest.fixture(scope="module")
+def front(adapted):
+    return find_front(adapted, recordings(40), LABELS, settings=SMALL)
+
+
+def same(outcome, simulation, cores):
+    np.testing.assert_array_equal(outcome.counts, simulation.class_counts)
+    np.testing.assert_array_equal(outcome.synops, simulation.synops_per_core[:, list(cores)])
+    np.testing.assert_array_equal(outcome.spikes, simulation.spikes_per_core[:, list(cores)])
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_a_kept_prefix_changes_nothing(adapted, depth):
+    events = recordings(6)
+    evaluator = TwinEvaluator(adapted, events)
+    evaluator.keep(adapted.recipe, depth)
+    for move in [pair[0] for pair in layer_moves(adapted.recipe, 1.3, 0.25)]:
+        recipe = move(Candidate.base(adapted.recipe)).apply(adapted.recipe)
+        deployment = deploy(replace(adapted, recipe=recipe))
+        same(evaluator.run(recipe), run_on_twin(deployment, events), deployment.cores)
+
+
+def test_the_points_are_a_front(front):
+    synops, losses = ([getattr(p, name) for p in front.points] for name in ("synops", "loss"))
+    assert 2 <= len(front.points) <= SMALL.points
+    assert synops == sorted(synops)
+    assert losses == sorted(losses, reverse=True)
+    assert len(set(losses)) == len(losses)
+    assert front.searched + front.held_out == 40
+
+
+def test_the_search_saves_synops(adapted, front):
+    whole = TwinEvaluator(adapted, recordings(40)).run(adapted.recipe)
+    assert front.points[0].synops < 0.9 * whole.mean_synops
+
+
+def test_the_same_seed_gives_the_same_front(adapted, front):
+    again = find_front(adapted, recordings(40), LABELS, settings=SMALL, threads=1)
+    assert again.to_dict() == front.to_dict()
+
+
+def test_a_chosen_point_deploys_to_what_was_measured(adapted, front):
+    point = front.choose()
+    order = np.random.default_rng(SMALL.seed).permutation(40)
+    events = [recordings(40)[i] for i in order[: front.held_out]]
+    simulation = run_on_twin(deploy(with_front_point(adapted, point)), events)
+    assert simulation.synops.mean() == point.held_out_synops
+
+
+def test_choosing(front):
+    cheapest, best = front.points[0], front.points[-1]
+    assert front.choose() is best
+    assert front.choose(max_synops=cheapest.synops) is cheapest
+    assert front.choose(min_accuracy=0.0) is cheapest
+    with pytest.raises(SettingsError, match="begins at"):
+        front.choose(max_synops=1.0)
+
+
+def test_without_labels_the_network_is_its_own_reference(adapted):
+    front = pareto_front(adapted, recordings(24), settings=SMALL)
+    assert front.points[-1].accuracy >= 0.5
+
+
+def test_bad_input(adapted):
+    with pytest.raises(CalibrationError, match="at least 20"):
+        find_front(adapted, recordings(4), LABELS[:4])
+    with pytest.raises(CalibrationError, match="one label each"):
+        find_front(adapted, recordings(24), LABELS[:4])
+    for wrong in ({"prices": ()}, {"held_out": 1.0}, {"rounds": 0}, {"factor": 1.0}):
+        with pytest.raises(SettingsError):
+            FrontSettings(**wrong)
+
+
+def test_a_share_leaves_the_layers_behind_alone():
+    shared = Move("share", 0, 2.0)(Candidate((1.0, 1.0, 1.0), (0.0,) * 3))
+    np.testing.assert_allclose(np.cumprod(shared.gains), [2.0, 1.0, 1.0])
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=40))
+def test_non_dominated_and_thinned(pairs):
+    costs, losses = np.array(pairs, dtype=float).T
+    kept = non_dominated(costs, losses)
+    for cost, loss in pairs:
+        assert any(costs[i] <= cost and losses[i] <= loss for i in kept)
+    few = thinned(costs[kept], 4)
+    assert len(few) <= 4
+    assert kept[few[0]] == kept[0]
+
+
+def test_the_loss_rewards_the_right_class():
+    counts = np.array([[9, 1], [2, 6]])
+    right, wrong = (log_loss(counts, one_hot(np.array(labels), 2)) for labels in ([0, 1], [1, 0]))
+    assert 0 < right < wrong
+
+
+def test_the_command(adapted, tmp_path, capsys):
+    events = recordings(40)
+    columns = {
+        key: np.concatenate([getattr(e, name) for e in events])
+        for key, name in (("x", "x"), ("y", "y"), ("p", "channel"), ("t", "t_us"))
+    }
+    offsets = np.cumsum([0] + [len(e) for e in events])
+    size = np.array([10, 10, 2])
+    np.savez(tmp_path / "r.npz", **columns, offsets=offsets, labels=LABELS, sensor_size=size)
+    save(adapted, tmp_path / "net.adapted")
+    paths = {key: str(tmp_path / key) for key in ("net.adapted", "r.npz", "f.svg", "net.bundle")}
+    arguments = [
+        *("front", paths["net.adapted"], "--calibration", paths["r.npz"], "--points", "3"),
+        *("--figure", paths["f.svg"], "--out", paths["net.bundle"], "--json"),
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        main(arguments)
+    result = json.loads(capsys.readouterr().out)
+    assert result["chosen"] in result["points"]
+    assert result["estimator"] == "twin"
+    assert "<svg" in (tmp_path / "f.svg").read_text()
+    assert (tmp_path / "net.bundle" / "manifest.json").is_file()
