@@ -188,7 +188,8 @@ def record(rows: list[Row], test: Images, arguments: argparse.Namespace) -> dict
     kept = ("network", "train", "steps", "phi", "kl_ratio", "exit_loss", "search_steps",
             "search_samples", "table_samples", "correction_samples", "rounds")  # fmt: skip
     return {
-        "command": "python benchmarks/ablation.py",
+        "command": f"python benchmarks/ablation.py --network {arguments.network}"
+        f" --test {len(test.y)}",
         "level": "accuracy, spikes, SynOps simulated; energy estimated, "
         f"{EnergyConstants().source}",
         "images": len(test.y),

@@ -65,7 +65,7 @@ def render_ablation(result: dict[str, Any]) -> str:
     rows = result["rows"]
     full = next((r["energy_uj"] for r in rows if r["name"].startswith("AdaFire")), None)
     lines = [
-        f"{result['images']:,} test images; every choice made on {result['choices made on']} "
+        f"`{result['settings']['network']}`, {result['images']:,} test images; every choice made on {result['choices made on']} "
         f"(`{result['command']}`; accuracy, steps and SynOps simulated, energies estimated):",
         "",
         "| network | accuracy | mean T | SynOps (M) | energy (µJ) | of AdaFire |",
