@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import boards, common
 from speck_adacal.errors import SettingsError
 
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.host import Backend, Moment, Readout
+    from speck_adacal.host import Moment, Readout
     from speck_adacal.host.trace import Trace
 
 NAME = "stream"
@@ -24,7 +24,6 @@ EXAMPLE = (
     "Examples: speck-adacal stream digits:3 --bundle demo_out; speck-adacal stream rec.npz:7 "
     "--bundle nmnist.bundle --save-html replay.html"
 )
-_BACKENDS = ("twin", "virtual", "devkit")
 _READOUTS = ("bundle", "argmax_spike_count", "argmax_membrane", "first_to_threshold")
 
 
@@ -34,7 +33,8 @@ def command(
         typer.Argument(
             help="A recording (.npz, .bin, .aedat4, .raw, .dat; FILE.npz:K for one of many), "
             "digits:K (a shipped digit), camera:K or camera:IMAGES.npz:K (the simulated camera "
-            "looks at it), or DATASET:SPLIT:K such as nmnist:test:0."
+            "looks at it), DATASET:SPLIT:K such as nmnist:test:0, or devkit (the sensor of a dev "
+            "kit, virtual where no real one is installed)."
         ),
     ],
     bundle: Annotated[Path, typer.Option("--bundle", help="What `deploy` wrote.")],
@@ -53,6 +53,12 @@ def command(
     window_ms: Annotated[
         float, typer.Option("--window-ms", min=0.001, help="How often to look, in ms.")
     ] = 10.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.01, help="How long to listen to a dev kit's sensor.")
+    ] = 5.0,
+    scene: Annotated[
+        str, typer.Option("--scene", help="Recording that a virtual dev kit's sensor sees.")
+    ] = "",
     speed: Annotated[
         float, typer.Option("--speed", min=0.0, help="Of the live view; 0 for no waiting.")
     ] = 0.25,
@@ -80,9 +86,12 @@ def command(
     with common.calm_libraries(quiet=quiet or as_json):
         deployment = common.load_deployment(bundle, seed)
         chosen = _readout(readout, bundle, deployment)
-        trace = _watch(
-            source, deployment, backend, chosen, round(window_ms * 1000), speed, as_json or quiet
-        )
+        window_us = chosen.window_us or round(window_ms * 1000)
+        if source == "devkit":
+            feed = boards.sensor_feed(deployment, scene, window_us, seconds)
+        else:
+            feed = boards.source_feed(source, deployment, backend, window_us)
+        trace = _watch(feed, chosen, speed, silent=as_json or quiet)
     _write(trace, record, save_video, save_html, force=force)
     from rich.text import Text
 
@@ -91,71 +100,26 @@ def command(
     common.show(trace.to_dict(), Text(verdict_text(trace)), as_json=as_json, quiet=quiet)
 
 
-def _watch(
-    source: str,
-    deployment: Deployment,
-    backend: str,
-    readout: Readout,
-    window_us: int,
-    speed: float,
-    silent: bool,
-) -> Trace:
-    from speck_adacal.host import Session, windows_of
-    from speck_adacal.host.sources import open_source
+def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> Trace:
+    from speck_adacal.host import Session
     from speck_adacal.host.trace import Trace
 
-    settings = deployment.adapted.recipe.settings
-    opened = open_source(
-        source,
-        deployment.layers[0].folded.in_shape,
-        steps=settings.time_steps,
-        burst=settings.input_burst,
-        seed=settings.seed,
-    )
     moments = []
-    with Session(_backend(backend, deployment), readout) as session:
-        pieces = windows_of(opened.events, readout.window_us or window_us)
-        with _view(opened.events, readout.names, speed, silent=silent) as show:
-            for moment in session.watch(pieces):
-                moments.append(moment)
-                show(moment)
-        return Trace(
-            source=opened,
-            names=readout.names,
-            class_of=readout.class_of,
-            moments=tuple(moments),
-            backend=session.backend.name,
-            grade=session.backend.grade,
-        )
-
-
-def _backend(name: str, deployment: Deployment) -> Backend:
-    from speck_adacal.host import BoardBackend, TwinBackend, open_board
-
-    if name not in _BACKENDS:
-        raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {name!r}.")
-    if name == "twin":
-        return TwinBackend(deployment)
-    from speck_adacal.errors import HardwareMissingError
-    from speck_adacal.virtual_samna import declare_boards, ensure_samna
-
-    real = ensure_samna().kind == "real"
-    if name == "devkit" and not real:
-        raise HardwareMissingError(
-            "--backend devkit needs the vendor's samna library and a connected dev kit; use "
-            "--backend virtual or twin."
-        )
-    if name == "virtual" and real:
-        raise SettingsError(
-            "--backend virtual needs the virtual samna, but the real one is in use; set "
-            "SPECK_ADACAL_SAMNA=virtual."
-        )
-    if not real:
-        declare_boards(
-            f"{deployment.chip}devkit" if deployment.chip == "speck2f" else "speck2e",
-            real_time=False,
-        )
-    return BoardBackend(deployment, open_board(deployment.chip))
+    with (
+        Session(feed.backend, readout) as session,
+        _view(feed.shown, readout.names, speed, silent=silent) as show,
+    ):
+        for moment in session.watch(feed.pieces):
+            moments.append(moment)
+            show(moment)
+    return Trace(
+        source=feed.source(moments),
+        names=readout.names,
+        class_of=readout.class_of,
+        moments=tuple(moments),
+        backend=feed.backend.name,
+        grade=feed.backend.grade,
+    )
 
 
 def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
@@ -198,7 +162,8 @@ def _view(events: Any, names: tuple[str, ...], speed: float, *, silent: bool) ->
             if speed > 0:
                 ahead = moment.t_us * 1e-6 / speed - (time.monotonic() - start)
                 time.sleep(max(ahead, 0.0))
-            live.update(render_moment(moment, events, names), refresh=True)
+            shown = moment.seen or events
+            live.update(render_moment(moment, shown, names), refresh=True)
 
         yield show
 

@@ -15,6 +15,7 @@ from speck_adacal.host.readout import (
     Readout,
     ThresholdThenArgmax,
 )
+from speck_adacal.host.sensor import SensorBackend, silence
 from speck_adacal.host.session import Session
 from speck_adacal.host.twin_backend import TwinBackend
 
@@ -31,6 +32,7 @@ __all__ = [
     "FirstToThreshold",
     "Moment",
     "Readout",
+    "SensorBackend",
     "Session",
     "SessionLimits",
     "ThresholdThenArgmax",
@@ -38,6 +40,7 @@ __all__ = [
     "WindowRule",
     "calibrate_early_exit",
     "open_board",
+    "silence",
     "split_at_windows",
     "windows_of",
 ]

@@ -25,6 +25,7 @@ class Answer:
         until_us: the sample's time up to which the chip has been fed.
         events: input events of the piece.
         synops: SynOps that they caused; None where the backend cannot count them.
+        seen: what the chip's own sensor saw, where that is the input.
     """
 
     t_us: Ints
@@ -32,6 +33,7 @@ class Answer:
     until_us: int
     events: int
     synops: int | None
+    seen: Events | None = None
 
     def __len__(self) -> int:
         return len(self.t_us)

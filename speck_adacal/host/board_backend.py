@@ -114,14 +114,20 @@ class BoardBackend:
                 self._source.write(self._as_spikes(events))
             found = self._fenced(events.duration_us - self._covered_us)
         self._covered_us = events.duration_us
+        return self._answer(found, events.duration_us, len(events))
+
+    def _answer(
+        self, found: list[Any], until_us: int, events: int, seen: Events | None = None
+    ) -> Answer:
         core = self._deployment.readout_core
         spikes = [e for e in found if type(e).__name__ == "Spike" and e.layer == core]
         return Answer(
             t_us=np.array([e.timestamp for e in spikes], dtype=np.int64),
             channel=np.array([self._channel(e) for e in spikes], dtype=np.int64),
-            until_us=events.duration_us,
-            events=len(events),
+            until_us=until_us,
+            events=events,
             synops=None,
+            seen=seen,
         )
 
     def charge(self) -> Ints:
@@ -159,8 +165,12 @@ class BoardBackend:
         _, self._sink = self._graph.sequential([self._model.get_source_node(), sink()])
         self._graph.start()
 
+    def _configuration(self) -> Any:
+        """What is put on the chip."""
+        return self._deployment.mapped.configuration
+
     def _apply(self) -> None:
-        self._model.apply_configuration(self._deployment.mapped.configuration)
+        self._model.apply_configuration(self._configuration())
         time.sleep(self._settle_s)
 
     def _as_spikes(self, events: Events) -> list[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.simulate import NO_DECISION
+from speck_adacal.events.types import Events
 
 __all__ = ["NO_DECISION", "Decision", "Moment"]
 
@@ -72,6 +73,7 @@ class Moment:
         synops: SynOps so far, or None.
         latency_s: host time that this piece took.
         decision: the decision, if it fell with this piece.
+        seen: events of this piece, where the chip's own sensor is the source.
     """
 
     t_us: int
@@ -84,3 +86,4 @@ class Moment:
     synops: int | None
     latency_s: float
     decision: Decision | None = None
+    seen: Events | None = None

@@ -78,6 +78,7 @@ class Sample:
             synops=self._synops,
             latency_s=self._latency_s,
             decision=self.decision,
+            seen=None if answer is None else answer.seen,
         )
 
     def _decided(self, readout: Readout, verdict: Verdict, *, early: bool) -> Decision:

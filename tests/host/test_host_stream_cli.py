@@ -192,3 +192,23 @@ def test_a_damaged_recording_is_refused_before_anything_is_written(bundle, tmp_p
     assert run("stream", bad, "--bundle", bundle, "--record", out) == 1
     assert "a.bin" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_sensor_of_a_virtual_dev_kit(bundle, capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    scene = {
+        "t": np.sort(rng.integers(0, 20_000, 500)), "x": rng.integers(0, 128, 500),
+        "y": rng.integers(0, 128, 500), "p": rng.integers(0, 2, 500),
+        "sensor_size": [128, 128, 2],
+    }  # fmt: skip
+    np.savez(tmp_path / "scene.npz", **scene)
+    found = streamed(
+        capsys, "devkit", "--bundle", bundle, "--scene", tmp_path / "scene.npz", "--seconds", 0.05,
+        "--readout", "argmax_spike_count", "--record", tmp_path / "r.npz",
+    )  # fmt: skip
+    assert found["source"] == "devkit"
+    assert found["events"] == found["decision"]["events"] > 0
+    assert read_recording(tmp_path / "r.npz").shape == (1, 28, 28)
+    silent = streamed(capsys, "devkit", "--bundle", bundle, "--seconds", 0.02)
+    assert silent["decision"]["name"] == "no decision"
+    assert silent["events"] == 0
