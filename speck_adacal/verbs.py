@@ -21,6 +21,7 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.files import from_files, to_files
 from speck_adacal.chip.in_the_loop import correct_on_twin
 from speck_adacal.chip.simulate import Simulation, run_on_twin
+from speck_adacal.chip.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.chip.twin_search.front import Front, FrontPoint
 from speck_adacal.chip.twin_search.reference import reference_decisions
 from speck_adacal.chip.twin_search.search import FrontSettings, find_front
@@ -109,6 +110,21 @@ def pareto_front(
     batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
     targets = reference_decisions(adapted, batches) if labels is None else labels
     return find_front(adapted, batches.recordings(), targets, settings=settings, chip=chip)
+
+
+def front_in_steps(
+    adapted: AdaptedNetwork, front: Front, calibration: Any, labels: Any = None
+) -> tuple[StepEstimate, ...]:
+    """The points of a front by the time-stepped estimator, with the gap to the twin by layer.
+
+    Args:
+        adapted: what the front was searched from.
+        front: the result of `pareto_front`.
+        calibration, labels: as given there.
+    """
+    batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
+    targets = reference_decisions(adapted, batches) if labels is None else labels
+    return tuple(time_stepped(adapted, point, batches, targets) for point in front.points)
 
 
 def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:

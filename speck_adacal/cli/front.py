@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +61,14 @@ def command(
     from speck_adacal.chip.twin_search.search import FrontSettings
     from speck_adacal.events.samples import load_samples
     from speck_adacal.report.front import front_table, save_front_figure
-    from speck_adacal.verbs import deploy, load, pareto_front, save, with_front_point
+    from speck_adacal.verbs import (
+        deploy,
+        front_in_steps,
+        load,
+        pareto_front,
+        save,
+        with_front_point,
+    )
 
     settings = FrontSettings(points=points, seed=seed)
     hushed = quiet or as_json
@@ -69,17 +77,19 @@ def command(
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
         front = pareto_front(adapted, data.inputs, data.labels, settings=settings, chip=chip)
+        stepped = front_in_steps(adapted, front, data.inputs, data.labels)
         chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
         if out is not None:
             deployment = deploy(with_front_point(adapted, chosen), chip=chip)
             save(deployment, out, command=common.command_line(), force=force)
         if figure is not None:
-            save_front_figure(front, figure, force=force)
+            save_front_figure(front, stepped, figure, force=force)
     results = {
         **front.to_dict(),
+        "time_stepped": [asdict(estimate) for estimate in stepped],
         "target": "reference decisions" if data.labels is None else "labels",
         "chosen": chosen.to_dict(),
         "bundle": None if out is None else str(out),
         "figure": None if figure is None else str(figure),
     }
-    common.show(results, front_table(front, chosen), as_json=as_json, quiet=quiet)
+    common.show(results, front_table(front, stepped, chosen), as_json=as_json, quiet=quiet)

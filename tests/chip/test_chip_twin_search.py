@@ -176,5 +176,8 @@ def test_the_command(adapted, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["chosen"] in result["points"]
     assert result["estimator"] == "twin"
+    assert len(result["time_stepped"]) == len(result["points"])
+    assert [layer["name"] for layer in result["time_stepped"][0]["layers"]] == ["1", "3"]
+    assert result["time_stepped"][0]["synops"] > 0
     assert "<svg" in (tmp_path / "f.svg").read_text()
     assert (tmp_path / "net.bundle" / "manifest.json").is_file()
