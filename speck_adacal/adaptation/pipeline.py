@@ -266,7 +266,8 @@ class Pipeline:
         rule = self.calibrate_exit(stages[-1]) if self.plan.exit_early else None
         trace = tuple(self.records)
         stages = [replace(s, recipe=replace(s.recipe, trace=trace)) for s in stages]
-        return PlanOutcome(tuple(stages), rule, trace)
+        last = replace(stages[-1], recipe=replace(stages[-1].recipe, exit_rule=rule))
+        return PlanOutcome((*stages[:-1], last), rule, trace)
 
     def _searched(
         self, name: str, start: Stage, variants: dict, at: tuple[int, ...], limit: Limit

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.adaptation.exits import ExitRule
 from speck_adacal.errors import SettingsError
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -132,13 +133,15 @@ class Recipe:
     """The result of adaptation: settings, values per layer, and the trace of how it was found.
 
     `input_amplitude` is what one input event is worth in units of the network's input: 1 for
-    recordings, `1 / settings.input_burst` for rate-coded images.
+    recordings, `1 / settings.input_burst` for rate-coded images. `exit_rule` holds the bars for
+    early exits, where they were calibrated.
     """
 
     settings: AdaptSettings
     layers: tuple[LayerRecipe, ...]
     trace: tuple[StepRecord, ...] = ()
     input_amplitude: float = 1.0
+    exit_rule: ExitRule | None = None
 
     def __getitem__(self, name: str) -> LayerRecipe:
         for layer in self.layers:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
+from speck_adacal.adaptation.exits import ExitRule
 from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.errors import BundleError, SettingsError
 
@@ -35,6 +37,8 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             for record in recipe.trace
         ],
     }
+    if recipe.exit_rule is not None:
+        data["exit_rule"] = asdict(recipe.exit_rule)
     tensors = {
         _POTENTIAL + layer.name: torch.tensor(layer.initial_potential, dtype=torch.float64)
         for layer in recipe.layers
@@ -54,9 +58,17 @@ def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
             layers=tuple(_layer(entry, tensors) for entry in data["layers"]),
             trace=tuple(StepRecord(**record) for record in data["trace"]),
             input_amplitude=float(data["input_amplitude"]),
+            exit_rule=_exit_rule(data.get("exit_rule")),
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise BundleError(f"The stored recipe is malformed ({error!r}); make it again.") from error
+
+
+def _exit_rule(data: Mapping[str, Any] | None) -> ExitRule | None:
+    if data is None:
+        return None
+    bars = tuple(float(bar) for bar in data["bars"])
+    return ExitRule(bars, str(data["metric"]), float(data["temperature"]))
 
 
 def _layer(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> LayerRecipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from speck_adacal.adaptation.engine import recipe_of
 from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.pipeline import Pipeline, run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
+from speck_adacal.adaptation.recipe_files import recipe_from_data, recipe_to_data
 from speck_adacal.adaptation.thresholds import observe
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, SettingsError
@@ -62,6 +64,9 @@ def test_the_whole_recipe(world, tmp_path):
     if not validated["kept"]:
         assert phi.recipe is uniform.recipe or phi.kl == uniform.kl
     assert steps[-1] == "exit"
+    plain, tensors = recipe_to_data(outcome.result.recipe)
+    stored = recipe_from_data(json.loads(json.dumps(plain)), tensors)
+    assert stored.exit_rule == outcome.exit_rule
     assert all(np.isfinite(r.seconds) for r in outcome.trace)
     again = run_plan(graph, data, SETTINGS, PLAN, folder=tmp_path)
     assert again.result.kl == ssc.kl
