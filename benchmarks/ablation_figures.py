@@ -43,6 +43,8 @@ def draw_curves(found: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), constrained_layout=True)
     for name in ("uniform φ", "searched φ", "uniform ρ", "searched ρ"):
         points = sorted(curves.get(name, []), key=lambda p: p["spikes"])
+        if not points:
+            continue
         x = [p["spikes"] / 1e3 for p in points]
         style = "o-" if name.startswith("searched") else "s--"
         errors = [p["kl_error"] for p in points]
