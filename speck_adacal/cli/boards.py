@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from speck_adacal.host.sources import Source
 
 _BACKENDS = ("twin", "virtual", "devkit")
+_WINDOW_US, _FEWEST_WINDOWS = 10_000, 20
 _BOARDS = {"speck2e": "speck2e", "speck2f": "speck2fdevkit"}
 
 
@@ -47,7 +48,7 @@ class Feed:
         return Source(self.name, joined(seen, self.shown.shape, moments[-1].t_us))
 
 
-def source_feed(text: str, deployment: Deployment, backend: str, window_us: int) -> Feed:
+def source_feed(text: str, deployment: Deployment, backend: str, window_us: int | None) -> Feed:
     """A recording, piece by piece, on the chip asked for."""
     from speck_adacal.host import windows_of
     from speck_adacal.host.sources import open_source
@@ -60,11 +61,12 @@ def source_feed(text: str, deployment: Deployment, backend: str, window_us: int)
         burst=settings.input_burst,
         seed=settings.seed,
     )
-    pieces = windows_of(opened.events, window_us)
+    often_us = max(min(_WINDOW_US, opened.events.duration_us // _FEWEST_WINDOWS), 1)
+    pieces = windows_of(opened.events, window_us or often_us)
     return Feed(_backend(backend, deployment), pieces, opened.events, text, opened)
 
 
-def sensor_feed(deployment: Deployment, scene: str, window_us: int, seconds: float) -> Feed:
+def sensor_feed(deployment: Deployment, scene: str, window_us: int | None, seconds: float) -> Feed:
     """The sensor of a dev kit: a real one where samna is, else a virtual one that sees `scene`."""
     from speck_adacal.host import open_board
     from speck_adacal.host.sensor import SensorBackend, joined, silence
@@ -75,6 +77,7 @@ def sensor_feed(deployment: Deployment, scene: str, window_us: int, seconds: flo
     elif scene:
         raise SettingsError("--scene is for the virtual dev kit; a real one sees what is there.")
     backend = SensorBackend(deployment, open_board(deployment.chip))
+    window_us = window_us or _WINDOW_US
     windows = max(round(seconds * 1e6 / window_us), 1)
     pieces = silence(backend.shape, window_us=window_us, windows=windows)
     return Feed(backend, pieces, joined([], backend.shape, windows * window_us), "devkit", None)

@@ -51,8 +51,13 @@ def command(
         ),
     ] = "bundle",
     window_ms: Annotated[
-        float, typer.Option("--window-ms", min=0.001, help="How often to look, in ms.")
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            "--window-ms",
+            min=0.001,
+            help="How often to look; by default every 10 ms, or 20 times where that is shorter.",
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.01, help="How long to listen to a dev kit's sensor.")
     ] = 5.0,
@@ -86,7 +91,7 @@ def command(
     with common.calm_libraries(quiet=quiet or as_json):
         deployment = common.load_deployment(bundle, seed)
         chosen = _readout(readout, bundle, deployment)
-        window_us = chosen.window_us or round(window_ms * 1000)
+        window_us = chosen.window_us or (None if window_ms is None else round(window_ms * 1000))
         if source == "devkit":
             feed = boards.sensor_feed(deployment, scene, window_us, seconds)
         else:
