@@ -3,8 +3,8 @@
     python benchmarks/front_mnist.py --model mnist_cnn_sinabs.npz
 
 Stock is `sinabs.from_torch.from_model` and `DynapcnnNetwork` with their own discretisation, and
-Bernoulli-coded digits of T steps. The front is searched on training digits, and both are measured
-on the same test digits. Writes `benchmarks/results/front_mnist.json` and
+Bernoulli-coded digits of T steps. The front is searched on training digits and measured on test
+digits, stock (which is slow) on the first hundred of these. Writes `benchmarks/results/front_mnist.json` and
 `docs/figures/front_mnist.svg`. Everything is simulated.
 """
 
