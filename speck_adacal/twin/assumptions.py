@@ -22,6 +22,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "readout_mapping": ("every_fourth", "quarter", "plain"),
     "readout_average": ("mean", "sum"),
     "readout_compare": (">", ">="),
+    "congestion_balancer": ("never_drops", "refuse"),
     "hot_pixel_filter": ("ignore_own_history", "block_fast_pixels"),
 }
 _SPIKES_LIMIT = 64
@@ -55,6 +56,8 @@ class Assumptions:
             down, or their `"sum"`.
         readout_compare: a class is above the threshold if its value is `">"` (datasheet
             §3.2.5.3) or `">="` it.
+        congestion_balancer: a core whose input congestion balancer is on `"never_drops"`, and
+            `ChipProgram.notes` says so, or the twin is to `"refuse"` such a configuration.
         hot_pixel_filter: with the hot-pixel filter on, a pixel's own history does not count as
             company (`"ignore_own_history"`), or an event soon after the last of its own pixel is
             blocked (`"block_fast_pixels"`).
@@ -73,6 +76,7 @@ class Assumptions:
     readout_mapping: str = "every_fourth"
     readout_average: str = "mean"
     readout_compare: str = ">"
+    congestion_balancer: str = "never_drops"
     hot_pixel_filter: str = "ignore_own_history"
 
     def __post_init__(self) -> None:

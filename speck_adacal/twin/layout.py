@@ -155,10 +155,21 @@ def _phases(kernel: int, stride: int) -> npt.NDArray[np.int64]:
     return phases
 
 
-def _packed_weights(core: CoreProgram) -> npt.NDArray[np.int8]:
+def _column_order(core: CoreProgram) -> list[int]:
+    """Kernel columns by stride phase, the last tap of each first."""
     kernel, stride = core.kernel_size[1], core.stride[1]
-    order = [k for phase in range(stride) for k in range(phase, kernel, stride)[::-1]]
-    return core.weights[:, :, :, order].transpose(1, 2, 3, 0)
+    return [k for phase in range(stride) for k in range(phase, kernel, stride)[::-1]]
+
+
+def _packed_weights(core: CoreProgram) -> npt.NDArray[np.int8]:
+    return core.weights[:, :, :, _column_order(core)].transpose(1, 2, 3, 0)
+
+
+def weight_index(layout: Layout, core: CoreProgram, place: tuple[int, int, int, int]) -> int:
+    """Index into `Layout.weights` of a core's weight `(out, in, ky, kx)`."""
+    out, source, ky, kx = place
+    row = (source * core.kernel_size[0] + ky) * core.kernel_size[1] + _column_order(core).index(kx)
+    return int(layout.table[core.index, WEIGHTS_AT]) + row * core.out_shape[0] + out
 
 
 def _fill_row(row: npt.NDArray[np.int64], core: CoreProgram, spikes_per_event: int) -> None:

@@ -61,6 +61,7 @@ class Twin:
         check_program(program)
         self.program = program
         self.assumptions = assumptions or Assumptions()
+        _check_balancers(program, self.assumptions)
         observed = _observed(program, observe)
         silent = program.readout is not None and program.readout.monitor
         self._plan = Plan(
@@ -239,6 +240,61 @@ class Twin:
         if self.assumptions.lose_event_after_write:
             self._chip.machine.counters[core, kernel.LOSE_NEXT] = 1
 
+    def read_weight(self, core: int, place: tuple[int, int, int, int]) -> int:
+        """The weight `(output feature, input feature, row, column)` in a core's memory now.
+
+        Raises:
+            ConfigurationError: the core is not configured, or has no such weight.
+        """
+        return int(self._plan.layout.weights[self._weight_at(core, place)])
+
+    def write_weight(self, core: int, place: tuple[int, int, int, int], value: int) -> None:
+        """Set a weight; it stays through `reset`, and `program` keeps the configured one.
+
+        Raises:
+            ConfigurationError: as `read_weight`, or the value does not fit 8 bits.
+        """
+        if not -128 <= value <= 127:
+            raise ConfigurationError(f"The weight {value} does not fit 8 bits; give -128 to 127.")
+        self._plan.layout.weights[self._weight_at(core, place)] = value
+
+    def read_bias(self, core: int, feature: int) -> int:
+        """The bias of an output feature in a core's memory now.
+
+        Raises:
+            ConfigurationError: the core is not configured, or has no such feature.
+        """
+        return int(self._plan.layout.bias[self._bias_at(core, feature)])
+
+    def write_bias(self, core: int, feature: int, value: int) -> None:
+        """Set a bias; it stays through `reset`, and `program` keeps the configured one.
+
+        Raises:
+            ConfigurationError: as `read_bias`, or the value does not fit 16 bits.
+        """
+        if not -32768 <= value <= 32767:
+            raise ConfigurationError(
+                f"The bias {value} does not fit 16 bits; give -32768 to 32767."
+            )
+        self._plan.layout.bias[self._bias_at(core, feature)] = value
+
+    def _weight_at(self, core: int, place: tuple[int, int, int, int]) -> int:
+        shape = self._core(core).weights.shape
+        if len(place) != 4 or not all(0 <= i < n for i, n in zip(place, shape, strict=True)):
+            raise ConfigurationError(
+                f"Core {core} has no weight {place}; its weights are {shape} (output features, "
+                "input features, rows, columns), counted from 0."
+            )
+        return at.weight_index(self._plan.layout, self._core(core), place)
+
+    def _bias_at(self, core: int, feature: int) -> int:
+        features = self._core(core).out_shape[0]
+        if not 0 <= feature < features:
+            raise ConfigurationError(
+                f"Core {core} has no feature {feature}; its features are 0 to {features - 1}."
+            )
+        return int(self._plan.layout.table[core, at.BIAS_AT]) + feature
+
     def _core(self, core: int) -> CoreProgram:
         if core not in self.program.cores:
             raise ConfigurationError(
@@ -273,6 +329,16 @@ class Twin:
         layer = self.entry if entry is None else entry
         checked = checked_input(self.program, events, layer, after_us=chip.time_us, outside=outside)
         return chip.run(checked, max(events.duration_us, chip.time_us), record_load=record_load)
+
+
+def _check_balancers(program: ChipProgram, assumptions: Assumptions) -> None:
+    switched_on = [i for i, core in sorted(program.cores.items()) if core.congestion_balancer]
+    if switched_on and assumptions.congestion_balancer == "refuse":
+        raise ConfigurationError(
+            f"cnn_layers[{switched_on[0]}].input_congestion_balancer_enable is set, and what it "
+            "drops cannot be simulated, as no public source gives the speed of a core; switch it "
+            'off, or assume that it never drops: Assumptions(congestion_balancer="never_drops").'
+        )
 
 
 def _monitored(program: ChipProgram) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.events.types import Events
-from speck_adacal.twin import Twin, program_from_configuration
+from speck_adacal.twin import Assumptions, Twin, program_from_configuration
 
 
 def xy(x, y):
@@ -172,3 +172,26 @@ def test_memory_of_the_core_is_checked(config):
     core.weights = np.ones((3, 512, 3, 3), dtype=np.int8)
     with pytest.raises(ConfigurationError, match=r"kernel memory\) = 32768 words"):
         program_from_configuration(config)
+
+
+def test_balancer_is_noted_or_refused(config):
+    config.cnn_layers[4].input_congestion_balancer_enable = True
+    assert Twin.from_configuration(config).program.notes
+    strict = Assumptions(congestion_balancer="refuse")
+    with pytest.raises(ConfigurationError, match=r"cnn_layers\[4\]\.input_congestion_balancer"):
+        Twin.from_configuration(config, assumptions=strict)
+
+
+def test_weights_are_read_and_written_by_place(config):
+    twin = Twin.from_configuration(config)
+    weights = twin.program.cores[4].weights
+    read = [twin.read_weight(4, place) for place in np.ndindex(weights.shape)]
+    np.testing.assert_array_equal(np.reshape(read, weights.shape), weights)
+    twin.write_weight(4, (1, 0, 2, 1), -7)
+    assert twin.read_weight(4, (1, 0, 2, 1)) == -7
+    with pytest.raises(ConfigurationError, match="no weight"):
+        twin.read_weight(4, (99, 0, 0, 0))
+    with pytest.raises(ConfigurationError, match="8 bits"):
+        twin.write_weight(4, (0, 0, 0, 0), 128)
+    with pytest.raises(ConfigurationError, match="no feature 99"):
+        twin.read_bias(4, 99)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speck_adacal.twin import layout as at
 from speck_adacal.twin.program import CoreProgram
 from speck_adacal.twin.simulator import Twin
 
@@ -55,47 +54,30 @@ def weight_place(core: CoreProgram, address: int) -> tuple[int, int, int, int] |
 
 
 class CoreMemoryAccess:
-    """Weights and biases of a running twin, read and written in place."""
+    """Weights and biases of a running twin by their addresses, read and written in place."""
 
     def __init__(self, twin: Twin) -> None:
-        self._cores = twin.program.cores
-        self._layout = twin._plan.layout  # the arrays that the kernel reads
+        self._twin = twin
 
     def read_weight(self, core: int, address: int) -> int:
         """A weight; 0 for a word that the kernel does not use."""
-        index = self._weight_index(self._cores[core], address)
-        return 0 if index is None else int(self._layout.weights[index])
+        place = weight_place(self._twin.program.cores[core], address)
+        return 0 if place is None else self._twin.read_weight(core, place)
 
     def write_weight(self, core: int, address: int, value: int) -> None:
         """Set a weight; a word that the kernel does not use is left alone."""
-        index = self._weight_index(self._cores[core], address)
-        if index is not None:
-            self._layout.weights[index] = value
+        place = weight_place(self._twin.program.cores[core], address)
+        if place is not None:
+            self._twin.write_weight(core, place, value)
 
     def read_bias(self, core: int, address: int) -> int:
         """A bias; 0 beyond the features."""
-        index = self._bias_index(self._cores[core], address)
-        return 0 if index is None else int(self._layout.bias[index])
+        return self._twin.read_bias(core, address) if self._has_bias(core, address) else 0
 
     def write_bias(self, core: int, address: int, value: int) -> None:
         """Set a bias; nothing happens beyond the features."""
-        index = self._bias_index(self._cores[core], address)
-        if index is not None:
-            self._layout.bias[index] = value
+        if self._has_bias(core, address):
+            self._twin.write_bias(core, address, value)
 
-    def _weight_index(self, core: CoreProgram, address: int) -> int | None:
-        """Place in the layout, which groups kernel columns by stride phase, last tap first."""
-        place = weight_place(core, address)
-        if place is None:
-            return None
-        out, source, ky, kx = place
-        kernel, stride = core.kernel_size[1], core.stride[1]
-        columns = [k for phase in range(stride) for k in range(phase, kernel, stride)[::-1]]
-        start = int(self._layout.table[core.index, at.WEIGHTS_AT])
-        row = (source * kernel + ky) * kernel + columns.index(kx)
-        return start + row * core.out_shape[0] + out
-
-    def _bias_index(self, core: CoreProgram, address: int) -> int | None:
-        if address >= core.out_shape[0]:
-            return None
-        return int(self._layout.table[core.index, at.BIAS_AT]) + address
+    def _has_bias(self, core: int, address: int) -> bool:
+        return address < self._twin.program.cores[core].out_shape[0]
