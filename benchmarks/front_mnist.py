@@ -4,8 +4,8 @@
 
 Stock is `sinabs.from_torch.from_model` and `DynapcnnNetwork` with their own discretisation, and
 Bernoulli-coded digits of T steps. The front is searched on training digits and measured on test
-digits, stock (which is slow) on the first hundred of these. Writes `benchmarks/results/front_mnist.json` and
-`docs/figures/front_mnist.svg`. Everything is simulated.
+digits, stock (which is slow) on the first hundred of these. Writes
+`benchmarks/results/front_mnist.json` and `docs/figures/front_mnist.svg`. Everything is simulated.
 """
 
 from __future__ import annotations

@@ -81,6 +81,65 @@ def render_ablation(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_front_nmnist(result: dict[str, Any]) -> str:
+    """One line per point of `benchmarks/front_nmnist.py`, with and without early exit."""
+    lines = [
+        f"Searched on {result['calibration']} recordings, measured on {result['test']} others "
+        f"(`{result['command']}`; simulated on the twin, ± one standard error):",
+        "",
+        "| whole recording, SynOps | accuracy | with early exit, SynOps | accuracy |",
+        "|---|---|---|---|",
+    ]
+    for point in result["points"]:
+        cells = [
+            f"{part['synops'] / 1e6:.2f} M | {part['accuracy']:.1%} ± {part['standard_error']:.1%}"
+            for part in (point["whole"], point["early_exit"])
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def render_front_mnist(result: dict[str, Any]) -> str:
+    """The front of `benchmarks/front_mnist.py` beside stock sinabs."""
+    lines = [
+        f"Front searched on {result['calibration']} training digits and measured on "
+        f"{result['test']} test digits; stock sinabs on the first {result['stock_test']} of them "
+        f"(`{result['command']}`; all on the twin, ± one standard error):",
+        "",
+        "| what | accuracy | SynOps a digit |",
+        "|---|---|---|",
+    ]
+    rows = [("front", row) for row in result["front"]]
+    rows += [(f"stock sinabs, T = {row['time_steps']}", row) for row in result["stock"]]
+    lines += [
+        f"| {name} | {row['accuracy']:.1%} ± {row['standard_error']:.1%} | "
+        f"{row['synops'] / 1e6:.2f} M |"
+        for name, row in rows
+    ]
+    return "\n".join(lines)
+
+
+def render_early_exit(result: dict[str, Any]) -> str:
+    """One line per allowed loss of `benchmarks/early_exit_nmnist.py`."""
+    lines = [
+        f"{result['recordings']:,} recorded N-MNIST digits, exits calibrated on one half and "
+        "measured on the other, both ways (`python benchmarks/early_exit_nmnist.py --real FILE`; "
+        f"simulated; full length {result['rows'][0]['accuracy_full']:.2%}):",
+        "",
+        "| allowed loss (points) | accuracy | points below full length | median time | "
+        "median events | SynOps, of full |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {100 * row['allowed_loss']:.2f} | {row['accuracy']:.2%} | "
+            f"{row['points_below_full']:.2f} ± {row['points_standard_error']:.2f} | "
+            f"{row['median_time']:.0%} | {row['median_events']:.0%} | "
+            f"{row['mean_synops'] / row['mean_synops_full']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The README with everything between its markers rendered anew."""
     demo = json.loads((RESULTS / "demo.json").read_text())
@@ -89,6 +148,13 @@ def render(text: str) -> str:
         for path in RESULTS.glob("levels_*.json")
     }
     bodies = {"demo": render_demo(demo), "levels": render_levels(levels)}
+    renderers = {
+        "front_nmnist": render_front_nmnist,
+        "front_mnist": render_front_mnist,
+        "early_exit_nmnist": render_early_exit,
+    }
+    for name, renderer in renderers.items():
+        bodies[name] = renderer(json.loads((RESULTS / f"{name}.json").read_text()))
     for path in RESULTS.glob("ablation_*.json"):
         if "rows" in (found := json.loads(path.read_text())):
             bodies[path.stem] = render_ablation(found)
