@@ -65,9 +65,9 @@ def render_ablation(result: dict[str, Any]) -> str:
     rows = result["rows"]
     full = next((r["energy_uj"] for r in rows if r["name"].startswith("AdaFire")), None)
     lines = [
-        f"`{result['settings']['network']}`, {result['images']:,} test images; calibrated and searched "
-        f"on {result['choices made on']} (`{result['command']}`; accuracy, steps and SynOps "
-        "simulated, energies estimated):",
+        f"`{result['settings']['network']}`, {result['images']:,} test images; calibrated and "
+        f"searched on {result['choices made on']} (`{result['command']}`; accuracy, steps and "
+        "SynOps simulated, energies estimated):",
         "",
         "| network | accuracy | mean T | SynOps (M) | energy (µJ) | of AdaFire |",
         "|---|---|---|---|---|---|",
