@@ -47,6 +47,23 @@ def load(folder: Path, name: str) -> dict[str, np.ndarray] | None:
         return {key: archive[key] for key in archive.files}
 
 
+def recordings_of(archive: dict[str, np.ndarray] | None) -> list[Events] | None:
+    """The first ten N-MNIST recordings of the archive."""
+    if archive is None:
+        return None
+    bounds = zip(archive["offsets"][:10], archive["offsets"][1:11], strict=True)
+    return [
+        Events(
+            archive["t"][a:b].astype(np.int64),
+            archive["x"][a:b],
+            archive["y"][a:b],
+            archive["p"][a:b].astype(np.int16),
+            (2, 34, 34),
+        )
+        for a, b in bounds
+    ]
+
+
 def quantised(weights: np.ndarray) -> tuple[np.ndarray, int]:
     scale = float(min(127 / weights.max(), 128 / -weights.min()))
     return np.round(weights * scale).astype(np.int8), round(scale)
@@ -274,20 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     folder = parser.parse_args().data
-    archive = load(folder, "nmnist_train1000")
-    recordings = None
-    if archive is not None:
-        bounds = zip(archive["offsets"][:10], archive["offsets"][1:11], strict=True)
-        recordings = [
-            Events(
-                archive["t"][a:b].astype(np.int64),
-                archive["x"][a:b],
-                archive["y"][a:b],
-                archive["p"][a:b].astype(np.int16),
-                (2, 34, 34),
-            )
-            for a, b in bounds
-        ]
+    recordings = recordings_of(load(folder, "nmnist_train1000"))
     bench_second_layer(load(folder, "mnist_cnn_sinabs"), recordings)
     weights = load(folder, "nmnist_cnn_nir_paper")
     chosen = bench_nmnist(weights, recordings)
