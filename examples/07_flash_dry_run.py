@@ -29,7 +29,7 @@ import samna  # noqa: E402  (safe only after ensure_samna)
 configuration = deployment.mapped.configuration
 valid, message = samna.speck2f.validate_configuration(configuration)
 print("configuration valid:", valid, message)
-print("known answers the same:", verify_bundle(read_bundle(path), deployment).same)
+print("known answers the same:", verify_bundle(read_bundle(path)).same)
 
 try:
     flash = bytes(samna.speck2f.configuration_to_flash_binary(configuration))

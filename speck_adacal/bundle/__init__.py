@@ -4,11 +4,10 @@ from speck_adacal.bundle.atomic import new_file, new_folder, refuse_existing
 from speck_adacal.bundle.format import (
     Bundle,
     Manifest,
-    dump_json,
-    parse_json,
     read_bundle,
     write_bundle,
 )
+from speck_adacal.bundle.plain_json import dump_json, parse_json
 
 __all__ = [
     "Bundle",

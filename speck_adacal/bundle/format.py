@@ -8,11 +8,8 @@ pickle is ever loaded.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
-import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -20,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from speck_adacal.bundle.atomic import new_file, new_folder
+from speck_adacal.bundle.migrate import SCHEMA, check_schema, migrate
+from speck_adacal.bundle.plain_json import dump_json, parse_json
+from speck_adacal.bundle.reading import PLAIN_NAME, read_members
 from speck_adacal.errors import BundleError
 
-SCHEMA = 1
 MANIFEST = "manifest.json"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LARGEST_FILE_BYTES = 1 << 30
 _VERSIONED_TOOLS = ("speck-adacal", "torch", "sinabs", "numpy", "numba")
 
 
@@ -39,7 +36,7 @@ class Manifest:
         command: the command line or call that made it.
         files: SHA-256 of every other file, by name.
         tools: versions of the tools that made it, by name.
-        schema: version of this format.
+        schema: version of the format it was written in; the members are of this version's.
     """
 
     kind: str
@@ -119,12 +116,7 @@ def read_bundle(path: Path) -> Bundle:
         BundleError: it is missing, damaged, unsafe, or of another schema; the message names the
             file and the reason.
     """
-    if path.is_dir():
-        members = _read_folder(path)
-    elif path.is_file():
-        members = _read_zip(path)
-    else:
-        raise BundleError(f"There is no bundle at {path}; give the folder or zip made by `deploy`.")
+    members = read_members(path)
     if MANIFEST not in members:
         raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}.")
     manifest = _checked_manifest(parse_json(members.pop(MANIFEST), path, MANIFEST), path)
@@ -137,80 +129,22 @@ def read_bundle(path: Path) -> Bundle:
                 f"The bundle {path} is damaged: {name} has SHA-256 {found[:12]}…, the manifest "
                 f"says {digest[:12]}…; copy or make it again."
             )
-    return Bundle(path, manifest, {name: members[name] for name in manifest.files})
-
-
-def dump_json(value: Any) -> bytes:
-    """Indented JSON with sorted keys and a closing newline; NaN is refused."""
-    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
-
-
-def parse_json(data: bytes, path: Path, name: str) -> Any:
-    """Parse JSON, refusing doubled keys.
-
-    Raises:
-        BundleError: naming the file and the reason.
-    """
-
-    def no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise BundleError(f"{name} in {path} has the key {key!r} twice; make it again.")
-        return dict(pairs)
-
-    try:
-        return json.loads(data, object_pairs_hook=no_doubles)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{name} in {path} is not sound JSON: {error}; make it again.") from error
+    named = {name: members[name] for name in manifest.files}
+    return Bundle(path, manifest, migrate(named, manifest.schema, path))
 
 
 def _checked_manifest(value: Any, path: Path) -> Manifest:
     wanted = {"kind": str, "seed": int, "command": str, "files": dict, "tools": dict, "schema": int}
     if not isinstance(value, dict):
         raise BundleError(f"{MANIFEST} in {path} must be an object, found {type(value).__name__}.")
-    schema = value.get("schema")
-    if schema != SCHEMA:
-        raise BundleError(
-            f"The bundle {path} has schema {schema!r}, this version reads {SCHEMA}; "
-            "use the version of speck-adacal that made it, or make it again."
-        )
+    check_schema(value.get("schema"), path)
     for key, kind in wanted.items():
         if not isinstance(value.get(key), kind):
             raise BundleError(f"{MANIFEST} in {path} needs {key!r} of type {kind.__name__}.")
     for name, digest in value["files"].items():
-        if not _PLAIN_NAME.fullmatch(name) or not isinstance(digest, str):
+        if not PLAIN_NAME.fullmatch(name) or not isinstance(digest, str):
             raise BundleError(f"{MANIFEST} in {path} names an unsafe file {name!r}; refused.")
     return Manifest(**{key: value[key] for key in wanted})
-
-
-def _read_folder(path: Path) -> dict[str, bytes]:
-    members = {}
-    for file in sorted(path.iterdir()):
-        if file.is_file() and not file.is_symlink():
-            if file.stat().st_size > _LARGEST_FILE_BYTES:
-                raise BundleError(f"{file} is larger than 1 GiB, which no bundle member is.")
-            members[file.name] = file.read_bytes()
-    return members
-
-
-def _read_zip(path: Path) -> dict[str, bytes]:
-    members: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if not _PLAIN_NAME.fullmatch(info.filename):
-                    raise BundleError(
-                        f"The zip {path} has an unsafe member name {info.filename!r}; refused."
-                    )
-                if info.filename in members:
-                    raise BundleError(f"The zip {path} has {info.filename!r} twice; refused.")
-                if info.file_size > _LARGEST_FILE_BYTES:
-                    raise BundleError(f"{info.filename} in {path} is larger than 1 GiB; refused.")
-                members[info.filename] = archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
-        raise BundleError(f"{path} is not a sound zip: {error}; copy or make it again.") from error
-    return members
 
 
 def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:

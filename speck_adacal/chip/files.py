@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,15 +19,21 @@ from speck_adacal.adaptation.recipe_files import recipe_from_data, recipe_to_dat
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.ann.graph_files import graph_from_data, graph_to_data
 from speck_adacal.bundle import Bundle, dump_json
-from speck_adacal.chip.configuration_data import configuration_to_data
+from speck_adacal.bundle.migrate import CHIP
+from speck_adacal.chip.chip_configuration import (
+    ChipConfiguration,
+    checked_configuration,
+    configuration_of,
+)
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.known_answers import make_known_answers
+from speck_adacal.chip.known_answers import KNOWN_ANSWERS, make_known_answers
 from speck_adacal.chip.quantise import QuantisedLayer
 from speck_adacal.errors import BundleError, SpeckAdacalError
 
-NETWORK, RECIPE, CHIP = "network.safetensors", "recipe.json", "chip.json"
-CHIP_ARRAYS, KNOWN_ANSWERS = "chip.safetensors", "known_answers.npz"
+NETWORK, RECIPE = "network.safetensors", "recipe.json"
+CHIP_ARRAYS = "chip.safetensors"
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
 def to_files(obj: AdaptedNetwork | Deployment) -> dict[str, bytes]:
@@ -63,15 +67,19 @@ def from_files(bundle: Bundle) -> AdaptedNetwork | Deployment:
         return _deployment(bundle, adapted)
     except BundleError:
         raise
-    except (SafetensorError, SpeckAdacalError, KeyError, TypeError, ValueError) as error:
+    except (SpeckAdacalError, *_MALFORMED) as error:
         raise BundleError(
-            f"The bundle {bundle.path} does not fit together: {error}; make it again."
+            f"The bundle {bundle.path} does not fit together: {_reason(error)}; make it again."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _adapted(bundle: Bundle) -> AdaptedNetwork:
     data = bundle.json(RECIPE)
-    tensors = load_tensors(bundle.member(NETWORK))
+    tensors = _finite_tensors(bundle)
 
     def under(prefix: str) -> dict[str, torch.Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -83,74 +91,85 @@ def _adapted(bundle: Bundle) -> AdaptedNetwork:
     return AdaptedNetwork(ann=graphs["ann"], graph=graphs["graph"], recipe=recipe)
 
 
+def _finite_tensors(bundle: Bundle) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_tensors(bundle.member(NETWORK))
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise BundleError(
+            f"{NETWORK} in {bundle.path} is damaged ({error}); make it again."
+        ) from error
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise BundleError(
+                f"{NETWORK} in {bundle.path}: {name} holds NaN or infinity; make it again."
+            )
+    return tensors
+
+
 def _chip_files(deployment: Deployment) -> dict[str, bytes]:
-    cores = deployment.cores
-    data, arrays = configuration_to_data(deployment.mapped.configuration, cores)
-    data["chip"] = deployment.chip
-    data["order"] = list(cores)
-    data["layers"] = [
-        {
-            "name": layer.folded.name,
-            "threshold_low": layer.threshold_low,
-            "scale": layer.scale,
-            "limited_by": layer.limited_by,
-            "window_steps": layer.window_steps,
-        }
-        for layer in deployment.layers
-    ]
-    answers = io.BytesIO()
-    np.savez_compressed(answers, **make_known_answers(deployment))  # type: ignore[arg-type]
+    configuration = configuration_of(deployment)
+    seed = deployment.adapted.recipe.settings.seed
     return {
-        CHIP: dump_json(data),
-        CHIP_ARRAYS: save_arrays(arrays),
-        KNOWN_ANSWERS: answers.getvalue(),
+        CHIP: dump_json(configuration.data()),
+        CHIP_ARRAYS: save_arrays(dict(configuration.arrays)),
+        KNOWN_ANSWERS: make_known_answers(configuration, seed=seed),
     }
 
 
+def stored_configuration(bundle: Bundle) -> ChipConfiguration:
+    """The chip configuration that a bundle holds.
+
+    Raises:
+        BundleError: it was not deployed, or its configuration is malformed.
+    """
+    if bundle.manifest.kind != "deployment":
+        raise BundleError(f"{bundle.path} is adapted but not deployed; run `deploy` on it first.")
+    try:
+        arrays = load_arrays(bundle.member(CHIP_ARRAYS))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(
+            f"{CHIP_ARRAYS} in {bundle.path} is damaged ({error}); make it again."
+        ) from error
+    return checked_configuration(bundle.json(CHIP), arrays, f"{CHIP} in {bundle.path}")
+
+
 def _deployment(bundle: Bundle, adapted: AdaptedNetwork) -> Deployment:
-    data = bundle.json(CHIP)
-    arrays = load_arrays(bundle.member(CHIP_ARRAYS))
-    cores = [int(core) for core in data["order"]]
+    stored = stored_configuration(bundle)
     folded = fold(adapted.graph, adapted.recipe)
-    if not len(folded) == len(cores) == len(data["layers"]):
+    if len(folded) != len(stored.order):
         raise BundleError(f"{CHIP} in {bundle.path} describes another number of layers.")
     layers = []
-    for layer, core, entry in zip(folded, cores, data["layers"], strict=True):
-        fields = data["cores"][str(core)]
+    for layer, core, entry in zip(folded, stored.order, stored.layers, strict=True):
+        fields = stored.cores[str(core)]
         layers.append(
             QuantisedLayer(
                 folded=layer,
-                weight=_swap_axes(arrays[f"core{core}.weights"]),
+                weight=_swap_axes(stored.tensor(core, "weights")),
                 threshold=int(fields["threshold_high"]),
                 threshold_low=int(fields["threshold_low"]),
-                initial=_swap_axes(arrays[f"core{core}.neurons_initial_value"]),
+                initial=_swap_axes(stored.tensor(core, "neurons_initial_value")),
                 scale=float(entry["scale"]),
                 limited_by=str(entry["limited_by"]),
                 window_steps=int(entry["window_steps"]),
             )
         )
-    deployment = deploy_network(adapted, chip=data["chip"], quantised=layers, cores=cores)
-    _compare(bundle, data, arrays, deployment)
+    deployment = deploy_network(adapted, chip=stored.chip, quantised=layers, cores=stored.order)
+    _compare(bundle, stored, deployment)
     return deployment
 
 
-def _compare(
-    bundle: Bundle,
-    data: Mapping[str, Any],
-    arrays: Mapping[str, npt.NDArray[Any]],
-    deployment: Deployment,
-) -> None:
+def _compare(bundle: Bundle, stored: ChipConfiguration, deployment: Deployment) -> None:
     """What was stored and what would be sent to the chip must be the same."""
-    found, found_arrays = configuration_to_data(deployment.mapped.configuration, deployment.cores)
-    for core, fields in json.loads(dump_json(found["cores"])).items():
+    found = configuration_of(deployment)
+    for core, fields in json.loads(dump_json(found.data()))["cores"].items():
         for name, value in fields.items():
-            if data["cores"][core].get(name) != value:
+            if stored.cores[core].get(name) != value:
                 raise BundleError(
                     f"{CHIP} in {bundle.path}: core {core} has {name} = "
-                    f"{data['cores'][core].get(name)}, its network gives {value}; make it again."
+                    f"{stored.cores[core].get(name)}, its network gives {value}; make it again."
                 )
-    for name, array in found_arrays.items():
-        if not np.array_equal(array, arrays[name]):
+    for name, array in found.arrays.items():
+        if not np.array_equal(array, stored.arrays[name]):
             raise BundleError(
                 f"{CHIP_ARRAYS} in {bundle.path}: {name} differs from the network's; make it again."
             )

@@ -10,24 +10,40 @@ import typer
 from speck_adacal.cli import common
 
 NAME = "verify"
-EXAMPLE = "Example: speck-adacal verify digits.bundle"
+EXAMPLE = "Example: speck-adacal verify digits.bundle --device virtual"
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `deploy` or `demo` wrote.")],
+    device: Annotated[
+        str,
+        typer.Option("--device", help="twin, virtual, virtual:TYPE, or a real speck2fdevkit:0."),
+    ] = "twin",
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Replay the recorded input on the chip twin and name the first core that differs."""
+    """Replay the recorded input and name the first core that differs from what was recorded.
+
+    Exit code 1 where one differs; 4 where a real board is asked for and is not there.
+    """
     from dataclasses import asdict
 
     from speck_adacal.bundle import read_bundle
+    from speck_adacal.chip.files import stored_configuration
     from speck_adacal.chip.verify import verify_bundle
+    from speck_adacal.host.devices import parse_device, player_on
 
-    with common.calm_libraries(quiet=quiet):
-        deployment = common.load_deployment(bundle, None)
-        outcome = verify_bundle(read_bundle(bundle), deployment)
-    said = f"{bundle}: as recorded, on {outcome.events} events (simulated on the twin)"
+    named = parse_device(device)
+    with common.calm_libraries(quiet=quiet), common.status("Replaying", quiet=quiet or as_json):
+        read = read_bundle(bundle)
+        with player_on(named, stored_configuration(read).chip) as (play, grade):
+            outcome = verify_bundle(read, play=play, device=str(named), grade=grade)
+        if outcome.same:
+            common.load_deployment(bundle, None)  # its network gives the stored configuration
+    said = (
+        f"{bundle}: as recorded, on {outcome.events} events ({grade} on {named}; compared: "
+        f"{', '.join(outcome.compared)})"
+    )
     if not outcome.same:
         said = f"{bundle}: differs from what was recorded: {outcome.difference}"
     common.show(asdict(outcome), said, as_json=as_json, quiet=quiet)

@@ -77,7 +77,7 @@ class BoardBackend:
         self._settle_s = settle_s if settle_s is not None else float(real)
         self._closed = False
         self._covered_us = 0
-        with _device_errors("configuring"):
+        with device_errors("configuring"):
             self._model = board.get_model()
             self._connect()
             self._apply()
@@ -85,7 +85,7 @@ class BoardBackend:
 
     def reset(self) -> None:
         """All states as after configuration, the stop watch at 0."""
-        with _device_errors("resetting"):
+        with device_errors("resetting"):
             if self._writes is None:
                 self._apply()
             else:
@@ -109,7 +109,7 @@ class BoardBackend:
                 f"A piece ends at {events.duration_us} µs, but the board's time has 32 bits; end "
                 "the sample and begin another."
             )
-        with _device_errors("streaming"):
+        with device_errors("streaming"):
             if len(events):
                 self._source.write(self._as_spikes(events))
             found = self._fenced(events.duration_us - self._covered_us)
@@ -134,7 +134,7 @@ class BoardBackend:
         """int64 `[channels]`: membrane potential of the output neurons above its initial value."""
         core, event = self._deployment.readout_core, self._events.ReadNeuronValue
         addresses = self._addresses(len(self._deployment.layers) - 1)
-        with _device_errors("reading neurons"):
+        with device_errors("reading neurons"):
             self._source.write([event(layer=core, address=a) for a in addresses])
             found = self._fenced(0, answers=len(addresses) + 1)
         values = {e.address: e.neuron_state for e in found if type(e).__name__ == "NeuronValue"}
@@ -145,7 +145,7 @@ class BoardBackend:
         if self._closed:
             return
         self._closed = True
-        with _device_errors("closing"):
+        with device_errors("closing"):
             self._graph.stop()
             if self._close_device:
                 import samna
@@ -227,7 +227,7 @@ def open_board(chip: str = "speck2f") -> Any:
     ensure_samna()
     import samna
 
-    with _device_errors("opening"):
+    with device_errors("opening"):
         for info in samna.device.get_unopened_devices():
             if info.device_type_name.lower().startswith(chip):
                 return samna.device.open_device(info)
@@ -238,7 +238,7 @@ def open_board(chip: str = "speck2f") -> Any:
 
 
 @contextmanager
-def _device_errors(doing: str) -> Iterator[None]:
+def device_errors(doing: str) -> Iterator[None]:
     """samna's own errors as ours."""
     try:
         yield

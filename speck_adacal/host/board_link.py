@@ -1,0 +1,60 @@
+"""The two ends of a board's event streams, and questions to it that are answered in order."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from speck_adacal.errors import DeviceError
+from speck_adacal.virtual_samna import ensure_samna
+
+_LOOK_MS = 100
+
+
+class BoardLink:
+    """A source and a sink on a board's model, connected by a running graph.
+
+    Attributes:
+        model: the board's model.
+        source: takes events for the chip.
+        events: samna's module of the chip's events.
+    """
+
+    def __init__(self, board: Any, chip: str) -> None:
+        ensure_samna()
+        import samna
+
+        prefix = f"{chip}_" if chip == "speck2e" else ""  # as samna names its nodes
+        source = getattr(samna, f"BasicSourceNode_{chip}_event_{prefix}input_event")
+        sink = getattr(samna, f"BasicSinkNode_{chip}_event_output_event")
+        self.model = board.get_model()
+        self.events = getattr(samna, chip).event
+        self._graph = samna.graph.EventFilterGraph()
+        self.source, _ = self._graph.sequential([source(), self.model.get_sink_node()])
+        _, self._sink = self._graph.sequential([self.model.get_source_node(), sink()])
+        self._graph.start()
+
+    def ask(self, requests: list[Any], *, lasts_us: int, timeout_s: float) -> list[Any]:
+        """Send requests to read neurons; everything that came until the last was answered.
+
+        Raises:
+            DeviceError: there was no answer in time.
+        """
+        self.source.write(requests)
+        deadline = time.monotonic() + lasts_us * 1e-6 + timeout_s
+        found: list[Any] = []
+        answers = 0
+        while answers < len(requests):
+            if time.monotonic() > deadline:
+                raise DeviceError(
+                    f"The dev kit gave {answers} of {len(requests)} answers in {timeout_s:g} s; "
+                    "check that it is connected, press its reset button, and open it again."
+                )
+            came = self._sink.get_events_blocking(_LOOK_MS)
+            answers += sum(type(event).__name__ == "NeuronValue" for event in came)
+            found += came
+        return found
+
+    def stop(self) -> None:
+        """Stop the graph."""
+        self._graph.stop()

@@ -1,0 +1,146 @@
+"""Devices by name, as the command line takes them: `twin`, `virtual[:TYPE]`, `speck2fdevkit:0`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from speck_adacal.chip.known_answers import play_on_twin
+from speck_adacal.chip.verify import Player
+from speck_adacal.errors import DeviceError, HardwareMissingError, SettingsError
+from speck_adacal.host.backend import Grade
+from speck_adacal.host.board_backend import device_errors, open_board
+from speck_adacal.host.replay import BoardPlayer
+from speck_adacal.virtual_samna import declare_boards, ensure_samna
+from speck_adacal.virtual_samna.backend import INSTALL_HINT
+from speck_adacal.virtual_samna.board.declared import BOARD_TYPES
+
+_OF_CHIP = {"speck2e": "speck2edevkit", "speck2f": "speck2fdevkit"}
+_REAL_SETTLE_S = 1.0
+
+
+@dataclass(frozen=True)
+class DeviceName:
+    """A device as named by a user.
+
+    Attributes:
+        kind: `"twin"`, `"virtual"` or `"real"`.
+        board: sinabs' name of the board's type; empty where the bundle's chip decides.
+        index: of the board among those of its type.
+    """
+
+    kind: str
+    board: str = ""
+    index: int = 0
+
+    def __str__(self) -> str:
+        named = {"twin": "twin", "virtual": f"virtual:{self.board}"}
+        return named.get(self.kind, f"{self.board}:{self.index}")
+
+
+def parse_device(text: str) -> DeviceName:
+    """The device that a text names.
+
+    Raises:
+        SettingsError: it names none; the message lists what is allowed.
+    """
+    head, _, tail = text.strip().lower().partition(":")
+    if head == "twin" and not tail:
+        return DeviceName("twin")
+    if head == "virtual" and (not tail or tail in BOARD_TYPES):
+        return DeviceName("virtual", tail)
+    if head in BOARD_TYPES and (not tail or tail.isdecimal()):
+        return DeviceName("real", head, int(tail or 0))
+    raise SettingsError(
+        f"There is no device {text!r}; give twin, virtual, virtual:TYPE or TYPE:0, where TYPE is "
+        f"one of {', '.join(BOARD_TYPES)}."
+    )
+
+
+def require_real(device: DeviceName) -> None:
+    """Make sure that the vendor's samna is what this process uses.
+
+    Raises:
+        HardwareMissingError: it is not installed; the message says what to install.
+    """
+    if ensure_samna().kind != "real":
+        raise HardwareMissingError(
+            f"{device} is a real board, and there is only the virtual samna here; {INSTALL_HINT} "
+            "and use --device virtual or twin."
+        )
+
+
+def open_real(device: DeviceName) -> Any:
+    """Open a real board by its type and index.
+
+    Raises:
+        HardwareMissingError: samna or the board is not there.
+        DeviceError: it is there and cannot be opened.
+    """
+    require_real(device)
+    import samna
+
+    type_name = BOARD_TYPES[device.board][0]
+    with device_errors("opening"):
+        infos = [
+            info
+            for info in samna.device.get_all_devices()
+            if info.device_type_name.lower() == type_name.lower()
+        ]
+        if device.index >= len(infos):
+            raise HardwareMissingError(
+                f"There is no {device}: samna finds {len(infos)} boards of type {type_name}; "
+                "connect it and check `speck-adacal devices`."
+            )
+        ordered = sorted(infos, key=lambda info: info.usb_device_address)
+        return samna.device.open_device(ordered[device.index])
+
+
+@contextmanager
+def player_on(device: DeviceName, chip: str) -> Iterator[tuple[Player, Grade]]:
+    """What replays known answers on a device, and what its figures are worth.
+
+    Raises:
+        HardwareMissingError: a real board is asked for and not there.
+        SettingsError: the virtual kit is asked for where the real samna is in use, or a board
+            with another chip.
+    """
+    if device.board and BOARD_TYPES[device.board][1] != chip:
+        raise SettingsError(
+            f"{device} has a {BOARD_TYPES[device.board][1]}, but the bundle is for {chip}; "
+            f"deploy for the other chip, or use {_OF_CHIP[chip]}."
+        )
+    if device.kind == "twin":
+        yield play_on_twin, "simulated"
+        return
+    real = device.kind == "real"
+    board = open_real(device) if real else _open_virtual(device, chip)
+    try:
+        yield (
+            BoardPlayer(board, settle_s=_REAL_SETTLE_S if real else 0.0),
+            "measured on a chip" if real else "simulated",
+        )
+    finally:
+        _close(board)
+
+
+def _open_virtual(device: DeviceName, chip: str) -> Any:
+    if ensure_samna().kind == "real":
+        raise SettingsError(
+            f"{device} needs the virtual samna, but the real one is in use; set "
+            "SPECK_ADACAL_SAMNA=virtual."
+        )
+    declare_boards(device.board or _OF_CHIP[chip], real_time=False)
+    return open_board(chip)
+
+
+def _close(board: Any) -> None:
+    import samna
+
+    try:
+        with device_errors("closing"):
+            samna.device.close_device(board)
+    except DeviceError:
+        return  # what went wrong before is what counts
