@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -33,7 +34,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
         "input_amplitude": recipe.input_amplitude,
         "layers": layers,
         "trace": [
-            {"step": record.step, "seconds": record.seconds, "values": dict(record.values)}
+            {"step": record.step, "seconds": record.seconds, "values": _finite(record.values)}
             for record in recipe.trace
         ],
     }
@@ -44,6 +45,11 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
         for layer in recipe.layers
     }
     return data, tensors
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """What was measured; without labels, say, an accuracy is not a number."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Recipe:
