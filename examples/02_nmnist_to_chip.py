@@ -4,14 +4,18 @@
 
 The network was trained on simulated events alone. Here the camera model looks at shipped digits;
 with N-MNIST on disk, `open_recordings("nmnist", "test")` gives real recordings in their place.
+Writes recordings.png.
 """
 
 from itertools import islice
+
+from matplotlib.figure import Figure
 
 from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.events.demo import load_demo_digits
 from speck_adacal.events.simulate import Spread, simulated_recordings
+from speck_adacal.report.live import event_picture
 from speck_adacal.resources import resource_path
 
 digits = load_demo_digits()
@@ -28,3 +32,9 @@ simulation = simulate(deployment, shown)
 print(f"{simulation.accuracy(digits.labels[:100]):.1%} of 100 simulated recordings right")
 print(f"{simulation.synops.mean():,.0f} SynOps a recording (simulated), cores {deployment.cores}")
 print("written:", save(deployment, "nmnist.bundle", force=True))
+
+figure = Figure(figsize=(6.4, 2), layout="constrained")
+for axes, recording in zip(figure.subplots(1, 4), shown, strict=False):
+    axes.imshow(event_picture(recording, 70_000), cmap="inferno")
+    axes.set_axis_off()
+figure.savefig("recordings.png")

@@ -3,14 +3,17 @@
     python examples/03_front_and_budget.py
 
 The search changes thresholds and initial potentials with the chip twin in the loop, no weights. It
-sees shipped training digits; the chosen point is measured on shipped test digits.
+sees shipped training digits; the chosen point is measured on shipped test digits. Writes front.svg.
 """
+
+from pathlib import Path
 
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.chip.twin_search.search import FrontSettings
 from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
-from speck_adacal.verbs import pareto_front, with_front_point
+from speck_adacal.report.front import save_front_figure
+from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 
 BUDGET_SYNOPS = 300_000
 
@@ -24,6 +27,8 @@ search = FrontSettings(prices=(0.02, 0.1), rounds=2, points=6)  # short; the def
 front = pareto_front(adapted, images, labels, settings=search)
 for point in front.points:
     print(f"{point.synops:9,.0f} SynOps: {point.accuracy:6.1%} of {front.held_out} held-out digits")
+stepped = front_in_steps(adapted, front, images, labels)
+save_front_figure(front, stepped, Path("front.svg"), force=True)
 
 chosen = front.choose(max_synops=BUDGET_SYNOPS)
 simulation = simulate(deploy(with_front_point(adapted, chosen)), digits.images[:200])

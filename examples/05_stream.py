@@ -2,12 +2,13 @@
 
     python examples/05_stream.py
 
-On a terminal this is a live view. The same from the command line:
+On a terminal this is a live view. Writes replay.gif. The same from the command line:
 `speck-adacal stream digits:3 --bundle digits.bundle --save-html replay.html`.
 """
 
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -17,7 +18,9 @@ from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.host import Session, ThresholdThenArgmax, TwinBackend, windows_of
 from speck_adacal.host.sources import open_source
+from speck_adacal.host.trace import Trace
 from speck_adacal.report.live import moment_line, render_moment
+from speck_adacal.report.video import write_gif
 
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path())
@@ -28,16 +31,21 @@ save(deployment, "digits.bundle", force=True)
 source = open_source("digits:3", (1, 28, 28))
 readout = ThresholdThenArgmax(10, threshold=12)
 console = Console()
-with Session(TwinBackend(deployment), readout) as session:
-    moments = session.watch(windows_of(source.events, 500))
+backend, moments = TwinBackend(deployment), []
+with Session(backend, readout) as session:
+    coming = session.watch(windows_of(source.events, 500))
     if sys.stdout.isatty():
         with Live(console=console, auto_refresh=False) as live:
-            for moment in moments:
+            for moment in coming:
+                moments.append(moment)
                 live.update(render_moment(moment, source.events, readout.names), refresh=True)
                 time.sleep(0.2)
     else:
-        for moment in moments:
+        for moment in coming:
+            moments.append(moment)
             console.print(moment_line(moment, readout.names))
 
-decision = moment.decision
+trace = Trace(source, readout.names, readout.class_of, tuple(moments), backend.name, backend.grade)
+write_gif(trace, Path("replay.gif"), force=True)
+decision = trace.decision
 print(f"decided {decision.name} (it is {source.label}) with {decision.events} events")

@@ -1,23 +1,60 @@
-"""Every example runs as a user would run it."""
+"""Every example runs as a user would run it, and does what its page in the gallery shows."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("[0-9]*.py"))
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
+GALLERY = ROOT / "docs" / "gallery"
+NUMBER = re.compile(r"\d[\d,]*\.?\d*")
+
+
+@pytest.fixture(scope="module")
+def maker():
+    spec = importlib.util.spec_from_file_location(
+        "make_gallery", ROOT / "scripts" / "make_gallery.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def words_of(text):
+    """A text without its numbers and how it is spaced."""
+    return NUMBER.sub("#", text).split()
+
+
+def numbers_of(text):
+    return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example(path, tmp_path):
+def test_example(path, tmp_path, maker):
     done = subprocess.run(
         [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    page = (GALLERY / f"{path.stem}.md").read_text()
+    shown = maker.printed_on(page)
+    assert words_of(done.stdout) == words_of(shown), f"run: python scripts/make_gallery.py {path}"
+    # Another processor's arithmetic may move a few samples.
+    np.testing.assert_allclose(numbers_of(done.stdout), numbers_of(shown), rtol=0.1, atol=5)
+    made = sorted(p.name for p in tmp_path.iterdir() if p.suffix in maker.PICTURES)
+    assert maker.page_of(path.stem, path.read_text(), shown, made) == page
+    assert all((GALLERY / path.stem / name).is_file() for name in made)
+
+
+def test_the_index_lists_every_example(maker):
+    titles = {path.stem: maker.title_of(path.read_text()) for path in EXAMPLES}
+    assert maker.index_of(titles) == (GALLERY / "index.md").read_text()
 
 
 def test_there_are_examples():
