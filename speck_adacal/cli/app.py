@@ -14,7 +14,10 @@ from speck_adacal.cli import (
     demo,
     deploy,
     devices,
+    diff,
     env,
+    export,
+    flash,
     front,
     report,
     simulate,
@@ -35,7 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, check, adapt, front, deploy, simulate, stream, verify, report, devices, env):
+_VERBS = (demo, check, adapt, front, deploy, simulate, stream, verify, diff, export, flash, report)
+for module in (*_VERBS, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
 for group in (datasets, virtual):
     app.add_typer(group.app, name=group.NAME)

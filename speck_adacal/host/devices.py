@@ -59,16 +59,33 @@ def parse_device(text: str) -> DeviceName:
     )
 
 
+def check_chip(device: DeviceName, chip: str) -> None:
+    """Make sure that a device has the chip that a bundle is for.
+
+    Raises:
+        SettingsError: it has another.
+    """
+    if device.board and BOARD_TYPES[device.board][1] != chip:
+        raise SettingsError(
+            f"{device} has a {BOARD_TYPES[device.board][1]}, but the bundle is for {chip}; "
+            f"deploy for the other chip, or use {_OF_CHIP[chip]}."
+        )
+
+
 def require_real(device: DeviceName) -> None:
     """Make sure that the vendor's samna is what this process uses.
 
     Raises:
         HardwareMissingError: it is not installed; the message says what to install.
     """
+    if device.kind != "real":
+        raise SettingsError(
+            f"{device} is not a real board; give a name such as speck2fdevkit:0, or use --dry-run."
+        )
     if ensure_samna().kind != "real":
         raise HardwareMissingError(
-            f"{device} is a real board, and there is only the virtual samna here; {INSTALL_HINT} "
-            "and use --device virtual or twin."
+            f"{device} is a real board, which needs the vendor's samna, and there is only the "
+            f"virtual one here; {INSTALL_HINT} and --device virtual."
         )
 
 
@@ -107,11 +124,7 @@ def player_on(device: DeviceName, chip: str) -> Iterator[tuple[Player, Grade]]:
         SettingsError: the virtual kit is asked for where the real samna is in use, or a board
             with another chip.
     """
-    if device.board and BOARD_TYPES[device.board][1] != chip:
-        raise SettingsError(
-            f"{device} has a {BOARD_TYPES[device.board][1]}, but the bundle is for {chip}; "
-            f"deploy for the other chip, or use {_OF_CHIP[chip]}."
-        )
+    check_chip(device, chip)
     if device.kind == "twin":
         yield play_on_twin, "simulated"
         return
