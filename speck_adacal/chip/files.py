@@ -74,7 +74,8 @@ def from_files(bundle: Bundle) -> AdaptedNetwork | Deployment:
 
 
 def _reason(error: Exception) -> str:
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return said.removesuffix(".").removesuffix("; make it again")
 
 
 def _adapted(bundle: Bundle) -> AdaptedNetwork:
@@ -84,10 +85,16 @@ def _adapted(bundle: Bundle) -> AdaptedNetwork:
     def under(prefix: str) -> dict[str, torch.Tensor]:
         return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-    graphs: dict[str, LayerGraph] = {
-        name: graph_from_data(data[name], under(f"{name}/")) for name in ("ann", "graph")
-    }
-    recipe = recipe_from_data(data["recipe"], under("recipe/"))
+    try:
+        graphs: dict[str, LayerGraph] = {
+            name: graph_from_data(data[name], under(f"{name}/")) for name in ("ann", "graph")
+        }
+        recipe = recipe_from_data(data["recipe"], under("recipe/"))
+    except (SpeckAdacalError, *_MALFORMED) as error:
+        raise BundleError(
+            f"{RECIPE} in {bundle.path} is malformed, or does not fit {NETWORK}: "
+            f"{_reason(error)}; make it again."
+        ) from error
     return AdaptedNetwork(ann=graphs["ann"], graph=graphs["graph"], recipe=recipe)
 
 
