@@ -30,9 +30,11 @@ from speck_adacal.chip.fold import fold
 from speck_adacal.chip.known_answers import KNOWN_ANSWERS, make_known_answers
 from speck_adacal.chip.quantise import QuantisedLayer
 from speck_adacal.errors import BundleError, SpeckAdacalError
+from speck_adacal.virtual_samna import ensure_samna
 
 NETWORK, RECIPE = "network.safetensors", "recipe.json"
 CHIP_ARRAYS = "chip.safetensors"
+SAMNA_JSON, FLASH_IMAGE = "samna.json", "flash.bin"
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 
 
@@ -120,7 +122,19 @@ def _chip_files(deployment: Deployment) -> dict[str, bytes]:
         CHIP: dump_json(configuration.data()),
         CHIP_ARRAYS: save_arrays(dict(configuration.arrays)),
         KNOWN_ANSWERS: make_known_answers(configuration, seed=seed),
+        **_vendor_files(configuration),
     }
+
+
+def _vendor_files(configuration: ChipConfiguration) -> dict[str, bytes]:
+    """samna's own JSON and the flash image, which only the vendor's library can write."""
+    if ensure_samna().kind != "real":
+        return {}
+    import samna
+
+    target = configuration.to_samna()
+    image = getattr(samna, configuration.chip).configuration_to_flash_binary(target)
+    return {SAMNA_JSON: str(target.to_json()).encode(), FLASH_IMAGE: bytes(image)}
 
 
 def stored_configuration(bundle: Bundle) -> ChipConfiguration:

@@ -25,6 +25,7 @@ from speck_adacal.errors import (
 )
 from speck_adacal.events.types import Events
 from speck_adacal.host.backend import Answer, Grade, Ints, check_shape
+from speck_adacal.host.board_link import BoardLink, addresses
 from speck_adacal.virtual_samna import ensure_samna
 
 RESETS = ("configure", "write")
@@ -78,7 +79,6 @@ class BoardBackend:
         self._closed = False
         self._covered_us = 0
         with device_errors("configuring"):
-            self._model = board.get_model()
             self._connect()
             self._apply()
         self._writes = self._state_writes() if reset == "write" else None
@@ -111,7 +111,7 @@ class BoardBackend:
             )
         with device_errors("streaming"):
             if len(events):
-                self._source.write(self._as_spikes(events))
+                self._source.write(self._link.as_spikes(events, self._deployment.cores[0]))
             found = self._fenced(events.duration_us - self._covered_us)
         self._covered_us = events.duration_us
         return self._answer(found, events.duration_us, len(events))
@@ -146,24 +146,16 @@ class BoardBackend:
             return
         self._closed = True
         with device_errors("closing"):
-            self._graph.stop()
+            self._link.stop()
             if self._close_device:
                 import samna
 
                 samna.device.close_device(self._board)
 
     def _connect(self) -> None:
-        import samna
-
-        chip = self._deployment.chip
-        prefix = f"{chip}_" if chip == "speck2e" else ""  # as samna names its nodes
-        source = getattr(samna, f"BasicSourceNode_{chip}_event_{prefix}input_event")
-        sink = getattr(samna, f"BasicSinkNode_{chip}_event_output_event")
-        self._events = getattr(samna, chip).event
-        self._graph = samna.graph.EventFilterGraph()
-        self._source, _ = self._graph.sequential([source(), self._model.get_sink_node()])
-        _, self._sink = self._graph.sequential([self._model.get_source_node(), sink()])
-        self._graph.start()
+        self._link = BoardLink(self._board, self._deployment.chip)
+        self._events, self._source = self._link.events, self._link.source
+        self._model, self._sink = self._link.model, self._link.sink
 
     def _configuration(self) -> Any:
         """What is put on the chip."""
@@ -172,14 +164,6 @@ class BoardBackend:
     def _apply(self) -> None:
         self._model.apply_configuration(self._configuration())
         time.sleep(self._settle_s)
-
-    def _as_spikes(self, events: Events) -> list[Any]:
-        spike, core = self._events.Spike, self._deployment.cores[0]
-        columns = (events.channel, events.y, events.x, events.t_us)
-        return [
-            spike(layer=core, feature=c, y=y, x=x, timestamp=t)
-            for c, y, x, t in zip(*(column.tolist() for column in columns), strict=True)
-        ]
 
     def _fenced(self, lasts_us: int, answers: int = 1) -> list[Any]:
         """Everything that came before the answer to a request put behind the input."""
@@ -202,10 +186,7 @@ class BoardBackend:
 
     def _addresses(self, layer: int) -> list[int]:
         """Addresses of a layer's neurons, in the order of its initial values."""
-        from sinabs.backend.dynapcnn.io import calculate_neuron_address
-
-        shape = self._deployment.layers[layer].folded.out_shape
-        return [int(calculate_neuron_address(x, y, c, shape)) for c, y, x in np.ndindex(*shape)]
+        return addresses(self._deployment.layers[layer].folded.out_shape)
 
     def _state_writes(self) -> list[Any]:
         event, writes = self._events.WriteNeuronValue, []

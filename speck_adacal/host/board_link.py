@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+
 from speck_adacal.errors import DeviceError
+from speck_adacal.events.types import Events
 from speck_adacal.virtual_samna import ensure_samna
 
 _LOOK_MS = 100
@@ -17,6 +20,7 @@ class BoardLink:
     Attributes:
         model: the board's model.
         source: takes events for the chip.
+        sink: gives what the chip sends.
         events: samna's module of the chip's events.
     """
 
@@ -31,7 +35,7 @@ class BoardLink:
         self.events = getattr(samna, chip).event
         self._graph = samna.graph.EventFilterGraph()
         self.source, _ = self._graph.sequential([source(), self.model.get_sink_node()])
-        _, self._sink = self._graph.sequential([self.model.get_source_node(), sink()])
+        _, self.sink = self._graph.sequential([self.model.get_source_node(), sink()])
         self._graph.start()
 
     def ask(self, requests: list[Any], *, lasts_us: int, timeout_s: float) -> list[Any]:
@@ -50,11 +54,26 @@ class BoardLink:
                     f"The dev kit gave {answers} of {len(requests)} answers in {timeout_s:g} s; "
                     "check that it is connected, press its reset button, and open it again."
                 )
-            came = self._sink.get_events_blocking(_LOOK_MS)
+            came = self.sink.get_events_blocking(_LOOK_MS)
             answers += sum(type(event).__name__ == "NeuronValue" for event in came)
             found += came
         return found
 
+    def as_spikes(self, events: Events, core: int) -> list[Any]:
+        """A recording as samna's events, addressed to `core`."""
+        columns = (events.channel, events.y, events.x, events.t_us)
+        return [
+            self.events.Spike(layer=core, feature=c, y=y, x=x, timestamp=t)
+            for c, y, x, t in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
     def stop(self) -> None:
         """Stop the graph."""
         self._graph.stop()
+
+
+def addresses(shape: tuple[int, int, int]) -> list[int]:
+    """Addresses of a core's neurons `(channels, height, width)`, in the order of that array."""
+    from sinabs.backend.dynapcnn.io import calculate_neuron_address
+
+    return [int(calculate_neuron_address(x, y, c, shape)) for c, y, x in np.ndindex(*shape)]

@@ -13,7 +13,7 @@ from speck_adacal.chip.chip_configuration import ChipConfiguration, held_by
 from speck_adacal.chip.known_answers import Answers, digest_of_states
 from speck_adacal.events.types import Events
 from speck_adacal.host.board_backend import device_errors
-from speck_adacal.host.board_link import BoardLink
+from speck_adacal.host.board_link import BoardLink, addresses
 
 _CORES = 9
 
@@ -46,7 +46,7 @@ class BoardPlayer:
             watch = self._board.get_stop_watch()
             watch.start()
             watch.reset()
-            link.source.write(_as_spikes(link, events, described.order[0]))
+            link.source.write(link.as_spikes(events, described.order[0]))
             readout = described.order[-1]
             fence = [link.events.ReadNeuronValue(layer=readout, address=0)]
             found = link.ask(fence, lasts_us=events.duration_us, timeout_s=self._timeout_s)
@@ -75,20 +75,16 @@ class BoardPlayer:
 
     def _states(self, link: BoardLink, described: ChipConfiguration, core: int) -> Any:
         """int16 `[feature, y, x]` membrane potentials of a core."""
-        from sinabs.backend.dynapcnn.io import calculate_neuron_address
-
         shape = described.output_shape(core)
-        addresses = [
-            int(calculate_neuron_address(x, y, c, shape)) for c, y, x in np.ndindex(*shape)
-        ]
+        wanted = addresses(shape)
         read = link.events.ReadNeuronValue
         found = link.ask(
-            [read(layer=core, address=address) for address in addresses],
+            [read(layer=core, address=address) for address in wanted],
             lasts_us=0,
             timeout_s=self._timeout_s,
         )
         values = {e.address: e.neuron_state for e in found if type(e).__name__ == "NeuronValue"}
-        return np.array([values[a] for a in addresses], dtype=np.int16).reshape(shape)
+        return np.array([values[a] for a in wanted], dtype=np.int16).reshape(shape)
 
 
 def _monitored(configuration: Any, described: ChipConfiguration) -> Any:
@@ -97,14 +93,6 @@ def _monitored(configuration: Any, described: ChipConfiguration) -> Any:
     for core in described.order:
         copy.cnn_layers[core].monitor_enable = True
     return copy
-
-
-def _as_spikes(link: BoardLink, events: Events, core: int) -> list[Any]:
-    columns = (events.channel, events.y, events.x, events.t_us)
-    return [
-        link.events.Spike(layer=core, feature=c, y=y, x=x, timestamp=t)
-        for c, y, x, t in zip(*(column.tolist() for column in columns), strict=True)
-    ]
 
 
 def _channels(spikes: list[Any], described: ChipConfiguration) -> Any:

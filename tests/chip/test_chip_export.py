@@ -191,6 +191,22 @@ def test_samnas_json_needs_the_vendors_library(bundle, tmp_path, capsys):
     run(capsys, "export", bundle, "--format", "onnx", "-o", tmp_path / "x", code=1)
 
 
+def test_with_the_vendors_library_a_bundle_keeps_its_files(deployment, monkeypatch):
+    from speck_adacal.chip import files
+    from speck_adacal.virtual_samna import SamnaBackend, ensure_samna
+
+    if ensure_samna().kind == "real":
+        pytest.skip("the vendor's samna library is installed")
+    import samna
+
+    assert "samna.json" not in files.to_files(deployment)
+    monkeypatch.setattr(files, "ensure_samna", lambda: SamnaBackend("real", "0", "test"))
+    monkeypatch.setattr(samna.speck2f, "configuration_to_flash_binary", lambda _: [1, 255])
+    found = files.to_files(deployment)
+    assert found["flash.bin"] == b"\x01\xff"
+    assert json.loads(found["samna.json"]) == json.loads(deployment.mapped.configuration.to_json())
+
+
 # flash
 
 
