@@ -17,6 +17,7 @@ from speck_adacal.chip.files import NETWORK, RECIPE, stored_configuration
 from speck_adacal.errors import BundleError
 
 _ABSENT = "none"
+_MOST_SHOWN = 9
 _NAMES = {"threshold_high": "threshold", "threshold_low": "lower bound"}
 _TENSORS = {"neurons_initial_value": "initial values"}
 
@@ -43,7 +44,7 @@ class Difference:
 
     def __str__(self) -> str:
         if self.changed is None:
-            return f"{self.place}: {self.name} {self.before} → {self.after}"
+            return f"{self.place}: {self.name} {_short(self.before)} → {_short(self.after)}"
         return (
             f"{self.place}: {self.name}, {self.changed:,} of {self.before} changed, "
             f"at most by {self.largest:g}"
@@ -147,7 +148,9 @@ def _networks(
 def _values(place: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
     for name in dict.fromkeys((*one, *other)):
         before, after = one.get(name, _ABSENT), other.get(name, _ABSENT)
-        if before != after:
+        if _many_numbers(before) and _many_numbers(after):
+            yield from _arrays(place, name, np.asarray(before), np.asarray(after))
+        elif before != after:
             yield Difference(place, name, before, after)
 
 
@@ -167,3 +170,16 @@ def _arrays(
 
 def _shape_of(array: npt.NDArray[Any] | None) -> str:
     return _ABSENT if array is None else "×".join(map(str, array.shape)) or "one value"
+
+
+def _many_numbers(value: Any) -> bool:
+    """Such as a threshold per channel, which no line of text can hold."""
+    return (
+        isinstance(value, list)
+        and len(value) > _MOST_SHOWN
+        and all(isinstance(number, (int, float)) for number in value)
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

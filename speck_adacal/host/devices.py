@@ -36,8 +36,9 @@ class DeviceName:
     index: int = 0
 
     def __str__(self) -> str:
-        named = {"twin": "twin", "virtual": f"virtual:{self.board}"}
-        return named.get(self.kind, f"{self.board}:{self.index}")
+        if self.kind == "real":
+            return f"{self.board}:{self.index}"
+        return f"{self.kind}:{self.board}" if self.board else self.kind
 
 
 def parse_device(text: str) -> DeviceName:
@@ -85,7 +86,7 @@ def require_real(device: DeviceName) -> None:
     if ensure_samna().kind != "real":
         raise HardwareMissingError(
             f"{device} is a real board, which needs the vendor's samna, and there is only the "
-            f"virtual one here; {INSTALL_HINT} and --device virtual."
+            f"virtual one here; {INSTALL_HINT.split(', or')[0]}, or use --device virtual."
         )
 
 

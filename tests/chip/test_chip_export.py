@@ -299,7 +299,21 @@ def test_diff_of_two_adaptations(deployment, bundle, tmp_path, capsys):
     assert "settings: seed 0 → 7" in texts
     name = recipe.layers[0].name
     assert any(text.startswith(f"layer {name}: V_th") for text in texts)
-    assert f"layer {name}: ρ 1.0 → 0.9" in texts
+    assert f"layer {name}: ρ 1 → 0.9" in texts
     assert any(text.startswith("core 0: weights") or "threshold" in text for text in texts)
     out, _ = run(capsys, "diff", bundle, path, code=1)
     assert "seed 0 → 7" in out
+
+
+def test_diff_counts_thresholds_per_channel(deployment, bundle, tmp_path):
+    recipe = deployment.adapted.recipe
+    tables = [np.linspace(1, 2, 16), np.linspace(1, 2, 16)]
+    tables[1][3] += 0.5
+    paths = []
+    for index, table in enumerate(tables):
+        layers = (replace(recipe.layers[0], threshold=table), *recipe.layers[1:])
+        adapted = replace(deployment.adapted, recipe=replace(recipe, layers=layers))
+        paths.append(save(adapted, tmp_path / str(index)))
+    (difference,) = diff_bundles(*(read_bundle(path) for path in paths))
+    name = recipe.layers[0].name
+    assert str(difference) == f"layer {name}: V_th, 1 of 16 changed, at most by 0.5"

@@ -20,7 +20,7 @@ from speck_adacal.chip.verify import first_difference, verify_bundle
 from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, HardwareMissingError, SettingsError
 from speck_adacal.host.devices import open_real, parse_device, player_on
-from speck_adacal.verbs import adapt, deploy, save
+from speck_adacal.verbs import adapt, deploy, load, save
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,14 @@ def test_a_board_with_another_chip_is_refused(bundle, capsys):
         main(["verify", str(bundle), "--device", "virtual:speck2edevkit"])
     assert stop.value.code == 1
     assert "speck2e" in capsys.readouterr().err
+
+
+def test_a_speck2e_on_its_virtual_kit(bundle, tmp_path, capsys):
+    path = save(deploy(load(bundle).adapted, chip="speck2e"), tmp_path / "speck2e")
+    with pytest.raises(SystemExit) as stop:
+        main(["verify", str(path), "--device", "virtual", "--json"])
+    assert not stop.value.code
+    assert json.loads(capsys.readouterr().out)["device"] == "virtual"
 
 
 def test_an_adapted_bundle_has_nothing_to_verify(tmp_path):
