@@ -23,7 +23,7 @@ from speck_adacal.twin import ChipProgram, CoreProgram, Destination, DvsProgram,
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.layout import lay_out
 from speck_adacal.twin.machine import Machine
-from speck_adacal.twin.memory import LANES, update_all
+from speck_adacal.twin.memory import update_rows
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -73,9 +73,7 @@ def quantised(weights: np.ndarray) -> tuple[np.ndarray, int]:
 def _contiguous(state, weights, words, rounds):
     fired = 0
     for _ in range(rounds):
-        for i in range(0, words, LANES):
-            if update_all(state + 2 * i, weights + i, 32767, -32768):
-                fired += 1
+        fired += update_rows(state, weights, 1, words, 0, 0, 32767, -32768)
     return fired
 
 

@@ -10,15 +10,17 @@ from numba import njit
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.memory import (
     LANES,
+    fire_eight,
+    fire_full,
+    fire_sixteen,
+    fire_some,
     load16,
     load64,
     lowest_bit,
     raise_peak,
     store16,
     store64,
-    update_all,
-    update_eight,
-    update_sixteen,
+    update_rows,
     update_some,
     update_wrapping,
 )
@@ -27,6 +29,8 @@ from speck_adacal.twin.memory import (
 EVENTS, SPIKES, SYNOPS, DROPPED, DECIMATED, LOSE_NEXT, COUNTERS = range(7)
 MASK16 = 0xFFFF
 MASKS = 16 * (16 * 1024 // LANES + 1)  # vectors that the largest kernel reaches
+GROUP = 64  # neurons whose spikes are one mask
+SPARE = at.SPARE_SPIKES
 _BY_FEATURE, _BACKWARDS = 1, 2
 
 
@@ -73,108 +77,149 @@ def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # 
     return count
 
 
-@njit(inline="always")
-def _update_tail(state_at, weight_at, left, threshold, low):  # type: ignore[no-untyped-def]
-    """Fewer than `LANES` neurons, in pieces of 16 and 8 and what is left; returns the mask."""
-    mask, done = 0, 0
-    if left >= 16:
-        mask = update_sixteen(state_at, weight_at, threshold, low)
-        done = 16
-    if left - done >= 8:
-        mask |= update_eight(state_at + done * 2, weight_at + done, threshold, low) << done
-        done += 8
-    if done < left:
-        lanes = left - done
-        mask |= update_some(state_at + done * 2, weight_at + done, lanes, threshold, low) << done
-    return mask
-
-
 @njit
-def _update_rest(state, place, peak, weight_at, left, threshold, low, wrap):  # type: ignore[no-untyped-def]
-    """At most `LANES` neurons, with the rarer settings; returns the mask of those that fire."""
-    lanes, state_at = min(LANES, left), state + place * 2
-    if wrap:
-        mask = update_wrapping(state_at, weight_at, lanes, threshold, low)
-    else:
-        mask = update_some(state_at, weight_at, lanes, threshold, low)
-    if peak:
-        raise_peak(peak + place * 2, state_at, lanes)
-    return mask
-
-
-@njit
-def event_spikes(  # type: ignore[no-untyped-def]
-    core, word, row, phases, weights, state, peak, masks, pending, count, counters, wrap
+def _update_careful(  # type: ignore[no-untyped-def]
+    state_at, peak_at, weight_at, rows, run, state_step, weight_step, row, masks, wrap
 ):
-    """One input event: update all neurons in reach; append spikes to `pending`, return its end.
-
-    The masks of those that fire are kept in `masks` until all are updated: a call within the inner
-    loop would push its constants out of the vector registers.
-    """
-    features, kernel = load64(row, at.FEATURES), load64(row, at.KERNEL)
-    width = load64(row, at.WIDTH)
+    """All rows in reach, with the rarer settings; keeps the masks of those that fire."""
     threshold, low = load64(row, at.THRESHOLD), load64(row, at.LOW)
-    log2_y, log2_x = load64(row, at.STRIDE_Y_LOG2), load64(row, at.STRIDE_X_LOG2)
-    # Coordinates in the padded input; the neurons in reach end at (last_y, last_x).
-    y = ((word >> 32) & MASK16) + load64(row, at.PADDING_Y)
-    x = ((word >> 16) & MASK16) + load64(row, at.PADDING_X)
-    last_y, last_x = y >> log2_y, x >> log2_x
-    phase = phases + (core * 8 + (x & ((1 << log2_x) - 1))) * 16
-    phase_y = y & ((1 << log2_y) - 1)
-    taps_y = (kernel - phase_y + (1 << log2_y) - 1) >> log2_y
-    taps_x = load64(phase, 1)
-    first_y, first_x = max(0, last_y - taps_y + 1), max(0, last_x - taps_x + 1)
-    run = (min(last_x, width - 1) - first_x + 1) * features
-    rows = min(last_y, load64(row, at.HEIGHT) - 1) - first_y + 1
-    at_events = counter(core, EVENTS)
-    store64(counters, at_events, load64(counters, at_events) + 1)
-    if run <= 0 or rows <= 0:
-        return count
-    column = load64(phase, 0) + taps_x - 1 - last_x + first_x
-    first_weight = ((word & MASK16) * kernel + y - (first_y << log2_y)) * kernel + column
-    weight_at = weights + load64(row, at.WEIGHTS_AT) + first_weight * features
-    weight_step = (kernel << log2_y) * features
-    first_place = load64(row, at.STATE_AT) + (first_y * width + first_x) * features
-    place = first_place
-    plain = not (wrap or peak)
     block, fired = 0, 0
     for _ in range(rows):
-        done = 0
-        while plain and run - done >= LANES:
-            mask = update_all(state + (place + done) * 2, weight_at + done, threshold, low)
+        for done in range(0, run, LANES):
+            lanes = min(LANES, run - done)
+            if wrap:
+                mask = update_wrapping(state_at + 2 * done, weight_at + done, lanes, threshold, low)
+            else:
+                mask = update_some(state_at + 2 * done, weight_at + done, lanes, threshold, low)
+            if peak_at:
+                raise_peak(peak_at + 2 * done, state_at + 2 * done, lanes)
             store64(masks, block, mask)
             fired |= mask
             block += 1
-            done += LANES
-        if plain and done < run:
-            mask = _update_tail(
-                state + (place + done) * 2, weight_at + done, run - done, threshold, low
-            )
-            store64(masks, block, mask)
-            fired |= mask
+        state_at += state_step
+        weight_at += weight_step
+        if peak_at:
+            peak_at += state_step
+    return fired
+
+
+@njit
+def _fire_careful(  # type: ignore[no-untyped-def]
+    first, rows, run, place, row, state, masks, pending, count, wrap
+):
+    """Fire the neurons whose bits `_update_careful` has set."""
+    block = 0
+    for _ in range(rows):
+        for done in range(0, run, LANES):
+            mask = load64(masks, block)
             block += 1
-            done = run
-        while done < run:
-            mask = _update_rest(
-                state, place + done, peak, weight_at + done, run - done, threshold, low, wrap
-            )
-            store64(masks, block, mask)
-            fired |= mask
-            block += 1
-            done += LANES
-        weight_at -= weight_step
-        place += width * features
+            if mask:
+                count = _fire_lanes(mask, done, first, row, state, place, pending, count, wrap)
+        place += load64(row, at.WIDTH) * load64(row, at.FEATURES)
+        first += 1 << 32
+    return count
+
+
+@njit(inline="always")
+def _append_one(lane, first, row, pending, count):  # type: ignore[no-untyped-def]
+    column = (lane * load64(row, at.RECIPROCAL)) >> 32
+    spike = first + (column << 16) + lane - column * load64(row, at.FEATURES)
+    store64(pending, count, spike)
+
+
+@njit
+def _fire_once(first, rows, run, state_at, state_step, row, pending, count):  # type: ignore[no-untyped-def]
+    """Fire the neurons in reach that stand at their threshold, once each.
+
+    Where few neurons are in reach, whether one of a group fires cannot be predicted: two spikes
+    are then written without asking, and count only if they are there.
+    """
+    threshold, keep = load64(row, at.THRESHOLD), load64(row, at.TO_ZERO) - 1
+    few = rows * run <= 4 * GROUP
+    for _ in range(rows):
+        for done in range(0, run, GROUP):
+            mask = _fire_group(state_at + 2 * done, run - done, threshold, keep)
+            if few:
+                for _ in range(SPARE):
+                    _append_one(done + lowest_bit(mask), first, row, pending, count)
+                    count += mask != 0
+                    mask &= mask - 1
+            while mask:
+                _append_one(done + lowest_bit(mask), first, row, pending, count)
+                count += 1
+                mask &= mask - 1
+        state_at += state_step
+        first += 1 << 32
+    return count
+
+
+@njit(inline="always")
+def _fire_group(state_at, left, threshold, keep):  # type: ignore[no-untyped-def]
+    """Fire up to `GROUP` neurons, in the pieces in which `update_rows` has stored them."""
+    mask, done = 0, 0
+    while left - done >= LANES and done < GROUP:
+        mask |= fire_full(state_at + 2 * done, threshold, keep) << done
+        done += LANES
+    if done < GROUP:
+        if left & 16:
+            mask |= fire_sixteen(state_at + 2 * done, threshold, keep) << done
+            done += 16
+        if left & 8:
+            mask |= fire_eight(state_at + 2 * done, threshold, keep) << done
+            done += 8
+        if left & 7:
+            mask |= fire_some(state_at + 2 * done, left & 7, threshold, keep) << done
+    return mask
+
+
+@njit
+def _careful(  # type: ignore[no-untyped-def]
+    first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
+):
+    """Update and fire all neurons in reach, whatever the settings."""
+    state_step, weight_step = 2 * load64(row, at.STATE_STEP), load64(row, at.WEIGHT_STEP)
+    state_at, peak_at = state + 2 * place, peak + 2 * place if peak else 0
+    if _update_careful(
+        state_at, peak_at, weight_at, rows, run, state_step, weight_step, row, masks, wrap
+    ):
+        return _fire_careful(first, rows, run, place, row, state, masks, pending, count, wrap)
+    return count
+
+
+@njit(inline="always")
+def event_spikes(  # type: ignore[no-untyped-def]
+    core, word, row, reach, weights, state, peak, masks, pending, count, counters, wrap
+):
+    """One input event: update all neurons in reach; append spikes to `pending`, return its end."""
+    in_row = (load64(row, at.REACH_Y) + ((word >> 32) & MASK16)) * at.REACH_COLUMNS
+    in_column = (load64(row, at.REACH_X) + ((word >> 16) & MASK16)) * at.REACH_COLUMNS
+    rows, run = load64(reach, in_row + at.COUNT), load64(reach, in_column + at.COUNT)
+    at_events = counter(core, EVENTS)
+    store64(counters, at_events, load64(counters, at_events) + 1)
+    if rows == 0 or run == 0:
+        return count
+    place = load64(reach, in_row + at.PLACE) + load64(reach, in_column + at.PLACE)
+    weight = load64(reach, in_row + at.WEIGHT) + load64(reach, in_column + at.WEIGHT)
+    weight_at = weights + weight + (word & MASK16) * load64(row, at.INPUT_WORDS)
+    first = load64(reach, in_row + at.FIRST) + load64(reach, in_column + at.FIRST) + (core << 48)
     start = count
-    if fired:
-        block, place = 0, first_place
-        for out_y in range(first_y, first_y + rows):
-            first = pack(core, out_y, first_x, 0)
-            for done in range(0, run, LANES):
-                mask = load64(masks, block)
-                block += 1
-                if mask:
-                    count = _fire_lanes(mask, done, first, row, state, place, pending, count, wrap)
-            place += width * features
+    if load64(row, at.FIRES_ONCE) and not (wrap or peak):
+        state_at, state_step = state + 2 * place, 2 * load64(row, at.STATE_STEP)
+        if update_rows(
+            state_at,
+            weight_at,
+            rows,
+            run,
+            state_step,
+            load64(row, at.WEIGHT_STEP),
+            load64(row, at.THRESHOLD),
+            load64(row, at.LOW),
+        ):
+            count = _fire_once(first, rows, run, state_at, state_step, row, pending, count)
+    else:
+        count = _careful(
+            first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
+        )
     at_synops, at_spikes = counter(core, SYNOPS), counter(core, SPIKES)
     store64(counters, at_synops, load64(counters, at_synops) + rows * run)
     store64(counters, at_spikes, load64(counters, at_spikes) + count - start)

@@ -134,7 +134,7 @@ def run_events(  # type: ignore[no-untyped-def]
     table,
     routes,
     fan_out,
-    phases,
+    reach,
     tick_order,
     tick_cores,
     weights,
@@ -160,7 +160,7 @@ def run_events(  # type: ignore[no-untyped-def]
         stamp: `stamp.STAMP`; a kernel compiled from other sources returns `STALE`.
         root_source: int8 `[roots]`, source row of `routes`, or `TICK_ROW`.
         root_word: int64 `[roots]`, packed event, or the mask of leaking cores.
-        table, routes, fan_out, phases, tick_order, weights, bias: the arrays of `Layout`.
+        table, routes, fan_out, reach, tick_order, weights, bias: the arrays of `Layout`.
         state: int16. `peak`: int16 like it for the highest potentials, or 0.
         masks: int64 `[MASKS]`, room for one event's vectors.
         pending: int64 `[pending_room]`, waiting spikes. `frames`: int64 `[FRAMES, 3]`.
@@ -263,7 +263,7 @@ def run_events(  # type: ignore[no-untyped-def]
             continue
         before = load64(counters, counter(target, SYNOPS))
         end = event_spikes(
-            target, event, row, phases, weights, state, peak, masks, pending, count, counters, wrap
+            target, event, row, reach, weights, state, peak, masks, pending, count, counters, wrap
         )
         if load:
             place = (root * at.CORES + target) * 2

@@ -22,6 +22,7 @@ DVS_ROW = 9  # the DVS stage as a source of events
 DIRECT_ROW = 10  # + core: events addressed to that core
 TICK_ROW = 32  # root code of a slow clock tick; its word is the mask of cores that leak
 READOUT = 12
+SPARE_SPIKES = 2  # that the kernel may write beyond those of an event
 _CACHE_LINE = 64
 
 # Columns of `Layout.table`, one row a core.
@@ -34,11 +35,11 @@ _CACHE_LINE = 64
     IN_WIDTH,
     HEIGHT,
     WIDTH,
-    KERNEL,
-    STRIDE_Y_LOG2,
-    STRIDE_X_LOG2,
-    PADDING_Y,
-    PADDING_X,
+    REACH_Y,  # where the rows and columns of the input stand in `Layout.reach`
+    REACH_X,
+    INPUT_WORDS,  # weights of one input feature
+    STATE_STEP,  # from one row of the map to the next, in neurons
+    WEIGHT_STEP,  # from one row of the map to the next, in weights
     THRESHOLD,
     LOW,
     TO_ZERO,
@@ -48,8 +49,13 @@ _CACHE_LINE = 64
     SPIKES_PER_EVENT,
     WORST_SPIKES,
     BIAS_AT,
+    RECIPROCAL,  # lane * RECIPROCAL >> 32 is lane // FEATURES, for all lanes of a run
+    FIRES_ONCE,
     COLUMNS,
-) = range(23)
+) = range(25)
+
+# Columns of `Layout.reach`, one row for each input row or column: what an event there reaches.
+COUNT, PLACE, WEIGHT, FIRST, REACH_COLUMNS = range(5)
 
 # Columns of `Layout.routes[row, slot]`.
 ROUTE_LAYER, ROUTE_SHIFT_LOG2, ROUTE_FEATURE_SHIFT, ROUTE_COLUMNS = range(4)
@@ -63,7 +69,10 @@ class Layout:
         table: int64 `[9, COLUMNS]`.
         routes: int64 `[19, 2, 3]`; row 9 is the DVS stage, rows 10 to 18 lead to one core each.
         fan_out: int64 `[19]`, number of routes of a row.
-        phases: int64 `[9, 8, 2]`, by stride phase of x: first tap in a packed kernel row, taps.
+        reach: int64 `[rows and columns of all inputs, REACH_COLUMNS]`. Of an event at row y and
+            column x, the entries for y and x give the map's rows and the neurons of one row in
+            reach, and summed up the first of these neurons in `initial`, its weight in `weights`,
+            and its coordinates as a waiting spike has them.
         weights: int8, all cores, `LANES` spare words at the end.
         initial: int16, all cores, `LANES` spare words at the end.
         bias: int16, all cores.
@@ -77,7 +86,7 @@ class Layout:
     table: npt.NDArray[np.int64]
     routes: npt.NDArray[np.int64]
     fan_out: npt.NDArray[np.int64]
-    phases: npt.NDArray[np.int64]
+    reach: npt.NDArray[np.int64]
     weights: npt.NDArray[np.int8]
     initial: npt.NDArray[np.int16]
     bias: npt.NDArray[np.int16]
@@ -90,7 +99,7 @@ class Layout:
 def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
     """Pack a checked program."""
     table = np.zeros((CORES, COLUMNS), dtype=np.int64)
-    phases = np.zeros((CORES, 8, 2), dtype=np.int64)
+    reach: list[list[int]] = []
     weights, states, biases = _Packer(np.int8), _Packer(np.int16), _Packer(np.int16)
     for index, core in program.cores.items():
         row = table[index]
@@ -98,7 +107,8 @@ def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
         row[STATE_AT] = states.add(core.initial_potentials().transpose(1, 2, 0))
         row[BIAS_AT] = biases.add(core.biases())
         _fill_row(row, core, assumptions.spikes_of_core(index))
-        phases[index] = _phases(core.kernel_size[1], core.stride[1])
+        row[REACH_Y], row[REACH_X] = len(reach), len(reach) + core.in_shape[1]
+        reach += _reached_rows(core, row) + _reached_columns(core)
     routes, fan_out = _routes(program)
     incoming, is_tree = _incoming(routes, fan_out)
     order = np.array(program.topological_order(), dtype=np.int64)
@@ -106,7 +116,7 @@ def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
         table=table,
         routes=routes,
         fan_out=fan_out,
-        phases=phases,
+        reach=np.array(reach, dtype=np.int64).reshape(-1, REACH_COLUMNS),
         weights=weights.packed(),
         initial=states.packed(),
         bias=biases.packed(),
@@ -146,13 +156,34 @@ class _Packer:
         return aligned(np.concatenate([*self.parts, np.zeros(LANES, dtype=self.dtype)]))
 
 
-def _phases(kernel: int, stride: int) -> npt.NDArray[np.int64]:
-    """int64 `[8, 2]`: where each stride phase's taps start in a packed kernel row, how many."""
-    phases = np.zeros((8, 2), dtype=np.int64)
-    for phase in range(stride):
-        phases[phase, 1] = len(range(phase, kernel, stride))
-    phases[1:, 0] = np.cumsum(phases[:-1, 1])
-    return phases
+def _reached(core: CoreProgram, axis: int) -> list[tuple[int, int, int]]:
+    """By input coordinate: places on the map in reach, the first of them, its kernel tap."""
+    kernel, stride, padding = core.kernel_size[axis], core.stride[axis], core.padding[axis]
+    found = []
+    for at in range(padding, padding + core.in_shape[1 + axis]):
+        last = min(at // stride, core.out_shape[1 + axis] - 1)
+        first = max(0, -((kernel - 1 - at) // stride))
+        found.append((max(0, last - first + 1), first, at - first * stride))
+    return found
+
+
+def _reached_rows(core: CoreProgram, row: npt.NDArray[np.int64]) -> list[list[int]]:
+    (features, _, width), kernel = core.out_shape, core.kernel_size[1]
+    place, weight = int(row[STATE_AT]), int(row[WEIGHTS_AT])
+    return [
+        [count, place + first * width * features, weight + tap * kernel * features, first << 32]
+        for count, first, tap in _reached(core, 0)
+    ]
+
+
+def _reached_columns(core: CoreProgram) -> list[list[int]]:
+    features, order = core.out_shape[0], _column_order(core)
+    return [
+        [count * features, first * features, order.index(tap) * features, first << 16]
+        if count
+        else [0, 0, 0, 0]
+        for count, first, tap in _reached(core, 1)
+    ]
 
 
 def _column_order(core: CoreProgram) -> list[int]:
@@ -175,15 +206,18 @@ def weight_index(layout: Layout, core: CoreProgram, place: tuple[int, int, int, 
 def _fill_row(row: npt.NDArray[np.int64], core: CoreProgram, spikes_per_event: int) -> None:
     row[FEATURES], row[HEIGHT], row[WIDTH] = core.out_shape
     row[IN_FEATURES], row[IN_HEIGHT], row[IN_WIDTH] = core.in_shape
-    row[KERNEL] = core.kernel_size[1]
-    row[STRIDE_Y_LOG2], row[STRIDE_X_LOG2] = (s.bit_length() - 1 for s in core.stride)
-    row[PADDING_Y], row[PADDING_X] = core.padding
+    row[RECIPROCAL] = -(-(1 << 32) // core.out_shape[0])
+    row[FIRES_ONCE] = spikes_per_event == 1 and core.threshold_high > 0
+    row[INPUT_WORDS] = core.kernel_size[0] * core.kernel_size[1] * core.out_shape[0]
+    row[STATE_STEP] = core.out_shape[2] * core.out_shape[0]
+    row[WEIGHT_STEP] = -core.stride[0] * core.kernel_size[1] * core.out_shape[0]
     row[THRESHOLD], row[LOW] = core.threshold_high, core.threshold_low
     row[TO_ZERO], row[MONITOR] = core.return_to_zero, core.monitor
     row[DESTINATIONS] = len(core.destinations)
     row[DECIMATION], row[SPIKES_PER_EVENT] = core.decimation, spikes_per_event
     reach = [min(-(-core.kernel_size[i] // core.stride[i]), core.out_shape[1 + i]) for i in (0, 1)]
-    row[WORST_SPIKES] = reach[0] * reach[1] * core.out_shape[0] * spikes_per_event
+    most = reach[0] * reach[1] * core.out_shape[0] * spikes_per_event
+    row[WORST_SPIKES] = most + SPARE_SPIKES
 
 
 def _routes(program: ChipProgram) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
