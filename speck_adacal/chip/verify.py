@@ -114,8 +114,13 @@ def _received(described: ChipConfiguration, recorded: Answers, found: Answers, c
     if then == now:
         return "", core
     # Its sources come before it in order, so they have been found to fire as recorded.
-    source = next(iter(described.sources(core)), core)
-    return f"its destination is another: core {core} got {now} events, recorded {then}", source
+    sources = described.sources(core)
+    if len(sources) == 1:
+        return (
+            f"its destination is another: core {core} got {now} events, recorded {then}",
+            sources[0],
+        )
+    return f"{now} events from cores {list(sources)}, recorded {then}", core
 
 
 def _did(described: ChipConfiguration, recorded: Answers, found: Answers, core: int) -> Look:
