@@ -61,6 +61,7 @@ def command(
     from speck_adacal.chip.twin_search.search import FrontSettings
     from speck_adacal.events.samples import load_samples
     from speck_adacal.report.front import front_table, save_front_figure
+    from speck_adacal.report.front_files import FRONT, front_to_bytes
     from speck_adacal.verbs import (
         deploy,
         front_in_steps,
@@ -81,7 +82,8 @@ def command(
         chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
         if out is not None:
             deployment = deploy(with_front_point(adapted, chosen), chip=chip)
-            save(deployment, out, command=common.command_line(), force=force)
+            extra = {FRONT: front_to_bytes(front, chosen)}
+            save(deployment, out, command=common.command_line(), force=force, extra=extra)
         if figure is not None:
             save_front_figure(front, stepped, figure, force=force)
     results = {

@@ -5,14 +5,17 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from speck_adacal.bundle import new_folder
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.report.front_files import FrontRow
 from speck_adacal.report.summary import Summary
 
 _BLUE, _ORANGE, _GREY = "#3567b5", "#c96a1b", "#9aa1ab"
@@ -87,14 +90,63 @@ FIGURES: Mapping[str, tuple[str, Callable[[Axes, Summary], None]]] = {
 }
 
 
+def draw_front(axes: Axes, front: Sequence[FrontRow]) -> None:
+    """Accuracy against SynOps, simulated; the chosen point is ringed."""
+    synops = [row.synops / 1e6 for row in front]
+    shares = [100 * row.accuracy for row in front]
+    errors = [100 * row.standard_error for row in front]
+    axes.errorbar(synops, shares, yerr=errors, fmt="o-", capsize=3, color=_BLUE)
+    for row in front:
+        if row.chosen:
+            axes.plot(row.synops / 1e6, 100 * row.accuracy, "o", ms=14, mfc="none", mec=_ORANGE)
+    axes.set_xlabel("SynOps a recording, millions (simulated)")
+    axes.set_ylabel("accuracy, %")
+
+
 def figure_svg(name: str, summary: Summary) -> str:
     """One figure of `FIGURES` as an SVG element, without the XML prologue."""
+    caption, draw = FIGURES[name]
+    return _inline(_drawn(lambda axes: draw(axes, summary), name, "svg"), caption)
+
+
+def front_svg(front: Sequence[FrontRow]) -> str:
+    """The front as an SVG element."""
+    data = _drawn(lambda axes: draw_front(axes, front), "front", "svg")
+    return _inline(data, "Accuracy against SynOps, the chosen point ringed")
+
+
+def write_figures(
+    summary: Summary, front: Sequence[FrontRow], folder: Path, *, force: bool = False
+) -> None:
+    """Write the page's figures as SVG and PNG; equal input gives equal SVG.
+
+    Raises:
+        OutputExistsError: `folder` exists and `force` is False.
+    """
+    draws: dict[str, Callable[[Axes], None]] = {
+        name: lambda axes, draw=draw: draw(axes, summary)  # type: ignore[misc]
+        for name, (_, draw) in FIGURES.items()
+    }
+    if front:
+        draws["front"] = lambda axes: draw_front(axes, front)
+    with new_folder(folder, force=force) as temporary:
+        for name, draw in draws.items():
+            for suffix in ("svg", "png"):
+                (temporary / f"{name}.{suffix}").write_bytes(_drawn(draw, name, suffix))
+
+
+def _drawn(draw: Callable[[Axes], None], name: str, suffix: str) -> bytes:
     # Ids are the same in every run and differ between the figures of one page.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"speck-adacal {name}"}):
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-        FIGURES[name][1](figure.subplots(), summary)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
-    label = html.escape(FIGURES[name][0], quote=True)
+        figure = Figure(figsize=(4.8, 3.2), layout="constrained")
+        draw(figure.subplots())
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if suffix == "svg" else None
+        figure.savefig(buffer, format=suffix, metadata=metadata, dpi=200)
+    return buffer.getvalue()
+
+
+def _inline(svg: bytes, caption: str) -> str:
+    text = re.sub(r"<metadata>.*?</metadata>", "", svg.decode(), flags=re.DOTALL)
+    label = html.escape(caption, quote=True)
     return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

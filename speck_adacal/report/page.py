@@ -1,16 +1,29 @@
-"""The report as one self-contained HTML page: no network, no script, light and dark."""
+"""The report as one self-contained HTML page: no network, light and dark."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from speck_adacal import __version__
-from speck_adacal.report.figures import FIGURES, figure_svg
+from speck_adacal.bundle import Manifest
+from speck_adacal.report.core_map import core_map
+from speck_adacal.report.figures import FIGURES, figure_svg, front_svg
+from speck_adacal.report.front_files import FrontRow
 from speck_adacal.report.summary import Summary, accuracy_of
 
 
-def render_page(summary: Summary) -> str:
-    """The page as text, figures inline."""
+def render_page(
+    summary: Summary, *, front: Sequence[FrontRow] = (), manifest: Manifest | None = None
+) -> str:
+    """The page as text, figures inline.
+
+    Args:
+        summary: what was measured.
+        front: the front that the network was chosen from, if the bundle holds one.
+        manifest: of the bundle; None where the page becomes part of it.
+    """
     environment = Environment(
         loader=PackageLoader("speck_adacal.report"), autoescape=True, undefined=StrictUndefined
     )
@@ -18,6 +31,10 @@ def render_page(summary: Summary) -> str:
         s=summary,
         ann=accuracy_of(summary.levels, "ann"),
         event=accuracy_of(summary.levels, "event"),
+        cores=core_map(summary.chip, summary.layers),
+        front=front,
+        front_svg=front_svg(front) if front else "",
+        manifest=manifest,
         figures={name: figure_svg(name, summary) for name in FIGURES},
         captions={name: caption for name, (caption, _) in FIGURES.items()},
         version=__version__,

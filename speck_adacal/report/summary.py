@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.adaptation.batches import encode_samples
+from speck_adacal.adaptation.decompose import LayerError, decompose
 from speck_adacal.adaptation.energy import ConversionEnergy, estimate_energy
+from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.bundle import new_file
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.levels import LevelResult, measure_levels
@@ -69,6 +72,7 @@ class Summary:
         command: what made it.
         class_counts: output spikes per sample and class, for the figures.
         labels: right classes.
+        errors: parts of every spiking layer's error, of the first samples.
     """
 
     chip: str
@@ -84,6 +88,7 @@ class Summary:
     command: str
     class_counts: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
+    errors: tuple[LayerError, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -95,6 +100,7 @@ class Summary:
             "synops_per_sample": {"value": self.synops, "kind": "simulated"},
             "events_per_sample": self.events,
             "energy": self.energy.to_dict(),
+            "errors": [asdict(error) for error in self.errors],
             "undecided": self.undecided,
             "warnings": list(self.warnings),
             "seconds": self.seconds,
@@ -126,7 +132,16 @@ def summarise(
         command=command,
         class_counts=simulation.class_counts,
         labels=np.asarray(labels, dtype=np.int64),
+        errors=_error_parts(deployment, samples),
     )
+
+
+def _error_parts(deployment: Deployment, samples: Any) -> tuple[LayerError, ...]:
+    adapted = deployment.adapted
+    settings = adapted.recipe.settings
+    batches = encode_samples(samples, adapted.ann.input_shape, settings)
+    data = CalibrationBatches(batches, adapted.ann.input_shape, settings)
+    return decompose(adapted.ann, adapted.recipe, data, settings, adapted.graph)
 
 
 def layer_rows(

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from speck_adacal.adaptation.energy import ConversionEnergy
+from speck_adacal.bundle import read_bundle
+from speck_adacal.bundle.format import write_bundle
+from speck_adacal.chip.levels import LevelResult
+from speck_adacal.chip_description import load_chip_description
+from speck_adacal.cli.app import app
+from speck_adacal.errors import BundleError, OutputExistsError
+from speck_adacal.report.core_map import core_map
+from speck_adacal.report.figures import write_figures
+from speck_adacal.report.front_files import FRONT, FrontRow, front_of_bundle
+from speck_adacal.report.page import render_page
+from speck_adacal.report.summary import LayerRow, Summary
+
+FRONT_ROWS = (FrontRow(5e5, 0.9, 0.02, False), FrontRow(9e5, 0.953, 0.01, True))
+
+
+def a_summary(name: str = "conv1") -> Summary:
+    levels = tuple(
+        LevelResult(level, f"what {level} runs", share, 0.011, 123, 0.5)
+        for level, share in zip(
+            ("ann", "snn", "quantized", "event"), (0.9911, 0.9822, 0.9733, 0.9644), strict=True
+        )
+    )
+    rows = (
+        LayerRow(
+            name, 3, 2, 1.25, 0.321, 77, 201, "weights", 1152, 32768, 9216, 32768, 431.0, 98765.0
+        ),
+        LayerRow("fc", 0, 1, 1.0, 0.5, 60, 99, "weights", 8000, 16384, 10, 65536, 12.0, 4321.0),
+    )
+    energy = ConversionEnergy(34567, 103086.0, 159.0, 92.8, "45 nm CMOS")
+    return Summary(
+        "speck2f", 8, levels, rows, 103086.0, 777.0, energy, 4, ("a <warning>",), 3.2,
+        "speck-adacal report x", np.zeros((1, 10), np.int64), np.zeros(1, np.int64),
+    )  # fmt: skip
+
+
+class Cells(HTMLParser):
+    """Rows of all tables as lists of texts, and every start tag."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.tags: list[str] = []
+        self.inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.inside = tag in ("td", "th") or (self.inside and tag == "button")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data
+
+
+def test_tables_show_the_numbers_of_the_summary():
+    summary = a_summary()
+    rows = Cells(render_page(summary, front=FRONT_ROWS)).rows
+    for level in summary.levels:
+        assert [level.level, level.meaning, f"{100 * level.accuracy:.2f} %", "1.10 %"] in rows
+    assert [
+        "conv1", "3", "2", "1.25", "0.321", "201", "1152 of 32768", "9216 of 32768",
+        "431", "98,765",
+    ] in rows  # fmt: skip
+    assert ["900,000", "95.30 %", "1.00 %", "chosen"] in rows
+    assert ["500,000", "90.00 %", "2.00 %", ""] in rows
+
+
+def test_hostile_names_stay_text():
+    page = render_page(a_summary('<img src=x onerror="alert(1)">'))
+    assert "img" not in Cells(page).tags
+    assert "a &lt;warning&gt;" in page
+
+
+def test_what_a_bundle_does_not_hold_is_said_with_the_command():
+    page = render_page(a_summary())
+    assert "speck-adacal front ADAPTED" in page
+    assert "no front" not in render_page(a_summary(), front=FRONT_ROWS)
+
+
+def test_areas_go_as_bytes_and_fill_by_use():
+    tiles = core_map("speck2f", a_summary().layers)
+    assert len(tiles) == 9
+    for tile, memory in zip(tiles, load_chip_description("speck2f").cores, strict=True):
+        kernel, neuron = tile.memories
+        assert neuron.width * memory.kernel == pytest.approx(2 * kernel.width * memory.neuron)
+    assert tiles[3].layer == "conv1"
+    assert tiles[3].memories[0].share == 1152 / 32768
+    assert tiles[8].layer is None
+    assert tiles[8].memories[1].share == 0
+
+
+def test_figures_are_the_same_twice_and_never_overwritten(tmp_path):
+    for name in ("a", "b"):
+        write_figures(a_summary(), FRONT_ROWS, tmp_path / name)
+    names = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert names == sorted(
+        f"{n}.{s}" for n in ("levels", "synops", "memory", "front") for s in ("svg", "png")
+    )
+    for name in names:
+        if name.endswith("svg"):
+            first, second = ((tmp_path / x / name).read_bytes() for x in "ab")
+            assert first == second
+    with pytest.raises(OutputExistsError):
+        write_figures(a_summary(), (), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", '{"schema": 9, "points": []}', '{"schema": 1, "points": [{}]}']
+)
+def test_a_damaged_front_is_refused_by_name(text, tmp_path):
+    path = tmp_path / "b"
+    write_bundle(path, {FRONT: text.encode()}, kind="adapted", seed=0, command="c")
+    with pytest.raises(BundleError, match=r"front\.json"):
+        front_of_bundle(read_bundle(path))
+
+
+@pytest.mark.slow
+def test_pages_in_a_browser(tmp_path):
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"no {' and no '.join(missing)} here: the page was not opened in a browser")
+    bundle, page = tmp_path / "demo", tmp_path / "replay.html"
+    runner = CliRunner()
+    done = runner.invoke(app, ["demo", "--out", str(bundle), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["errors"]
+    report = bundle / "report.html"
+    assert report.stat().st_size < 1_000_000
+    asked = ["stream", "digits:3", "--bundle", str(bundle), "--save-html", str(page), "--quiet"]
+    assert runner.invoke(app, asked).exit_code == 0
+    full = tmp_path / "full.html"
+    full.write_text(render_page(replace(a_summary("x" * 80)), front=FRONT_ROWS), encoding="utf-8")
+    check = load_check()
+    assert [f for p in (report, full, page) for f in check.check_page(p)] == []
+
+
+def load_check():
+    path = Path(__file__).resolve().parents[2] / "scripts" / "check_report_page.py"
+    spec = importlib.util.spec_from_file_location("check_report_page", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
