@@ -2,14 +2,19 @@
 
 Prints SynOps per second against a ceiling measured in the same run, how much faster than real
 time recordings are, how two threads scale, and a dense time-stepped PyTorch run beside it. Single
-threads are timed in CPU seconds (best of several), so that a busy machine does not blur them;
-only the line with two threads is wall time. Without the data folder (see docs/spec-twin.md) random
-weights and events of the same shapes are used, and the lines say so.
+threads are timed in CPU seconds (best and median of several), so that a busy machine does not blur
+them; only the line with two threads is wall time. Without the data folder (see docs/spec-twin.md)
+random weights and events of the same shapes are used, and the lines say so. Writes
+`benchmarks/results/bench_twin.json`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
+from speck_adacal.bundle.atomic import new_file
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.twin import ChipProgram, CoreProgram, Destination, DvsProgram, Twin
@@ -28,15 +34,52 @@ from speck_adacal.twin.memory import update_rows
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on."""
+    cpu = platform.processor() or platform.machine()
+    info, features = Path("/proc/cpuinfo"), []
+    if info.is_file():
+        lines = dict(
+            (part.strip() for part in line.split(":", 1))
+            for line in info.read_text(encoding="utf-8").splitlines()
+            if ":" in line
+        )
+        cpu = lines.get("model name", cpu)
+        features = [f for f in ("avx2", "avx512bw") if f in lines.get("flags", "").split()]
+    return {
+        "cpu": cpu,
+        "vectors": features,
+        "processors": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "clock": "CPU seconds of one thread; two threads: wall time",
+    }
+
+
+def save(name: str, figures: dict[str, object]) -> None:
+    """Write `results/<name>.json`, whole or not at all."""
+    with new_file(RESULTS / f"{name}.json", force=True) as temporary:
+        text = json.dumps({"machine": machine(), **figures}, indent=2)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
 def best_s(work: Callable[[], object], repeats: int = 15, clock=time.thread_time) -> float:
     """Shortest time of several runs."""
+    return min(times_s(work, repeats, clock))
+
+
+def times_s(work: Callable[[], object], repeats: int, clock=time.thread_time) -> list[float]:
+    """Times of several runs after one that does not count."""
     work()
     times = []
     for _ in range(repeats):
         start = clock()
         work()
         times.append(clock() - start)
-    return min(times)
+    return times
 
 
 def load(folder: Path, name: str) -> dict[str, np.ndarray] | None:
@@ -119,7 +162,7 @@ def digit_events(recordings, time_steps: int) -> Events:
     return Events(1000 * step, x, y, np.zeros(len(step), int), (1, 28, 28), 1000 * time_steps)
 
 
-def bench_second_layer(data, recordings) -> None:
+def bench_second_layer(data, recordings) -> dict[str, object]:
     both, second, source = mnist_layers(data)
     events = digit_events(recordings, 100)
     spikes = Twin(both).run(events, entry=0).spikes[0]
@@ -130,18 +173,41 @@ def bench_second_layer(data, recordings) -> None:
     )
     rows = np.full(len(word), 13, np.int8)
 
-    def work():
+    def work(word=word):
         machine.reset()
         return machine.run(rows, word, record_load=False)
 
-    seconds, synops = best_s(work), int(work().synops.sum())
-    top = max(ceiling(32 * 8 * 8), ceiling(1 << 14))
+    # The same events in the map's corner, which reach one column each, and in its middle.
+    corner = word & 0xFFFF
+    y, x = np.random.default_rng(0).integers(4, 8, (2, len(word)))
+    middle = (y << 32) | (x << 16) | corner
+    fixed = best_s(lambda: work(corner)) / len(word) * 1e9
+    inside = int(work(middle).synops.sum()) / best_s(lambda: work(middle))
+    synops, taken, ceilings = int(work().synops.sum()), [], []
+    for _ in range(5):  # interleaved, so that both see the same machine
+        taken += times_s(work, 7)
+        ceilings += [ceiling(32 * 8 * 8), ceiling(1 << 14)]
+    seconds, top = min(taken), max(ceilings)
     print(
         f"second MNIST layer, T = 100 ({source}): {synops / 1e6:.1f} M SynOps in "
         f"{seconds * 1e3:.2f} ms = {synops / seconds / 1e9:.2f} G SynOps/s on one core, "
         f"{seconds / len(word) * 1e9:.0f} ns an event; ceiling {top / 1e9:.1f} G SynOps/s, "
-        f"{synops / seconds / top:.0%} of it"
+        f"{synops / seconds / top:.0%} of it; an event that reaches one column {fixed:.0f} ns, "
+        f"events that reach all 25 {inside / 1e9:.1f} G SynOps/s, {inside / top:.0%} of the ceiling"
     )
+    return {
+        "weights": source,
+        "synops": synops,
+        "events": len(word),
+        "best_synops_per_s": synops / seconds,
+        "median_synops_per_s": synops / statistics.median(taken),
+        "best_ns_per_event": seconds / len(word) * 1e9,
+        "ceiling_synops_per_s": top,
+        "fraction_of_ceiling": synops / seconds / top,
+        "one_column_ns_per_event": fixed,
+        "all_columns_synops_per_s": inside,
+        "all_columns_fraction_of_ceiling": inside / top,
+    }
 
 
 def nmnist_program(data) -> tuple[ChipProgram, str]:
@@ -181,12 +247,13 @@ def random_recording(count: int, side: int, duration_us: int, seed: int = 0) -> 
     return Events(t_us, x, y, p, (2, side, side), duration_us)
 
 
-def bench_nmnist(data, recordings) -> list[Events]:
+def bench_nmnist(data, recordings) -> tuple[list[Events], dict[str, object]]:
     program, source = nmnist_program(data)
     chosen = recordings or [random_recording(4200, 34, 315_000, seed) for seed in range(10)]
     twin = Twin(program)
     chosen = chosen[:10]
-    seconds = sum(best_s(lambda events=events: twin.run(events), 7) for events in chosen)
+    taken = [times_s(lambda events=events: twin.run(events), 15) for events in chosen]
+    seconds = sum(min(times) for times in taken)
     length = sum(events.duration_us for events in chosen) * 1e-6
     synops = sum(twin.run(events).synops for events in chosen)
     print(
@@ -197,7 +264,16 @@ def bench_nmnist(data, recordings) -> list[Events]:
     one = best_s(lambda: twin.run_many(many, threads=1), 3, time.perf_counter)
     two = best_s(lambda: twin.run_many(many, threads=2), 3, time.perf_counter)
     print(f"two threads on {len(many)} recordings (wall time): {one / two:.2f} x one thread")
-    return chosen
+    return chosen, {
+        "weights": source,
+        "recordings": len(chosen),
+        "ms_per_recording": seconds / len(chosen) * 1e3,
+        "best_times_real_time": length / seconds,
+        "median_times_real_time": length / sum(statistics.median(times) for times in taken),
+        "synops_per_s": synops / seconds,
+        "synops_per_recording": synops / len(chosen),
+        "two_threads_speedup_wall": one / two,
+    }
 
 
 def gesture_program() -> ChipProgram:
@@ -236,7 +312,7 @@ def gesture_program() -> ChipProgram:
     return ChipProgram(load_chip_description(), cores, dvs=dvs)
 
 
-def bench_gesture() -> None:
+def bench_gesture() -> dict[str, object]:
     twin = Twin(gesture_program())
     events = random_recording(50_000, 128, 500_000)
     seconds, run = best_s(lambda: twin.run(events), 5), twin.run(events)
@@ -246,9 +322,10 @@ def bench_gesture() -> None:
         f"{run.synops / seconds / 1e9:.2f} G SynOps/s here; events by core "
         f"{run.events_per_core.tolist()}"
     )
+    return {"times_real_time": 0.5 / seconds, "synops_per_s": run.synops / seconds}
 
 
-def bench_dense(data, chosen: list[Events]) -> None:
+def bench_dense(data, chosen: list[Events]) -> dict[str, object]:
     """The same network as dense convolutions, one millisecond a step, in PyTorch on one thread."""
     import torch
     from torch.nn import functional
@@ -283,6 +360,7 @@ def bench_dense(data, chosen: list[Events]) -> None:
         f"dense PyTorch, 315 steps of 1 ms, the same network and recording: {dense * 1e3:.0f} ms, "
         f"the twin {event * 1e3:.1f} ms ({dense / event:.0f} x faster), and event by event"
     )
+    return {"pytorch_ms": dense * 1e3, "twin_ms": event * 1e3}
 
 
 def main() -> None:
@@ -290,11 +368,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     folder = parser.parse_args().data
     recordings = recordings_of(load(folder, "nmnist_train1000"))
-    bench_second_layer(load(folder, "mnist_cnn_sinabs"), recordings)
+    second = bench_second_layer(load(folder, "mnist_cnn_sinabs"), recordings)
     weights = load(folder, "nmnist_cnn_nir_paper")
-    chosen = bench_nmnist(weights, recordings)
-    bench_gesture()
-    bench_dense(weights, chosen)
+    chosen, nmnist = bench_nmnist(weights, recordings)
+    figures = {"mnist_second_layer": second, "nmnist": nmnist, "nine_cores": bench_gesture()}
+    save("bench_twin", figures | {"dense_nmnist": bench_dense(weights, chosen)})
 
 
 if __name__ == "__main__":

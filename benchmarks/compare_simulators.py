@@ -5,7 +5,8 @@ for all, one thread each. NEST and Brian 2 are installed from PyPI into an envir
 under `--environments` (a folder, kept between runs). They are general simulators with float64
 states that sum a time step's spikes before they compare, so their spike counts differ a little
 from the twin's; the neuron returns to zero in all three because NEST's does. SynOps are counted
-alike: input spikes times their synapses.
+alike: input spikes times their synapses. Dense PyTorch, one convolution a time step, runs beside
+them. CPU seconds of one thread; writes `benchmarks/results/compare_simulators.json`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from bench_twin import DEFAULT_DATA, best_s, digit_events, load, mnist_layers, recordings_of
+from bench_twin import (
+    DEFAULT_DATA,
+    best_s,
+    digit_events,
+    load,
+    mnist_layers,
+    recordings_of,
+    save,
+)
 
 from speck_adacal.events.types import Events
 from speck_adacal.twin import ChipProgram, Twin
@@ -83,6 +93,34 @@ def run_peer(script: str, environments: Path, data: Path) -> dict[str, object] |
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def run_dense(program: ChipProgram, events: Events) -> dict[str, object]:
+    """The layer as one dense convolution a time step, float32, in PyTorch on one thread."""
+    import torch
+    from torch.nn.functional import conv2d
+
+    torch.set_num_threads(1)
+    core = program.cores[3]
+    weights = torch.tensor(core.weights, dtype=torch.float32)
+    step_us = 1000 // STEPS_PER_MS
+    steps = -(-events.duration_us // step_us)
+    frames = torch.tensor(events.to_frames(steps))
+    state, spikes = torch.zeros(1, *core.out_shape), 0
+    start = time.thread_time()
+    with torch.no_grad():
+        for frame in frames:
+            state = (state + conv2d(frame[None], weights)).clamp_(min=core.threshold_low)
+            fired = state >= core.threshold_high
+            state.masked_fill_(fired, 0)
+            spikes += int(fired.sum())
+    seconds = time.thread_time() - start
+    return {
+        "simulator": f"PyTorch {torch.__version__} (dense, {steps} steps)",
+        "cpu_s": seconds,
+        "spikes": spikes,
+        "build_s": 0.0,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
@@ -112,17 +150,22 @@ def main() -> None:
             threshold=core.threshold_high,
             low=core.threshold_low,
         )
-        for script in PEERS:
-            found = run_peer(script, environments, data)
-            if isinstance(found, str):
-                print(f"{script}: no figure: {found}")
-                continue
-            rate = run.synops / found["cpu_s"]
-            print(
-                f"{found['simulator']}: {rate / 1e6:.0f} M SynOps/s, the twin is "
-                f"{found['cpu_s'] / seconds:.0f} x faster ({found['spikes']} spikes, "
-                f"{found['build_s']:.1f} s to build)"
-            )
+        found = [run_peer(script, environments, data) for script in PEERS]
+    found.append(run_dense(program, events))
+    rows: list[dict[str, object]] = [{"simulator": "twin", "cpu_s": seconds, "spikes": spikes}]
+    for peer in found:
+        if isinstance(peer, str):
+            print(f"no figure: {peer}")
+            continue
+        rows.append(peer)
+        print(
+            f"{peer['simulator']}: {run.synops / peer['cpu_s'] / 1e6:.0f} M SynOps/s, the twin is "
+            f"{peer['cpu_s'] / seconds:.0f} x faster ({peer['spikes']} spikes, "
+            f"{peer['build_s']:.1f} s to build)"
+        )
+    for row in rows:
+        row["synops_per_s"] = run.synops / float(str(row["cpu_s"]))
+    save("compare_simulators", {"synops": run.synops, "events": len(events), "simulators": rows})
 
 
 if __name__ == "__main__":
