@@ -80,6 +80,10 @@ class Evaluator:
             stands; None chooses the one at which the ANN's soft-max is half as uncertain as can
             be on these samples. On images that a network was trained on it is so sure that at
             temperature 1 hardly any change of its outputs is seen.
+        channels_last: run convolutions in that memory order, about 1.7 times faster on CPUs.
+            It adds in another order than PyTorch's default; a last bit can decide whether a
+            neuron fires, so that figures of the two orders differ by single spikes. Without it
+            a network gives bit for bit what it gives outside an evaluator.
 
     Raises:
         CalibrationError: as for `adapt_graph`; labels of another number than the samples.
@@ -94,8 +98,9 @@ class Evaluator:
         journal: Journal | None = None,
         constants: EnergyConstants | None = None,
         temperature: float | None = 1.0,
+        channels_last: bool = True,
     ) -> None:
-        self.graph, self.settings = graph, settings
+        self.graph, self.settings, self.channels_last = graph, settings, channels_last
         self.constants = constants or EnergyConstants()
         largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
         size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
@@ -116,7 +121,12 @@ class Evaluator:
             logits = [self._ann(p) for p in self.pieces]
         self.temperature = temperature or half_uncertain(torch.cat(logits))
         self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
-        coding = (settings.time_steps, settings.input_coding, self.temperature)
+        coding: tuple[object, ...] = (
+            settings.time_steps,
+            settings.input_coding,
+            self.temperature,
+        )
+        coding += () if channels_last else ("channels first",)
         self._data_key = digest(self.pieces, graph, coding)
 
     def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
@@ -142,7 +152,7 @@ class Evaluator:
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
         network.fan_out = self.fan_out
-        network.channels_last = True
+        network.channels_last = self.channels_last
         outputs, kls, spikes, synops = [], [], [], []
         for index, piece in enumerate(self.pieces):
             output = self.run_piece(network, piece)

@@ -93,7 +93,8 @@ def sensitivity(
     width = max(len(variants[n]) for n in names)
     described = [layer_values(variants[n]) for n in names]
     reference = (layer_values(recipe.layers), evaluator.settings.time_steps, evaluator.temperature)
-    setting = digest("cells 2", graph, reference, described, mode)
+    order = "cells 2" if evaluator.channels_last else "cells 2, channels first"
+    setting = digest(order, graph, reference, described, mode)
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []
     for index, piece in enumerate(evaluator.pieces):
@@ -150,7 +151,7 @@ class _Cells:
     ) -> None:
         network = SpikingNetwork(self.graph, self.recipe)
         network.fan_out = self.evaluator.fan_out
-        network.channels_last = True
+        network.channels_last = self.evaluator.channels_last
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {
@@ -195,7 +196,9 @@ class _Cells:
     ) -> None:
         batches, output = self.evaluator.batches, self.graph.outputs[0]
         nodes = self.graph.nodes[1:]
-        values = {self.graph.nodes[0].name: _channels_last(batches.ann_input(piece))}
+        x = batches.ann_input(piece)
+        x = _channels_last(x) if self.evaluator.channels_last else x
+        values = {self.graph.nodes[0].name: x}
         for at, node in enumerate(nodes):
             if node.name in self.names:
                 row, layers = self.names.index(node.name), self.variants[node.name]

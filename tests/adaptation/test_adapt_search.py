@@ -121,6 +121,20 @@ def test_cached_prefixes_give_the_same_table(world):
     assert table.reference_kl == pytest.approx(measured.kl)
 
 
+def test_in_one_memory_order_the_table_is_the_straightforward_one(world):
+    """A last bit decides whether a neuron fires, so only the same order of sums is comparable."""
+    graph, _, recipe, variants, data = world
+    settings = replace(SETTINGS, batch_size=20)
+    evaluator = Evaluator(graph, data, settings, channels_last=False)
+    ratios = rho_variants(recipe, [1.0, 1.5, 4.0])
+    for candidates in (variants, ratios):
+        table = sensitivity(evaluator, recipe, candidates)
+        with torch.no_grad():
+            expected = straightforward(graph, recipe, candidates, data[0], 4)
+        np.testing.assert_allclose(table.kl, expected, rtol=1e-6, atol=1e-9)
+        np.testing.assert_array_equal(table.kl.argmin(1), expected.argmin(1))
+
+
 class Fixed(nn.Module):
     """Stands for a layer whose value is known."""
 

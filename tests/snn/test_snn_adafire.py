@@ -197,3 +197,13 @@ def test_bad_settings_are_refused(arguments, word):
         AdaFire(**arguments)
     with pytest.raises(ModelError, match="time"):
         AdaFire()(torch.zeros(3, 2))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("threshold", [0.7, torch.tensor([0.5, 0.7, 0.9])])
+def test_on_a_gpu_it_is_equal_to_the_cpu(threshold):
+    x = torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(1))
+    here, there = AdaFire(threshold, 4), AdaFire(threshold, 4).cuda()
+    with torch.no_grad():
+        torch.testing.assert_close(there(x.cuda()).cpu(), here(x), rtol=0, atol=1e-6)
+        torch.testing.assert_close(there.v_mem.cpu(), here.v_mem, rtol=0, atol=1e-6)
