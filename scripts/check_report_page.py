@@ -9,6 +9,7 @@ finding of axe. Needs `pip install -e ".[dev]"`, chromium and chromedriver.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import shutil
 import sys
@@ -62,7 +63,9 @@ def _findings(
         found.append(f"horizontal scroll: content is {wide} px wide")
     if shots is not None:
         shots.mkdir(parents=True, exist_ok=True)
-        browser.save_screenshot(str(shots / f"{page.stem}_{width}_{scheme}.png"))
+        whole = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+        shot = shots / f"{page.stem}_{width}_{scheme}.png"
+        shot.write_bytes(base64.b64decode(whole["data"]))
     browser.execute_script(AXE.read_text(encoding="utf-8"))
     for violation in browser.execute_async_script(_RUN_AXE):
         if violation["impact"] in ("serious", "critical"):

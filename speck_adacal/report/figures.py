@@ -18,7 +18,7 @@ from speck_adacal.chip_description import load_chip_description
 from speck_adacal.report.front_files import FrontRow
 from speck_adacal.report.summary import Summary
 
-_BLUE, _ORANGE, _GREY = "#3567b5", "#c96a1b", "#9aa1ab"
+_BLUE, _ORANGE, _GREY = "#3567b5", "#b8560f", "#626b78"
 # Text as text: searchable, scalable. The page gives figures a white ground in dark mode too.
 _STYLE = {
     "svg.fonttype": "none",
@@ -41,16 +41,17 @@ def draw_levels(axes: Axes, summary: Summary) -> None:
         axes.annotate(
             f"{value:.1f}",
             (position, value),
-            xytext=(0, -16),
+            xytext=(0, -34),
             textcoords="offset points",
             ha="center",
             color="white",
+            fontweight="bold",
         )
 
 
 def draw_synops(axes: Axes, summary: Summary) -> None:
     """Simulated SynOps and spikes of every layer, mean per sample."""
-    names = [row.name for row in summary.layers]
+    names = [_short(row.name) for row in summary.layers]
     at = np.arange(len(names))
     synops = [row.synops or 0.0 for row in summary.layers]
     spikes = [row.spikes or 0.0 for row in summary.layers]
@@ -75,7 +76,8 @@ def draw_memory(axes: Axes, summary: Summary) -> None:
         heights = [100 * share(used[core]) if core in used else 0.0 for core in range(cores)]
         axes.bar(at + offset, heights, width=0.38, color=color, label=label)
     labels = [
-        f"{core}\n{used[core].name}" if core in used else f"{core}\nfree" for core in range(cores)
+        f"{core}\n{_short(used[core].name, 8)}" if core in used else f"{core}\nfree"
+        for core in range(cores)
     ]
     axes.set_xticks(at, labels, fontsize=9)
     axes.set_ylim(0, 100)
@@ -101,6 +103,12 @@ def draw_front(axes: Axes, front: Sequence[FrontRow]) -> None:
             axes.plot(row.synops / 1e6, 100 * row.accuracy, "o", ms=14, mfc="none", mec=_ORANGE)
     axes.set_xlabel("SynOps a recording, millions (simulated)")
     axes.set_ylabel("accuracy, %")
+
+
+def _short(name: str, most: int = 20) -> str:
+    """A label that leaves room for the axes; `$` would begin a formula."""
+    text = name if len(name) <= most else name[: most - 1] + "…"
+    return text.replace("$", r"\$")
 
 
 def figure_svg(name: str, summary: Summary) -> str:

@@ -156,6 +156,20 @@ def test_pages_in_a_browser(tmp_path):
     assert [f for p in (report, full, page) for f in check.check_page(p)] == []
 
 
+@pytest.mark.slow
+def test_the_check_finds_what_is_wrong(tmp_path):
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
+        pytest.skip("no chromium or no chromedriver here: the check was not tried")
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<div style="width:3000px">x</div><img src="http://127.0.0.1:9/a.png">'
+        '<script>console.error("oh")</script>'
+    )
+    found = "\n".join(load_check().check_page(page))
+    for wanted in ("oh", "horizontal scroll", "request: http://127.0.0.1:9", "axe image-alt"):
+        assert wanted in found
+
+
 def load_check():
     path = Path(__file__).resolve().parents[2] / "scripts" / "check_report_page.py"
     spec = importlib.util.spec_from_file_location("check_report_page", path)
