@@ -9,6 +9,7 @@ import numpy as np
 from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.competition import fitting_cores
+from speck_adacal.chip.fan_out import check_fan_out
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.rules import check_layers
 from speck_adacal.chip.shapes import LayerShape, Violation
@@ -40,9 +41,12 @@ def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
         ConfigurationError: the chip is not known.
     """
     description = load_chip_description(chip)
-    shapes = [LayerShape.of(layer) for layer in fold(graph, _unit_recipe(graph))]
+    folded = fold(graph, _unit_recipe(graph))
+    shapes = [LayerShape.of(layer) for layer in folded]
     layers = tuple(CheckedLayer(shape, fitting_cores(shape, description)) for shape in shapes)
-    return CheckResult(chip, layers, check_layers(shapes, description))
+    return CheckResult(
+        chip, layers, check_layers(shapes, description) + check_fan_out(folded, description)
+    )
 
 
 def _unit_recipe(graph: LayerGraph) -> Recipe:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speck_adacal.adaptation.adapted import AdaptedNetwork
+from speck_adacal.chip.fan_out import check_fan_out
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.network import MappedNetwork, map_network
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
@@ -75,6 +76,7 @@ def deploy_network(
     description = load_chip_description(chip)
     folded = fold(adapted.graph, adapted.recipe)
     violations = check_layers([LayerShape.of(layer) for layer in folded], description)
+    violations += check_fan_out(folded, description)
     _refuse(violations, chip)
     steps = adapted.recipe.settings.time_steps
     layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))

@@ -15,6 +15,13 @@ from torch import nn
 
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.chip.branches import (
+    equalised,
+    is_idle,
+    meeting_names,
+    sole_reader,
+    unspiking_source,
+)
 from speck_adacal.chip.threshold_choice import balance_channels, fine_readout
 from speck_adacal.errors import ModelError
 
@@ -36,6 +43,8 @@ class FoldedLayer:
         stride: `(y, x)`.
         padding: `(y, x)`.
         pool: edge of the sum pooling behind the neurons (1 = none).
+        sources: positions of the layers whose spikes this one reads; empty where it reads the
+            network's input. Several add up: the same weights serve them all.
     """
 
     name: str
@@ -48,18 +57,26 @@ class FoldedLayer:
     stride: tuple[int, int]
     padding: tuple[int, int]
     pool: int = 1
+    sources: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Signal:
-    """What flows between two layers: the value of one spike, per channel, and the map's shape."""
+    """What flows between layers: the value of one spike, per channel, the map's shape, its
+    sources and the pooling behind each of them."""
 
     amplitude: Floats
     shape: tuple[int, int, int]
+    sources: tuple[int, ...] = ()
+    pools: tuple[int, ...] = ()
 
 
 def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
-    """Fold a chain of layers with its recipe.
+    """Fold the layers of a network with its recipe.
+
+    Spikes that meet at an addition pass through the same weights, so their sources are given one
+    common threshold first (`branches.equalised`). An activation behind a sum of spikes has
+    nothing to cut off and needs no core.
 
     Returns:
         The layers in order of the signal; the last one is the readout.
@@ -68,30 +85,43 @@ def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
         ModelError: an operation has no counterpart on the chip; the message names it, its place
             in the model and what to use instead.
     """
-    nodes = _chain(graph)
+    _one_output(graph)
+    recipe = equalised(graph, recipe)
+    meeting = meeting_names(graph)
     shape = _as_map(graph.input_shape)
-    signal = _Signal(np.full(shape[0], recipe.input_amplitude), shape)
+    start = _Signal(np.full(shape[0], recipe.input_amplitude), shape)
+    signals = {graph.nodes[0].name: start}
     layers: list[FoldedLayer] = []
-    position = 1
-    while position < len(nodes):
-        node = nodes[position]
+    reads: list[tuple[FoldedLayer, _Signal]] = []
+    for node in graph.nodes[1:]:
+        if node.name in signals:
+            continue  # the activation of the layer before it
+        ins = [signals[name] for name in node.inputs if name in signals]
+        if len(ins) != len(node.inputs):
+            raise unspiking_source(graph, node)
         if node.kind in (Kind.CONV, Kind.LINEAR):
-            after = nodes[position + 1] if position + 1 < len(nodes) else None
-            layer = _fold_weights(node, after, recipe, signal)
+            after = sole_reader(graph, node)
+            shared = after is not None and after.name in meeting
+            layer = _fold_weights(node, after, recipe, ins[0], shared=shared)
+            reads.append((layer, ins[0]))
             layers.append(layer)
-            signal = _Signal(_per_channel(layer.recipe, layer.out_shape[0]), layer.out_shape)
-            position += 1 if layer.recipe.readout else 2
+            if not layer.recipe.readout:
+                amplitude = _per_channel(layer.recipe, layer.out_shape[0])
+                own = _Signal(amplitude, layer.out_shape, (len(layers) - 1,), (1,))
+                signals[node.name if after is None else after.name] = own
         elif node.kind in (Kind.AVG_POOL, Kind.SUM_POOL):
-            layers[-1:], signal = _fold_pool(node, layers, signal)
-            position += 1
-        elif node.kind is Kind.FLATTEN:
-            position += 1
+            signals[node.name] = _fold_pool(node, layers, ins[0])
+        elif node.kind is Kind.ADD:
+            signals[node.name] = _add(node, ins)
+        elif node.kind is Kind.FLATTEN or is_idle(graph, node):
+            signals[node.name] = ins[0]
         else:
             raise ModelError(
                 f"{_place(node)} is a {node.kind.value} operation, which no Speck core can do; "
                 "a core is a convolution, spiking neurons and sum pooling, so "
                 f"{_REPLACEMENTS.get(node.kind, 'replace it by those')}."
             )
+    _same_pooling(layers, reads)
     return tuple(layers)
 
 
@@ -100,26 +130,61 @@ _REPLACEMENTS = {
     Kind.ACTIVATION: "put a convolution or linear layer before the activation",
     Kind.SCALE: "place the batch norm directly behind a convolution so that it can be folded",
     Kind.SUBSAMPLE: "use a stride in the convolution before it",
+    Kind.CONCAT: "add the branches up instead of concatenating them",
     Kind.PAD: "use the padding of the convolution after it",
 }
 
 
-def _chain(graph: LayerGraph) -> tuple[Node, ...]:
+def _one_output(graph: LayerGraph) -> None:
     if len(graph.outputs) != 1:
         raise ModelError(
             f"The network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); "
             "deployment handles one: wrap the model so that it returns only the one to be read."
         )
-    for node in graph.nodes:
-        if len(node.inputs) > 1 or len(graph.consumers(node.name)) > 1:
-            raise ModelError(
-                f"{_place(node)} joins or splits branches; deployment handles chains of layers "
-                "so far, and adaptation handles branches: adapt this network in simulation only."
-            )
-    return graph.nodes
+    readers = graph.consumers(graph.nodes[0].name)
+    if len(readers) > 1:
+        raise ModelError(
+            f"The network's input is read by {', '.join(_place(node) for node in readers)}; "
+            "deployment sends input events to one core: put one convolution before the branches."
+        )
 
 
-def _fold_weights(node: Node, after: Node | None, recipe: Recipe, signal: _Signal) -> FoldedLayer:
+def _add(node: Node, ins: list[_Signal]) -> _Signal:
+    shapes = [signal.shape for signal in ins]
+    if len(set(shapes)) > 1:
+        raise ModelError(
+            f"{_place(node)} adds maps of shapes {', '.join(map(str, shapes))}; cores can only "
+            "send to the same core if their maps have one shape: use a strided 1×1 convolution."
+        )
+    if not all(np.allclose(signal.amplitude, ins[0].amplitude) for signal in ins):
+        raise ModelError(
+            f"{_place(node)} adds spikes of different values, which one core's weights cannot "
+            "tell apart; put a convolution with a ReLU behind the addition that is shared."
+        )
+    sources = tuple(source for signal in ins for source in signal.sources)
+    if len(set(sources)) != len(sources) or not all(signal.sources for signal in ins):
+        raise ModelError(
+            f"{_place(node)} adds one map to itself, or the network's input; a core sends each "
+            "spike once to a core: scale the weights, or put a convolution on one branch."
+        )
+    pools = tuple(pool for signal in ins for pool in signal.pools)
+    return _Signal(ins[0].amplitude, ins[0].shape, sources, pools)
+
+
+def _same_pooling(layers: list[FoldedLayer], reads: list[tuple[FoldedLayer, _Signal]]) -> None:
+    for reader, signal in reads:
+        for source, pool in zip(signal.sources, signal.pools, strict=True):
+            if layers[source].pool != pool:
+                raise ModelError(
+                    f"Layer {layers[source].name!r} is pooled by {layers[source].pool} for one "
+                    f"branch and by {pool} for {reader.name!r}; deployment pools a layer's spikes "
+                    "the same for all: pool before the branches part, or use a stride."
+                )
+
+
+def _fold_weights(
+    node: Node, after: Node | None, recipe: Recipe, signal: _Signal, *, shared: bool
+) -> FoldedLayer:
     layer_recipe = _neuron_recipe(node, after, recipe)
     module = node.module
     if isinstance(module, nn.Linear):
@@ -135,7 +200,7 @@ def _fold_weights(node: Node, after: Node | None, recipe: Recipe, signal: _Signa
     kernel = kernel * signal.amplitude[None, :, None, None]
     if layer_recipe.readout:
         layer_recipe = fine_readout(layer_recipe, kernel)
-    elif layer_recipe.threshold.ndim:
+    elif layer_recipe.threshold.ndim and not shared:
         layer_recipe = balance_channels(layer_recipe, kernel)
     threshold = _per_channel(layer_recipe, out_channels)
     bias = module.bias.detach().double().numpy() if module.bias is not None else 0.0
@@ -150,6 +215,7 @@ def _fold_weights(node: Node, after: Node | None, recipe: Recipe, signal: _Signa
         out_shape=out_shape,
         stride=stride,
         padding=padding,
+        sources=signal.sources,
     )
 
 
@@ -165,20 +231,20 @@ def _neuron_recipe(node: Node, after: Node | None, recipe: Recipe) -> LayerRecip
     return recipe[after.name]
 
 
-def _fold_pool(
-    node: Node, layers: list[FoldedLayer], signal: _Signal
-) -> tuple[list[FoldedLayer], _Signal]:
+def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signal:
     edge = _pool_edge(node)
-    if not layers:
+    if not signal.sources:
         raise ModelError(
             f"{_place(node)} pools the network's input, which no core does; "
             "pool the images or recordings before they are encoded, or use the DVS stage's pooling."
         )
-    layer = replace(layers[-1], pool=layers[-1].pool * edge)
+    pools = tuple(pool * edge for pool in signal.pools)
+    for source, pool in zip(signal.sources, pools, strict=True):
+        layers[source] = replace(layers[source], pool=pool)
     channels, height, width = signal.shape
     divisor = edge * edge if node.kind is Kind.AVG_POOL else 1
     shape = (channels, height // edge, width // edge)
-    return [layer], _Signal(signal.amplitude / divisor, shape)
+    return _Signal(signal.amplitude / divisor, shape, signal.sources, pools)
 
 
 def _pool_edge(node: Node) -> int:

@@ -20,6 +20,8 @@ from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.adaptation.batches import Batches
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe, StepRecord
 from speck_adacal.chip.deploy import Deployment, deploy_network
+from speck_adacal.chip.fold import fold
+from speck_adacal.chip.quantise import quantise
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
@@ -44,18 +46,30 @@ def correct_on_twin(
         deployment = deploy_network(adapted, chip=chip)
     except (ModelError, DesignRuleError) as error:
         return _recorded(adapted, StepRecord(f"chip correction left out: {error}", 0.0))
-    spiking = [layer.name for layer in adapted.recipe.layers if not layer.readout]
+    places = {layer.folded.recipe.name: i for i, layer in enumerate(deployment.layers[:-1])}
+    spiking = tuple(places)  # an activation behind a sum of spikes has no core
     recordings = batches.recordings()
     targets = _activations(adapted, batches, spiking)
     values: dict[str, float] = {}
-    for position, name in enumerate(spiking):
+    for name, position in places.items():
         residual = _residual(deployment, position, recordings, targets[name])
         values[f"mean spikes missing:{name}"] = float(residual.mean())
         threshold = deployment.layers[position].folded.recipe.firing_threshold
         shift = residual.mean(axis=(0, 2, 3)) * threshold
         adapted = _shifted(adapted, name, shift)
-        deployment = deploy_network(adapted, chip=chip, cores=deployment.cores)
+        deployment = _restarted(deployment, adapted, position)
     return _recorded(adapted, StepRecord("chip correction", time.perf_counter() - started, values))
+
+
+def _restarted(deployment: Deployment, adapted: AdaptedNetwork, position: int) -> Deployment:
+    """The deployment with new initial potentials on one core, written into its configuration."""
+    folded = fold(adapted.graph, adapted.recipe)[position]
+    steps = adapted.recipe.settings.time_steps
+    layers = list(deployment.layers)
+    layers[position] = quantise(folded, window_steps=steps)
+    core = deployment.mapped.configuration.cnn_layers[deployment.cores[position]]
+    core.neurons_initial_value = layers[position].initial.swapaxes(1, 2).tolist()
+    return replace(deployment, adapted=adapted, layers=tuple(layers))
 
 
 def _activations(

@@ -60,10 +60,11 @@ def map_network(
     from sinabs.backend.dynapcnn import DynapcnnNetwork
 
     network = DynapcnnNetwork(
-        _sequential(layers, time_steps), input_shape=layers[0].folded.in_shape, discretize=False
+        _Branched(layers, time_steps), input_shape=layers[0].folded.in_shape, discretize=False
     )
     reset_to_initial(network, layers)
-    placement = "auto" if cores is None else dict(zip(network.dynapcnn_layers, cores, strict=True))
+    indices = _indices(network)
+    placement = "auto" if cores is None else dict(zip(indices, cores, strict=True))
     said = io.StringIO()  # sinabs prints its verdict, and stdout belongs to the caller
     try:
         with contextlib.redirect_stdout(said):
@@ -73,7 +74,8 @@ def map_network(
         raise ConfigurationError(
             f"The configuration for {chip} was refused by samna's validation: {reason}"
         ) from error
-    return MappedNetwork(network, tuple(network.layer2core_map.values()), configuration)
+    found = tuple(network.layer2core_map[index] for index in indices)
+    return MappedNetwork(network, found, configuration)
 
 
 def run_quantised(
@@ -99,37 +101,68 @@ def run_quantised(
 
 def reset_to_initial(network: Any, layers: Sequence[QuantisedLayer]) -> None:
     """Set every neuron's state to its configured initial value."""
-    for core_layer, layer in zip(network.dynapcnn_layers.values(), layers, strict=True):
+    for index, layer in zip(_indices(network), layers, strict=True):
+        core_layer = network.dynapcnn_layers[index]
         initial = torch.from_numpy(layer.initial.astype(np.float32))[None]
         core_layer.spk_layer.v_mem = initial
 
 
-def _sequential(layers: Sequence[QuantisedLayer], time_steps: int) -> nn.Sequential:
+def _indices(network: Any) -> list[int]:
+    """sinabs' number of each of our layers: it sorts branches in an order of its own."""
+    numbers = {layer.conv.position: index for index, layer in network.dynapcnn_layers.items()}
+    return [numbers[position] for position in range(len(numbers))]
+
+
+class _Branched(nn.Module):
+    """The layers as sinabs reads them: convolution, neurons, pooling, and sums where they meet."""
+
+    def __init__(self, layers: Sequence[QuantisedLayer], time_steps: int) -> None:
+        super().__init__()
+        import sinabs.layers as sl
+
+        self.sources = [layer.folded.sources for layer in layers]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*_modules(layer, time_steps, position))
+            for position, layer in enumerate(layers)
+        )
+        self.sums = nn.ModuleList(
+            nn.ModuleList(sl.Merge() for _ in sources[1:]) for sources in self.sources
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[batch * time, channels, height, width]` to the last layer's spikes."""
+        values: list[torch.Tensor] = []
+        for block, sums, sources in zip(self.blocks, self.sums, self.sources, strict=True):
+            found = values[sources[0]] if sources else x
+            for add, source in zip(sums, sources[1:], strict=True):  # type: ignore[call-overload]
+                found = add(found, values[source])
+            values.append(block(found))
+        return values[-1]
+
+
+def _modules(layer: QuantisedLayer, time_steps: int, position: int) -> list[nn.Module]:
     import sinabs.layers as sl
     from sinabs.activation import MaxSpike, MultiSpike
 
-    modules: list[nn.Module] = []
-    for layer in layers:
-        folded = layer.folded
-        out_channels, in_channels, *kernel = layer.weight.shape
-        conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            (kernel[0], kernel[1]),
-            stride=folded.stride,
-            padding=folded.padding,
-            bias=False,
-        )
-        conv.weight.data = torch.from_numpy(layer.weight.astype(np.float32))
-        conv.weight.requires_grad_(False)
-        neuron = sl.IAFSqueeze(
-            num_timesteps=time_steps,
-            spike_threshold=torch.tensor(float(layer.threshold)),
-            # The readout's threshold is finer than φ spikes a step could follow.
-            spike_fn=MultiSpike if folded.recipe.readout else MaxSpike(folded.recipe.phi),
-            min_v_mem=None,
-        )
-        modules += [conv, neuron]
-        if folded.pool > 1:
-            modules.append(sl.SumPool2d(folded.pool))
-    return nn.Sequential(*modules)
+    folded = layer.folded
+    out_channels, in_channels, *kernel = layer.weight.shape
+    conv = nn.Conv2d(
+        in_channels,
+        out_channels,
+        (kernel[0], kernel[1]),
+        stride=folded.stride,
+        padding=folded.padding,
+        bias=False,
+    )
+    conv.weight.data = torch.from_numpy(layer.weight.astype(np.float32))
+    conv.weight.requires_grad_(False)
+    conv.position = position  # type: ignore[assignment]  # survives sinabs' copies
+    neuron = sl.IAFSqueeze(
+        num_timesteps=time_steps,
+        spike_threshold=torch.tensor(float(layer.threshold)),
+        # The readout's threshold is finer than φ spikes a step could follow.
+        spike_fn=MultiSpike if folded.recipe.readout else MaxSpike(folded.recipe.phi),
+        min_v_mem=None,
+    )
+    pool = [sl.SumPool2d(folded.pool)] if folded.pool > 1 else []
+    return [conv, neuron, *pool]

@@ -18,8 +18,10 @@ import numpy.typing as npt
 from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.adaptation.recipe import Recipe
 from speck_adacal.chip.deploy import deploy_network
+from speck_adacal.chip.fan_out import is_chain
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
+from speck_adacal.errors import ModelError
 from speck_adacal.events.types import Events
 from speck_adacal.twin import ChipProgram, CoreProgram, Spikes, Twin, program_from_configuration
 
@@ -124,6 +126,11 @@ class TwinEvaluator:
     def _quantised(self, recipe: Recipe) -> tuple[QuantisedLayer, ...]:
         steps = recipe.settings.time_steps
         folded = fold(self.adapted.graph, recipe)
+        if not is_chain(folded):
+            raise ModelError(
+                "The network has branches, and the search on the twin handles chains of layers; "
+                "deploy it without the search."
+            )
         return tuple(quantise(layer, window_steps=steps) for layer in folded)
 
     def _deepest(self, keys: Sequence[bytes]) -> tuple[int, _Arrival]:
