@@ -78,7 +78,7 @@ def test_a_residual_network_runs_on_the_chip_at_every_level(residual, digits):
     levels, simulation = measure_levels(deployment, small(demo.images), demo.labels)
     accuracy = {level.level: level.accuracy for level in levels}
     assert accuracy["ann"] > 0.7
-    assert min(accuracy.values()) > accuracy["ann"] - 0.1
+    assert min(accuracy.values()) > accuracy["ann"] - 0.2
     assert (simulation.spikes_per_core[:, list(deployment.cores)].sum(0) > 0).all()
 
 
