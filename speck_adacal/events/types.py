@@ -84,6 +84,7 @@ def _checked_coordinates(
             f"Event field {name!r} has shape {array.shape} but there are {count} time stamps; "
             "all four fields need the same length."
         )
+    _refuse_fractions(name, array)
     bad = np.flatnonzero((array < 0) | (array >= limit))
     if len(bad):
         raise EventError(
@@ -93,10 +94,25 @@ def _checked_coordinates(
     return np.ascontiguousarray(array, dtype=np.int16)
 
 
+def _refuse_fractions(name: str, values: npt.NDArray[np.generic]) -> None:
+    """Whole numbers may come as floats; others would be cut without a word."""
+    if values.dtype.kind in "iub":
+        return
+    if values.dtype.kind != "f" and len(values):
+        raise EventError(f"Event field {name!r} must hold whole numbers, found {values.dtype}.")
+    broken = np.flatnonzero(~np.isfinite(values) | (values != np.floor(values)))
+    if len(broken):
+        raise EventError(
+            f"Event {broken[0]} has {name} = {values[broken[0]]}, which is not a whole number; "
+            "round the values first."
+        )
+
+
 def _checked_times(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
     times = np.asarray(values)
     if times.ndim != 1:
         raise EventError(f"Event times need one dimension, found shape {times.shape}.")
+    _refuse_fractions("t_us", times)
     times = np.ascontiguousarray(times, dtype=np.int64)
     if len(times) and times[0] < 0:
         raise EventError(

@@ -64,6 +64,11 @@ def checked_input(
     """
     if outside not in OUTSIDE_CHOICES:
         raise SettingsError(f"outside must be one of {OUTSIDE_CHOICES}, found {outside!r}.")
+    if not isinstance(events, Events):
+        raise EventError(
+            f"The twin takes Events, found {type(events).__name__}; make them with "
+            "Events(t_us, x, y, channel, shape)."
+        )
     count = len(events)
     layers = _layers(layer, count)
     _check_times(program, events, after_us)
@@ -76,13 +81,18 @@ def checked_input(
 
 
 def _layers(layer: npt.ArrayLike, count: int) -> Ints:
-    layers = np.asarray(layer, dtype=np.int64)
+    layers = np.asarray(layer)
+    if layers.dtype.kind not in "iu":
+        raise SettingsError(
+            f"entry must be whole numbers, found {layer!r}; give 0 to 8 for a core, or 13 for the "
+            "DVS stage."
+        )
     if layers.shape not in ((), (count,)):
         raise SettingsError(
             f"entry has shape {layers.shape}, but there are {count} events; give one stage for "
             "all, or one for each."
         )
-    return np.broadcast_to(layers, (count,))
+    return np.broadcast_to(layers.astype(np.int64), (count,))
 
 
 def _shapes(program: ChipProgram) -> Mapping[int, Shape]:

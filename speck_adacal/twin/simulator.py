@@ -162,7 +162,16 @@ class Twin:
         return self.run(events, entry=entry, reset=False, outside=outside)
 
     def advance(self, until_us: int) -> TwinRun:
-        """Let time pass without events: only ticks of the slow clock happen."""
+        """Let time pass without events: only ticks of the slow clock happen.
+
+        Raises:
+            EventError: `until_us` lies before the time up to which the chip has been run.
+        """
+        if until_us < self.time_us:
+            raise EventError(
+                f"advance() to {until_us} µs, but the chip has already been run up to "
+                f"{self.time_us} µs; give a later time, or call restart_time()."
+            )
         nothing = np.zeros(0, dtype=np.int16)
         silence = Events(np.zeros(0, np.int64), nothing, nothing, nothing, (1, 1, 1), until_us)
         return self.run(silence, entry=self.program.chip.dvs_layer, reset=False)

@@ -158,3 +158,26 @@ def test_neurons_and_cores_that_do_not_exist(twin):
         Twin(twin.program, observe=[8])
     with pytest.raises(SettingsError, match="threads"):
         twin.run_many([], threads=0)
+
+
+def test_an_entry_that_is_no_number_and_input_that_is_no_events(twin, make_events):
+    for entry in ("a", 1.5):
+        with pytest.raises(SettingsError, match="whole numbers"):
+            twin.run(make_events([(0, 0, 0, 0)]), entry=entry)
+    with pytest.raises(EventError, match="takes Events, found list"):
+        twin.run([1, 2], entry=2)
+
+
+def test_time_does_not_go_back(twin):
+    twin.advance(50)
+    with pytest.raises(EventError, match=r"advance\(\) to 49 µs.* up to 50 µs"):
+        twin.advance(49)
+
+
+@pytest.mark.parametrize(("field", "value"), [("t_us", np.nan), ("t_us", 1.5), ("x", 0.5)])
+def test_what_is_not_a_whole_number_is_not_cut(field, value):
+    columns = {"t_us": [0.0, 2.0], "x": [0.0, 1.0], "y": [0, 0], "channel": [0, 0]}
+    assert Events(**columns, shape=(1, 2, 2)).t_us.dtype == np.int64
+    columns[field][1] = value
+    with pytest.raises(EventError, match=f"Event 1 has {field} = {value}"):
+        Events(**columns, shape=(1, 2, 2))
