@@ -16,6 +16,7 @@ from speck_adacal.cli import (
     devices,
     diff,
     env,
+    exits,
     export,
     flash,
     front,
@@ -38,7 +39,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-_VERBS = (demo, check, adapt, front, deploy, simulate, stream, verify, diff, export, flash, report)
+_VERBS = (
+    *(demo, check, adapt, front, deploy, simulate, exits, stream),
+    *(verify, diff, export, flash, report),
+)
 for module in (*_VERBS, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
 for group in (datasets, virtual):

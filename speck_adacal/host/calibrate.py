@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulate import Simulation, run_on_twin
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.types import Events
-from speck_adacal.host.exit_rule import calibrate_window_rule
+from speck_adacal.host.exit_rule import FEWEST, calibrate_window_rule, first_sure
 from speck_adacal.host.readout import EarlyExit
 from speck_adacal.twin import Spikes
 
@@ -75,3 +76,87 @@ def calibrate_early_exit(
     )
     rule = calibrate_window_rule(counts, targets, loss, metric=metric, seed=seed)
     return EarlyExit(names, rule, window_us)
+
+
+@dataclass(frozen=True)
+class ExitCheck:
+    """An early exit on samples that its bars had not seen (simulated).
+
+    Attributes:
+        samples: their number.
+        accuracy: with the early exit.
+        accuracy_full: read to the end.
+        standard_error: of the difference between the two.
+        windows: mean share of the windows that were read.
+    """
+
+    samples: int
+    accuracy: float
+    accuracy_full: float
+    standard_error: float
+    windows: float
+
+
+def calibrate_with_check(
+    deployment: Deployment,
+    recordings: Sequence[Events],
+    labels: npt.ArrayLike,
+    *,
+    names: Sequence[str] | int,
+    window_us: int,
+    loss: float,
+    metric: str = "margin",
+    seed: int = 0,
+) -> tuple[EarlyExit, ExitCheck | None]:
+    """`calibrate_early_exit`, and what such bars lose on samples that they have not seen.
+
+    The check calibrates on every second sample and measures on the others, both ways. It is None
+    where a half has too few samples to calibrate on.
+
+    Raises:
+        CalibrationError: as `calibrate_early_exit`.
+    """
+    run = run_on_twin(deployment, recordings)
+    readout = calibrate_early_exit(
+        deployment,
+        recordings,
+        labels,
+        names=names,
+        window_us=window_us,
+        loss=loss,
+        metric=metric,
+        seed=seed,
+        simulation=run,
+    )
+    counts = window_counts(
+        run.output, deployment.classes, window_us=window_us, windows=len(readout.rule.bars)
+    )
+    return readout, _held_out(counts, np.asarray(labels), loss, metric, seed)
+
+
+def _held_out(
+    counts: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    loss: float,
+    metric: str,
+    seed: int,
+) -> ExitCheck | None:
+    if len(labels) < 2 * FEWEST:
+        return None
+    samples, windows = counts.shape[:2]
+    exits = np.zeros(samples, dtype=np.int64)
+    sums = counts.cumsum(1)
+    for half in (0, 1):
+        seen, unseen = np.arange(half, samples, 2), np.arange(1 - half, samples, 2)
+        rule = calibrate_window_rule(counts[seen], labels[seen], loss, metric=metric, seed=seed)
+        exits[unseen] = first_sure(rule.confidence(sums[unseen]), np.asarray(rule.bars))
+    right = sums.argmax(2) == labels[:, None]
+    early, full = right[np.arange(samples), exits], right[:, -1]
+    difference = early.astype(np.float64) - full
+    return ExitCheck(
+        samples=samples,
+        accuracy=float(early.mean()),
+        accuracy_full=float(full.mean()),
+        standard_error=float(difference.std() / np.sqrt(samples)),
+        windows=float((exits + 1).mean() / windows),
+    )

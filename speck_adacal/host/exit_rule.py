@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 METRICS = ("entropy", "top", "margin")
 NEVER = 2.0
 _FOLDS = 5
-_FEWEST = 50  # recordings
+FEWEST = 50  # recordings
 _EACH_FEWEST = 20  # exits whose harm is estimated together, at least
 
 
@@ -95,9 +95,9 @@ def calibrate_window_rule(
         CalibrationError: there are fewer than 50 recordings, or labels of another number.
     """
     spikes, targets = np.asarray(counts), np.asarray(labels)
-    if spikes.ndim != 3 or len(spikes) < _FEWEST or targets.shape != spikes.shape[:1]:
+    if spikes.ndim != 3 or len(spikes) < FEWEST or targets.shape != spikes.shape[:1]:
         raise CalibrationError(
-            f"Calibrating exits needs counts [recordings, windows, classes] of at least {_FEWEST} "
+            f"Calibrating exits needs counts [recordings, windows, classes] of at least {FEWEST} "
             f"recordings and a label for each, found {spikes.shape} and {targets.shape}."
         )
     sums = spikes.cumsum(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from speck_adacal.chip.check import CheckResult
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulate import Simulation
 from speck_adacal.report.summary import LayerRow, Summary, layer_rows
+
+if TYPE_CHECKING:
+    from speck_adacal.host.calibrate import ExitCheck
 
 
 def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
@@ -54,6 +58,21 @@ def check_table(result: CheckResult) -> RenderableType:
         table.add_row(shape.name, str(shape.kernel_words), str(shape.neuron_words), cores)
     verdict = "It fits." if not result.violations else "It does not fit:"
     return Group(table, verdict, *(Text(f"  {violation}") for violation in result.violations))
+
+
+def exits_table(check: ExitCheck | None, out: Path) -> RenderableType:
+    """What an early exit loses and saves on samples that its bars had not seen."""
+    after = f"Written: {out}\nNext: speck-adacal stream SOURCE --bundle {out}"
+    if check is None:
+        return f"Too few samples to set a half aside, so that the loss is not known.\n{after}"
+    table = Table("what", "value", title="Early exit on samples not calibrated on (simulated)")
+    table.add_row("samples", str(check.samples))
+    table.add_row("accuracy, read to the end", f"{check.accuracy_full:.2%}")
+    table.add_row("accuracy, early exit", f"{check.accuracy:.2%}")
+    lost, error = 100 * (check.accuracy_full - check.accuracy), 100 * check.standard_error
+    table.add_row("points lost", f"{lost:.2f} ± {error:.2f}")
+    table.add_row("windows read, mean", f"{check.windows:.0%}")
+    return Group(table, after)
 
 
 def simulation_table(
