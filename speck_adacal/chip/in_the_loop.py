@@ -66,7 +66,10 @@ def _restarted(deployment: Deployment, adapted: AdaptedNetwork, position: int) -
     folded = fold(adapted.graph, adapted.recipe)[position]
     steps = adapted.recipe.settings.time_steps
     layers = list(deployment.layers)
-    layers[position] = quantise(folded, window_steps=steps)
+    before, after = layers[position], quantise(folded, window_steps=steps)
+    if after.scale != before.scale:  # the initial potentials set it: all integers change
+        return deploy_network(adapted, chip=deployment.chip, cores=deployment.cores)
+    layers[position] = after
     core = deployment.mapped.configuration.cnn_layers[deployment.cores[position]]
     core.neurons_initial_value = layers[position].initial.swapaxes(1, 2).tolist()
     return replace(deployment, adapted=adapted, layers=tuple(layers))

@@ -7,6 +7,7 @@ three share one scale. Rounding is half to even, as in sinabs' own discretisatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,10 @@ from speck_adacal.errors import DesignRuleError
 
 WEIGHT_LOW, WEIGHT_HIGH = -128, 127
 STATE_LOW, STATE_HIGH = -(2**15), 2**15 - 1
+# Below this many integers per threshold, the rounding of the threshold is looked at too.
+_COARSE = 32
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +35,8 @@ class QuantisedLayer:
             converted network loses charge.
         initial: int16 `[out, height, width]`, the bias of the whole window folded in.
         scale: integers per threshold, before rounding.
-        limited_by: the term that set the scale: `"weights"` or `"threshold"`.
+        limited_by: the term that set the scale: `"weights"`, `"threshold"` or `"initial"` (a
+            bias so large that the initial state would leave 16 bits).
         window_steps: time steps whose bias is folded into `initial`.
     """
 
@@ -44,6 +50,11 @@ class QuantisedLayer:
     window_steps: int
 
     @property
+    def start(self) -> npt.NDArray[np.float64]:
+        """The exact value of `initial`: float64 `[out, height, width]` in thresholds."""
+        return _start(self.folded, self.window_steps)
+
+    @property
     def distinct_levels(self) -> int:
         """Number of different weight values that survive."""
         return len(np.unique(self.weight))
@@ -51,7 +62,8 @@ class QuantisedLayer:
     @property
     def saturated(self) -> int:
         """Initial states that had to be clipped to 16 bits."""
-        return int(np.count_nonzero((self.initial == STATE_LOW) | (self.initial == STATE_HIGH)))
+        wanted = np.rint(self.start * self.scale)
+        return int(np.count_nonzero((wanted < STATE_LOW) | (wanted > STATE_HIGH)))
 
 
 def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
@@ -67,7 +79,8 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
     Raises:
         DesignRuleError: all weights round to zero, so that the layer could never fire.
     """
-    scale, limited_by = _scale(layer)
+    start = _start(layer, window_steps)
+    scale, limited_by = _scale(layer, start)
     weight = np.clip(np.rint(layer.weight * scale), WEIGHT_LOW, WEIGHT_HIGH)
     if not weight.any():
         raise DesignRuleError(
@@ -75,7 +88,6 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
             f"threshold (largest |weight| is {np.abs(layer.weight).max():.3g} thresholds), so it "
             "could never fire; lower its threshold, or remove the outlier that sets the scale."
         )
-    start = layer.initial + window_steps * layer.bias[:, None, None]
     return QuantisedLayer(
         folded=layer,
         weight=weight.astype(np.int8),
@@ -88,13 +100,41 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
     )
 
 
-def _scale(layer: FoldedLayer) -> tuple[float, str]:
-    """The largest scale at which every weight fits 8 bits and the threshold 16 bits."""
-    low, high = float(layer.weight.min()), float(layer.weight.max())
-    by_weights = min(
-        WEIGHT_HIGH / high if high > 0 else np.inf,
-        WEIGHT_LOW / low if low < 0 else np.inf,
-    )
-    if by_weights <= STATE_HIGH:
-        return float(by_weights), "weights"
-    return float(STATE_HIGH), "threshold"
+def _start(layer: FoldedLayer, window_steps: int) -> Floats:
+    return layer.initial + window_steps * layer.bias[:, None, None]
+
+
+def _scale(layer: FoldedLayer, start: Floats) -> tuple[float, str]:
+    """The largest scale at which every weight fits 8 bits, threshold and initial state 16."""
+    limits = {
+        "weights": allowed_scale(layer.weight, WEIGHT_LOW, WEIGHT_HIGH),
+        "threshold": float(STATE_HIGH),
+        "initial": allowed_scale(start, STATE_LOW, STATE_HIGH),
+    }
+    limited_by = min(limits, key=lambda term: limits[term])
+    return _fitting_threshold(layer.weight, limits[limited_by]), limited_by
+
+
+def allowed_scale(values: Floats, low: int, high: int) -> float:
+    """The largest factor at which all values lie from `low` to `high`; infinite for zeros."""
+    lowest, highest = float(values.min()), float(values.max())
+    return min(high / highest if highest > 0 else np.inf, low / lowest if lowest < 0 else np.inf)
+
+
+def weight_error(weight: Floats, integers: npt.NDArray[Any], threshold: int) -> float:
+    """Root mean square of `integers / threshold - weight`, relative to that of `weight`."""
+    error = integers / max(1, threshold) - weight
+    size = float(np.mean(weight**2))
+    return float(np.sqrt(np.mean(error**2) / size)) if size > 0 else 0.0
+
+
+def _fitting_threshold(weight: Floats, scale: float) -> float:
+    """A low scale, or the whole number below it where that rounds less.
+
+    The threshold is rounded as well: at 3.2 integers per threshold it moves by 6 %, and every
+    weight of the layer with it.
+    """
+    if not 1 <= scale < _COARSE:
+        return scale
+    choices = (scale, float(np.floor(scale)))
+    return min(choices, key=lambda s: weight_error(weight, np.rint(weight * s), round(s)))
