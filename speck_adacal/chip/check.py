@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,10 @@ from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.competition import fitting_cores
 from speck_adacal.chip.fan_out import check_fan_out
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.rules import check_layers
+from speck_adacal.chip.operations import convolution_shapes, unsupported_operations
+from speck_adacal.chip.rules import check_each_layer, check_layers
 from speck_adacal.chip.shapes import LayerShape, Violation
-from speck_adacal.chip_description import load_chip_description
+from speck_adacal.chip_description import ChipDescription, load_chip_description
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,29 @@ class CheckResult:
 def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
     """Check a traced network against the design rules of a chip.
 
+    Where operations have no counterpart on the chip, all of them are named, with what else is
+    wrong with the convolutions; the network as a whole (mapping, fan-out) can be judged only
+    without them.
+
     Raises:
-        ModelError: an operation has no counterpart on the chip.
+        ModelError: the network is put together in a way that no chip configuration can say.
         ConfigurationError: the chip is not known.
     """
     description = load_chip_description(chip)
+    if operations := unsupported_operations(graph):
+        shapes = list(convolution_shapes(graph))
+        broken = operations + check_each_layer(shapes, description)
+        return CheckResult(chip, _checked(shapes, description), broken)
     folded = fold(graph, _unit_recipe(graph))
     shapes = [LayerShape.of(layer) for layer in folded]
-    layers = tuple(CheckedLayer(shape, fitting_cores(shape, description)) for shape in shapes)
-    return CheckResult(
-        chip, layers, check_layers(shapes, description) + check_fan_out(folded, description)
-    )
+    violations = check_layers(shapes, description) + check_fan_out(folded, description)
+    return CheckResult(chip, _checked(shapes, description), violations)
+
+
+def _checked(
+    shapes: Sequence[LayerShape], description: ChipDescription
+) -> tuple[CheckedLayer, ...]:
+    return tuple(CheckedLayer(shape, fitting_cores(shape, description)) for shape in shapes)
 
 
 def _unit_recipe(graph: LayerGraph) -> Recipe:

@@ -119,13 +119,13 @@ def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
             raise ModelError(
                 f"{_place(node)} is a {node.kind.value} operation, which no Speck core can do; "
                 "a core is a convolution, spiking neurons and sum pooling, so "
-                f"{_REPLACEMENTS.get(node.kind, 'replace it by those')}."
+                f"{REPLACEMENTS.get(node.kind, 'replace it by those')}."
             )
     _same_pooling(layers, reads)
     return tuple(layers)
 
 
-_REPLACEMENTS = {
+REPLACEMENTS = {
     Kind.MAX_POOL: "replace max pooling by average pooling and train again",
     Kind.ACTIVATION: "put a convolution or linear layer before the activation",
     Kind.SCALE: "place the batch norm directly behind a convolution so that it can be folded",

@@ -20,9 +20,15 @@ def check_layers(
 ) -> tuple[Violation, ...]:
     """Apply every rule to every layer, and where they hold, the rules on the whole network."""
     layers = tuple(layers)
+    return check_each_layer(layers, description) or find_competition(layers, description)
+
+
+def check_each_layer(
+    layers: Iterable[LayerShape], description: ChipDescription
+) -> tuple[Violation, ...]:
+    """Apply every rule to every layer."""
     found = [rule(layer, description) for layer in layers for rule in LAYER_RULES]
-    violations = tuple(violation for violation in found if violation is not None)
-    return violations or find_competition(layers, description)
+    return tuple(violation for violation in found if violation is not None)
 
 
 def _rule_input_size(layer: LayerShape, description: ChipDescription) -> Violation | None:

@@ -9,6 +9,7 @@ import typer
 
 from speck_adacal.cli import (
     adapt,
+    autopsy,
     check,
     datasets,
     demo,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 _VERBS = (
     *(demo, check, adapt, front, deploy, simulate, exits, stream),
-    *(verify, diff, export, flash, report),
+    *(autopsy, verify, diff, export, flash, report),
 )
 for module in (*_VERBS, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)

@@ -10,22 +10,34 @@ import typer
 from speck_adacal.cli import common
 
 NAME = "check"
-EXAMPLE = "Example: speck-adacal check --arch my_module:make_net --input-shape 1,28,28"
+EXAMPLE = (
+    "Examples: speck-adacal check --arch my_module:make_net --input-shape 1,28,28; "
+    "speck-adacal check --explain neuron-memory"
+)
 
 
 def command(
-    input_shape: Annotated[str, typer.Option("--input-shape", help="Such as 1,28,28.")],
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="Such as 1,28,28.")
+    ] = None,
     arch: Annotated[
         str | None, typer.Option("--arch", help="A reference architecture, or module:callable.")
     ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", help="Weights; not needed, shapes are enough.")
     ] = None,
+    explain_rule: Annotated[
+        str | None,
+        typer.Option("--explain", help="Explain a design rule by its id instead, or all."),
+    ] = None,
     chip: common.Chip = "speck2f",
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Check a network against the chip's design rules; exit code 3 where one is violated."""
+    if explain_rule is not None:
+        _explain(explain_rule, chip, as_json=as_json, quiet=quiet)
+        return
     from dataclasses import asdict
 
     from speck_adacal.ann import trace
@@ -34,6 +46,8 @@ def command(
     from speck_adacal.errors import SettingsError
     from speck_adacal.report.tables import check_table
 
+    if input_shape is None:
+        raise SettingsError("check needs --input-shape, such as 1,28,28.")
     if model is None and arch is None:
         raise SettingsError("check needs a network: give --arch, --model, or both.")
     with common.calm_libraries(quiet=quiet):
@@ -56,3 +70,14 @@ def command(
     common.show(results, check_table(result), as_json=as_json, quiet=quiet)
     if result.violations:
         raise typer.Exit(3)
+
+
+def _explain(rule: str, chip: str, *, as_json: bool, quiet: bool) -> None:
+    from dataclasses import asdict
+
+    from speck_adacal.chip.rule_book import explain, rule_ids
+    from speck_adacal.report.tables import explanation_view
+
+    found = [explain(name, chip=chip) for name in (rule_ids() if rule == "all" else (rule,))]
+    results = {"chip": chip, "rules": [asdict(explanation) for explanation in found]}
+    common.show(results, explanation_view(found), as_json=as_json, quiet=quiet)

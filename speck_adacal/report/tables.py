@@ -15,6 +15,7 @@ from rich.text import Text
 from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.check import CheckResult
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.rule_book import Explanation
 from speck_adacal.chip.simulate import Simulation
 from speck_adacal.report.summary import LayerRow, Summary, layer_rows
 
@@ -58,6 +59,16 @@ def check_table(result: CheckResult) -> RenderableType:
         table.add_row(shape.name, str(shape.kernel_words), str(shape.neuron_words), cores)
     verdict = "It fits." if not result.violations else "It does not fit:"
     return Group(table, verdict, *(Text(f"  {violation}") for violation in result.violations))
+
+
+def explanation_view(rules: Sequence[Explanation]) -> RenderableType:
+    """Design rules in words, with limit, unit and source."""
+    parts = []
+    for rule in rules:
+        limit = "" if rule.limit == "-" else f"Limit: {rule.limit} {rule.unit}.\n"
+        text = f"{rule.rule}\n{limit}{rule.why}\nSource (grade {rule.grade}): {rule.source}.\n"
+        parts.append(Text(text))
+    return Group(*parts)
 
 
 def exits_table(check: ExitCheck | None, out: Path) -> RenderableType:

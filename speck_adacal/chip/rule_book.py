@@ -1,0 +1,141 @@
+"""Why each design rule of the chip is there, its limit, unit and source: `check --explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from speck_adacal.chip_description import load_chip_description
+from speck_adacal.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One design rule in words.
+
+    Attributes:
+        rule: its id, as in `Violation.rule`.
+        limit: the limit on this chip, without its unit; "-" where it is not a number.
+        unit: of the limit.
+        grade: of the source: H (vendor text or recorded run), M (indirect), L (guess).
+        source: where the limit comes from.
+        why: what happens on the chip.
+    """
+
+    rule: str
+    limit: str
+    unit: str
+    grade: str
+    source: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """`quantity` is a key of the chip description; without one the source stands here."""
+
+    why: str
+    quantity: str = ""
+    source: str = ""
+    grade: str = "H"
+
+
+_BOOK: Mapping[str, _Entry] = {
+    "input-size": _Entry(
+        "A core's event addresses and its input map have this many columns and rows.",
+        "limits.input_size",
+    ),
+    "map-size": _Entry(
+        "The neurons of a core, counted before pooling, form a map of at most this many columns "
+        "and rows; a stride makes the map smaller, pooling does not.",
+        "limits.map_size",
+    ),
+    "features": _Entry(
+        "A core reads and writes at most this many features (channels).", "limits.features"
+    ),
+    "kernel": _Entry("Kernels are square and at most this large.", "limits.kernel_size"),
+    "stride": _Entry(
+        "Neuron addresses are input addresses shifted by bits, so strides are powers of two.",
+        "limits.strides",
+    ),
+    "padding": _Entry("A core pads its input by at most this on each side.", "limits.padding"),
+    "pool": _Entry(
+        "A destination pools by shifting addresses: the spikes of a square of neurons add up.",
+        "limits.poolings",
+    ),
+    "pool-tiles": _Entry(
+        "Pooling divides addresses. A remaining row or column would be addressed outside the map "
+        "that the trained network's pooling gives.",
+        source="arithmetic of addresses; limits.poolings",
+    ),
+    "kernel-memory": _Entry(
+        "All weights of a layer lie in one core's kernel memory; sizes differ from core to core, "
+        "and a kernel's columns, rows and features count in powers of two.",
+        "memories.kernel",
+    ),
+    "neuron-memory": _Entry(
+        "All membrane potentials of a layer, before pooling, lie in one core's neuron memory; "
+        "columns and rows count in powers of two.",
+        "memories.neuron",
+    ),
+    "core": _Entry(
+        "Kernels and potentials of a layer lie in the same core, and cores with much of the one "
+        "have little of the other.",
+        source="memories.kernel and memories.neuron of the chip description",
+    ),
+    "mapping": _Entry(
+        "Each layer takes a core of its own. Layers that together fit fewer cores than they are "
+        "cannot all be placed (Hall's theorem), wherever the others go.",
+        "chip.cores",
+    ),
+    "fan-out": _Entry("A core sends its spikes to at most this many cores.", "limits.fan_out"),
+    "operation": _Entry(
+        "A core is a convolution, spiking neurons and sum pooling; nothing else runs on the chip.",
+        source="Datasheet v1.0 (SynSense, August 2023)",
+    ),
+    "threshold-low": _Entry(
+        "A lower threshold of 0 is a known bug of this generation of the chip.",
+        source="Datasheet v1.0 (SynSense, August 2023)",
+    ),
+    "initial-state": _Entry(
+        "A membrane potential, its start and the charge of a window's bias included, has this many "
+        "bits.",
+        "bits.potential",
+    ),
+    "drain": _Entry(
+        "A neuron fires at most once for each event that reaches it. Where a weight exceeds the "
+        "threshold, charge stays behind and comes out late or never.",
+        source="the event rule; see the concept page on the chip's rule",
+        grade="M",
+    ),
+    "levels": _Entry(
+        "One scale serves all weights of a core. Where few different values are left, an outlier "
+        "set the scale; the warning's bound of 16 is this kit's choice.",
+        "bits.weight",
+    ),
+}
+
+
+def rule_ids() -> tuple[str, ...]:
+    """Ids of all design rules, in the order in which they are documented."""
+    return tuple(_BOOK)
+
+
+def explain(rule: str, *, chip: str = "speck2f") -> Explanation:
+    """A design rule in words, with its limit on a chip.
+
+    Raises:
+        SettingsError: there is no such rule.
+        ConfigurationError: the chip is not known.
+    """
+    if rule not in _BOOK:
+        raise SettingsError(
+            f"There is no design rule {rule!r}; the rules are {', '.join(_BOOK)} (or all)."
+        )
+    entry = _BOOK[rule]
+    if not entry.quantity:
+        return Explanation(rule, "-", "", entry.grade, entry.source, entry.why)
+    found = load_chip_description(chip).quantities[entry.quantity]
+    many = isinstance(found.value, (list, tuple))
+    limit = ", ".join(map(str, found.value)) if many else str(found.value)
+    return Explanation(rule, limit, found.unit, found.grade, found.source, entry.why)

@@ -1,0 +1,46 @@
+"""`speck-adacal autopsy`: what quantisation did to every layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from speck_adacal.cli import common
+
+NAME = "autopsy"
+EXAMPLE = "Example: speck-adacal autopsy digits.bundle --samples-from digits.npz --samples 100"
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="What `deploy` wrote.")],
+    samples_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples-from", help="Images or recordings (.npz), for activity and errors."
+        ),
+    ] = None,
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+    ] = None,
+    as_json: common.Json = False,
+    seed: common.BundleSeed = None,
+    quiet: common.Quiet = False,
+) -> None:
+    """Show what 8 bits left of every layer, beside sinabs' own joint scale.
+
+    With samples, also which channels are dead or always on, and each layer's own and cumulative
+    error (simulated on the twin).
+    """
+    from speck_adacal.chip.autopsy import autopsy
+    from speck_adacal.events.samples import load_samples
+    from speck_adacal.report.autopsy_table import autopsy_to_dict, autopsy_view
+
+    with common.calm_libraries(quiet=quiet), common.status("Looking", quiet=quiet or as_json):
+        deployment = common.load_deployment(bundle, seed)
+        inputs = None
+        if samples_from is not None:
+            inputs = load_samples(samples_from).part(common.parse_slice(samples)).inputs
+        found = autopsy(deployment, inputs)
+    common.show(autopsy_to_dict(found), autopsy_view(found), as_json=as_json, quiet=quiet)
