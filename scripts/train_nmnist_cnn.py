@@ -6,6 +6,8 @@ The events come from the camera model of `speck_adacal.events.camera` with the t
 N-MNIST; no recording is trained on. `--real` names a file of recordings (`x, y, p, t, offsets,
 labels, ids`, ids as in N-MNIST's training set) to test on; their digits are left out of training.
 `--train-on-real` trains on these recordings instead, five times on four fifths, for comparison.
+`--compare OUT.json` measures the gap: half of the recordings to train on, the other half to test
+on, both ways; once with the recordings, once with simulated events of the very same digits.
 `--recorded` trains on the set's 60,000 recordings and tests on its 10,000 others, where it is on
 disk (`speck-adacal datasets fetch nmnist`).
 """
@@ -13,6 +15,7 @@ disk (`speck-adacal datasets fetch nmnist`).
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -24,13 +27,14 @@ from mnist_data import mnist_arrays
 from train_common import Batch, Plan, accuracy, command_line, default_device, fit, write_card
 
 from speck_adacal.ann.architectures import nmnist_cnn
-from speck_adacal.ann.checkpoint import save_checkpoint
+from speck_adacal.ann.checkpoint import load_network, save_checkpoint
 from speck_adacal.events.cache import cached_arrays, content_key
 from speck_adacal.events.camera import CAMERA_MODEL, NMNIST_CAMERA
 from speck_adacal.events.datasets import RecordingSet, open_recordings
 from speck_adacal.events.motion import NMNIST_SACCADES
 from speck_adacal.events.simulate import Spread, simulated_recordings
 from speck_adacal.events.types import Events
+from speck_adacal.resources import resource_path
 
 _BINS = 9  # three for each saccade
 CAMERA_FIT_RECORDINGS = 40  # the camera's settings were fitted to the first ones
@@ -111,6 +115,35 @@ def train_on_real(frames: np.ndarray, labels: np.ndarray, args: argparse.Namespa
     print(
         f"trained on real, five-fold: {right / 5:.4f} ({np.mean(fold != 0):.0%} of {len(labels)})"
     )
+
+
+def compare(args: argparse.Namespace) -> None:
+    """The gap between training on simulated and on recorded events of the same digits."""
+    real, labels, ids = real_recordings(args.real)
+    digits = mnist_arrays(args.data).train_images[ids]
+    simulated = simulated_frames(digits, args.seed)
+    half = np.random.default_rng(args.seed).permutation(len(labels)) % 2
+    started = time.perf_counter()
+    right: dict[str, list[float]] = {"recorded": [], "simulated": []}
+    for k in (0, 1):
+        seen, tested = half != k, half == k
+        for name, frames in (("recorded", real), ("simulated", simulated)):
+            net = train(frames[seen], labels[seen], args)
+            right[name].append(accuracy(net, mean_counts(real[tested]), labels[tested]))
+    shipped = load_network(resource_path("datasets", "nmnist_cnn.safetensors"))
+    found = {
+        "command": "python scripts/train_nmnist_cnn.py --real FILE.npz --compare OUT.json "
+        f"--epochs {args.epochs}",
+        "recordings": len(labels),
+        "epochs": args.epochs,
+        "seed": args.seed,
+        "trained_on_recorded_half": float(np.mean(right["recorded"])),
+        "trained_on_simulated_half": float(np.mean(right["simulated"])),
+        "shipped_trained_on_simulated_30000": accuracy(shipped, mean_counts(real), labels),
+        "seconds": round(time.perf_counter() - started),
+    }
+    args.compare.write_text(json.dumps(found, indent=2) + "\n")
+    print(json.dumps(found, indent=2))
 
 
 def counts_of(recordings: RecordingSet) -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +234,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with MNIST's four IDX files")
     parser.add_argument("--real", type=Path, help="recordings to test on")
     parser.add_argument("--train-on-real", action="store_true")
+    parser.add_argument("--compare", type=Path, help="the JSON to write of the comparison")
     parser.add_argument("--recorded", action="store_true", help="train on the set on disk")
     parser.add_argument("--folder", type=Path, help="data folder, for --recorded")
     parser.add_argument("--partial", action="store_true", help="take an incomplete set as it is")
@@ -213,9 +247,11 @@ def main() -> None:
     parser.add_argument("--activity", type=float, default=0.01)
     parser.add_argument("--device", default=default_device())
     args = parser.parse_args()
-    if args.train_on_real and not args.real:
-        parser.error("--train-on-real needs --real")
-    if args.train_on_real:
+    if (args.train_on_real or args.compare) and not args.real:
+        parser.error("--train-on-real and --compare need --real")
+    if args.compare:
+        compare(args)
+    elif args.train_on_real:
         frames, labels, _ = real_recordings(args.real)
         train_on_real(frames, labels, args)
     elif args.recorded:

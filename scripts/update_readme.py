@@ -140,6 +140,39 @@ def render_early_exit(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_camera_model(result: dict[str, Any]) -> str:
+    """What `scripts/validate_camera_model.py` found, line by line."""
+    lines = [f"| {result['recordings']} recordings, each beside the model on its own digit | |"]
+    lines.append("|---|---|")
+    rows = {k: v for k, v in result.items() if k not in ("command", "recordings")}
+    return "\n".join(lines + [f"| {name} | {value:.4g} |" for name, value in rows.items()])
+
+
+def render_simulated_recorded(result: dict[str, Any]) -> str:
+    """The gap between training on simulated and on recorded events."""
+    half = result["recordings"] // 2
+    rows = {
+        f"{half} recordings": result["trained_on_recorded_half"],
+        f"simulated events of the same {half} digits": result["trained_on_simulated_half"],
+        "simulated events of 30,000 other digits (`nmnist_cnn`, shipped)": result[
+            "shipped_trained_on_simulated_30000"
+        ],
+    }
+    gap = 100 * (result["trained_on_recorded_half"] - result["trained_on_simulated_half"])
+    lines = [
+        f"Accuracy of float networks on {result['recordings']:,} recordings "
+        f"(`{result['command']}`; the first two rows train on one half and test on the other, both "
+        "ways):",
+        "",
+        "| trained on | accuracy on recorded events |",
+        "|---|---|",
+        *(f"| {name} | {value:.2%} |" for name, value in rows.items()),
+        "",
+        f"The gap at equal digits is {gap:.1f} points.",
+    ]
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The README with everything between its markers rendered anew."""
     demo = json.loads((RESULTS / "demo.json").read_text())
@@ -152,6 +185,8 @@ def render(text: str) -> str:
         "front_nmnist": render_front_nmnist,
         "front_mnist": render_front_mnist,
         "early_exit_nmnist": render_early_exit,
+        "camera_model": render_camera_model,
+        "simulated_recorded": render_simulated_recorded,
     }
     for name, renderer in renderers.items():
         bodies[name] = renderer(json.loads((RESULTS / f"{name}.json").read_text()))
