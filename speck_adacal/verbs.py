@@ -20,6 +20,7 @@ from speck_adacal.bundle import read_bundle, write_bundle
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.files import from_files, to_files
 from speck_adacal.chip.in_the_loop import correct_on_twin
+from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulate import Simulation, run_on_twin
 from speck_adacal.chip.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.chip.twin_search.front import Front, FrontPoint
@@ -71,19 +72,22 @@ def adapt(
     return correct_on_twin(adapted, batches)
 
 
-def deploy(adapted: AdaptedNetwork, *, chip: str = "speck2f") -> Deployment:
+def deploy(
+    adapted: AdaptedNetwork, *, chip: str = "speck2f", policy: ChipPolicy | None = None
+) -> Deployment:
     """Put an adapted network on a chip: fold, check, quantise, map and configure.
 
     Args:
         adapted: the result of `adapt`.
         chip: `"speck2e"` or `"speck2f"`.
+        policy: what becomes of biases and of the membrane's lower clip.
 
     Raises:
         ModelError: an operation has no counterpart on the chip.
         DesignRuleError: one or more design rules are violated; all are listed.
         ConfigurationError: the chip is not known, or samna refused the configuration.
     """
-    return deploy_network(adapted, chip=chip)
+    return deploy_network(adapted, chip=chip, policy=policy)
 
 
 def pareto_front(

@@ -61,24 +61,27 @@ def measure_activity(deployment: Deployment, samples: Any) -> tuple[int, tuple[L
     wanted = _wanted(deployment, batches)
     inputs = np.stack([_input_counts(recording) for recording in recordings])
     results = []
+    steps = deployment.adapted.recipe.settings.time_steps
     for layer, fired, target in zip(deployment.layers, spikes, wanted, strict=True):
         sources = layer.folded.sources
         arriving = inputs
         if sources:
             parts = [_pooled(spikes[s], deployment.layers[s].folded.pool) for s in sources]
             arriving = np.sum(parts, axis=0)
-        results.append(_activity(layer, arriving, fired, target.reshape(fired.shape)))
+        results.append(_activity(layer, arriving, fired, target.reshape(fired.shape), steps))
     return batches.samples, tuple(results)
 
 
 def _activity(
-    layer: QuantisedLayer, arriving: Floats, fired: Floats, wanted: Floats
+    layer: QuantisedLayer, arriving: Floats, fired: Floats, wanted: Floats, steps: int
 ) -> LayerActivity:
     folded = layer.folded
     reached = _convolved(layer, arriving, np.ones_like(folded.weight)).sum(axis=(0, 2, 3))
     per_channel = fired.sum(axis=(0, 2, 3))
-    exact = _convolved(layer, arriving, folded.weight) + layer.start
-    integers = _convolved(layer, arriving, layer.weight.astype(np.float64)) + layer.initial
+    constant = folded.initial + steps * folded.bias[:, None, None]
+    ticked = layer.initial + steps * layer.bias.astype(np.float64)[:, None, None]
+    exact = _convolved(layer, arriving, folded.weight) + constant
+    integers = _convolved(layer, arriving, layer.weight.astype(np.float64)) + ticked
     always = (per_channel > 0) & (per_channel >= _CEILING * reached)
     return LayerActivity(
         spikes=float(fired.sum() / len(fired)),
@@ -92,7 +95,12 @@ def _activity(
 def _spike_counts(deployment: Deployment, recordings: list[Events]) -> list[Floats]:
     """Spikes of every neuron by layer, float64 `[n, channels, height, width]`."""
     configuration = deployment.mapped.configuration
-    twin = Twin.from_configuration(configuration, chip=deployment.chip, observe=deployment.cores)
+    twin = Twin.from_configuration(
+        configuration,
+        chip=deployment.chip,
+        observe=deployment.cores,
+        slow_clock_hz=deployment.slow_clock_hz,
+    )
     runs = twin.run_many(recordings)
     found = []
     for layer, core in zip(deployment.layers, deployment.cores, strict=True):

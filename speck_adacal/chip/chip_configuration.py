@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class ChipConfiguration:
         cores: scalars, dimensions and destinations of each core, by its index as text.
         arrays: by `"core<i>.<field>"`: weights int8 `[out, in, x, y]`, biases int16 `[out]`,
             neurons_initial_value int16 `[out, x, y]`, in samna's order of axes.
+        slow_clock_hz: rate of the slow clock that the biases were made for; None if none leaks.
     """
 
     chip: str
@@ -43,6 +44,7 @@ class ChipConfiguration:
     layers: tuple[Mapping[str, Any], ...]
     cores: Mapping[str, Mapping[str, Any]]
     arrays: Arrays = field(repr=False)
+    slow_clock_hz: float | None = None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -72,9 +74,11 @@ class ChipConfiguration:
 
     def data(self) -> dict[str, Any]:
         """Everything but the arrays, as plain data: the content of `chip.json`."""
+        clock = {} if self.slow_clock_hz is None else {"slow_clock_hz": self.slow_clock_hz}
         return {
             "format": CHIP_FORMAT,
             "chip": self.chip,
+            **clock,
             "order": list(self.order),
             "layers": [dict(layer) for layer in self.layers],
             "cores": {core: dict(fields) for core, fields in self.cores.items()},
@@ -137,7 +141,8 @@ def configuration_of(deployment: Deployment) -> ChipConfiguration:
         }
         for layer in deployment.layers
     )
-    return held_by(deployment.mapped.configuration, deployment.chip, deployment.cores, layers)
+    held = held_by(deployment.mapped.configuration, deployment.chip, deployment.cores, layers)
+    return replace(held, slow_clock_hz=deployment.slow_clock_hz)
 
 
 def held_by(
@@ -169,6 +174,7 @@ def checked_configuration(data: Any, arrays: Arrays, where: str) -> ChipConfigur
             layers=tuple(dict(layer) for layer in data["layers"]),
             cores={str(core): dict(fields) for core, fields in data["cores"].items()},
             arrays=arrays,
+            slow_clock_hz=_rate(data.get("slow_clock_hz")),
         )
         _check_whole(data, result)
         for core in result.order:
@@ -243,6 +249,14 @@ def _whole(value: Any, name: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError(f"{name} is {value!r}, allowed are {low} to {high}")
     return value
+
+
+def _rate(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
+        raise ValueError(f"slow_clock_hz is {value!r}, allowed is above 0 to 1000000")
+    return float(value)
 
 
 def _chosen(value: Any, allowed: tuple[str, ...], name: str) -> str:

@@ -11,6 +11,7 @@ from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.fan_out import check_fan_out
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.network import MappedNetwork, map_network
+from speck_adacal.chip.policy import ChipPolicy, refused_biases
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
 from speck_adacal.chip.rules import check_layers
 from speck_adacal.chip.shapes import LayerShape, Violation
@@ -29,6 +30,7 @@ class Deployment:
         layers: quantised layers in order of the signal, the readout last.
         mapped: sinabs' network, the core of each layer, and samna's configuration.
         violations: warnings of the design rules; errors are raised instead.
+        slow_clock_hz: rate that the slow clock must have for the biases; None if nothing leaks.
     """
 
     adapted: AdaptedNetwork
@@ -36,6 +38,7 @@ class Deployment:
     layers: tuple[QuantisedLayer, ...]
     mapped: MappedNetwork
     violations: tuple[Violation, ...] = ()
+    slow_clock_hz: float | None = None
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -57,6 +60,7 @@ def deploy_network(
     adapted: AdaptedNetwork,
     *,
     chip: str = "speck2f",
+    policy: ChipPolicy | None = None,
     quantised: Sequence[QuantisedLayer] | None = None,
     cores: Sequence[int] | None = None,
 ) -> Deployment:
@@ -65,25 +69,32 @@ def deploy_network(
     Args:
         adapted: the calibrated network.
         chip: `"speck2e"` or `"speck2f"`.
+        policy: what becomes of biases and lower clip; see `ChipPolicy`.
         quantised: integers to use as they are (from a bundle) instead of quantising.
         cores: placement to use as it is (from a bundle).
 
     Raises:
         ModelError: an operation has no counterpart on the chip.
         DesignRuleError: with every violated rule in the message and in `violations`.
+        SettingsError: the slow clock cannot tick once a time step.
         ConfigurationError: samna's own validation refused the result.
     """
+    policy = policy or ChipPolicy()
     description = load_chip_description(chip)
     folded = fold(adapted.graph, adapted.recipe)
     violations = check_layers([LayerShape.of(layer) for layer in folded], description)
-    violations += check_fan_out(folded, description)
+    violations += check_fan_out(folded, description) + refused_biases(folded, policy)
     _refuse(violations, chip)
     steps = adapted.recipe.settings.time_steps
-    layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
+    layers = tuple(
+        quantised or (quantise(layer, window_steps=steps, policy=policy) for layer in folded)
+    )
     violations += check_values(layers)
     _refuse(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
-    return Deployment(adapted, chip, layers, mapped, violations)
+    leaks = any(layer.bias.any() for layer in layers)
+    clock_hz = policy.slow_clock_hz(steps) if leaks else None
+    return Deployment(adapted, chip, layers, mapped, violations, clock_hz)
 
 
 def _refuse(violations: Sequence[Violation], chip: str) -> None:

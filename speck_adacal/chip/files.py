@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,6 +170,7 @@ def _deployment(bundle: Bundle, adapted: AdaptedNetwork) -> Deployment:
                 threshold=int(fields["threshold_high"]),
                 threshold_low=int(fields["threshold_low"]),
                 initial=_swap_axes(stored.tensor(core, "neurons_initial_value")),
+                bias=stored.tensor(core, "biases"),
                 scale=float(entry["scale"]),
                 limited_by=str(entry["limited_by"]),
                 window_steps=int(entry["window_steps"]),
@@ -176,7 +178,7 @@ def _deployment(bundle: Bundle, adapted: AdaptedNetwork) -> Deployment:
         )
     deployment = deploy_network(adapted, chip=stored.chip, quantised=layers, cores=stored.order)
     _compare(bundle, stored, deployment)
-    return deployment
+    return replace(deployment, slow_clock_hz=stored.slow_clock_hz)
 
 
 def _compare(bundle: Bundle, stored: ChipConfiguration, deployment: Deployment) -> None:

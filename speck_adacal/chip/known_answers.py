@@ -72,7 +72,12 @@ def play_on_twin(configuration: Any, described: ChipConfiguration, events: Event
         events: the input.
     """
     readout = described.order[-1]
-    twin = Twin.from_configuration(configuration, chip=described.chip, observe=(readout,))
+    twin = Twin.from_configuration(
+        configuration,
+        chip=described.chip,
+        slow_clock_hz=described.slow_clock_hz,
+        observe=(readout,),
+    )
     run = twin.run(events, entry=described.order[0])
     output = run.spikes[readout]
     held = held_by(configuration, described.chip, described.order, described.layers)
@@ -98,6 +103,7 @@ def make_known_answers(described: ChipConfiguration, *, seed: int) -> bytes:
     answers = play_on_twin(described.to_samna(), described, events)
     arrays: dict[str, Any] = {
         **{name: getattr(events, name) for name in ("t_us", "x", "y", "channel")},
+        "duration_us": np.array(events.duration_us),
         "spikes_per_core": answers.spikes_per_core,
         "synops_per_core": answers.synops_per_core,
         "events_per_core": answers.events_per_core,
@@ -126,6 +132,8 @@ def read_known_answers(bundle: Bundle, described: ChipConfiguration) -> tuple[Ev
             y=found["y"],
             channel=found["channel"],
             shape=described.input_shape,
+            # Older bundles lack it; without a leak nothing happens after the last event.
+            duration_us=int(found.get("duration_us", -1)),
         )
         return events, _answers(found, described)
     except (

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from speck_adacal.chip.quantise import QuantisedLayer
+from speck_adacal.chip.quantise import STATE_LOW, QuantisedLayer
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.virtual_samna import ensure_samna
 
@@ -152,8 +152,11 @@ def _modules(layer: QuantisedLayer, time_steps: int, position: int) -> list[nn.M
         (kernel[0], kernel[1]),
         stride=folded.stride,
         padding=folded.padding,
-        bias=False,
+        bias=bool(layer.bias.any()),
     )
+    if conv.bias is not None:
+        conv.bias.data = torch.from_numpy(layer.bias.astype(np.float32))
+        conv.bias.requires_grad_(False)
     conv.weight.data = torch.from_numpy(layer.weight.astype(np.float32))
     conv.weight.requires_grad_(False)
     conv.position = position  # type: ignore[assignment]  # survives sinabs' copies
@@ -162,7 +165,7 @@ def _modules(layer: QuantisedLayer, time_steps: int, position: int) -> list[nn.M
         spike_threshold=torch.tensor(float(layer.threshold)),
         # The readout's threshold is finer than φ spikes a step could follow.
         spike_fn=MultiSpike if folded.recipe.readout else MaxSpike(folded.recipe.phi),
-        min_v_mem=None,
+        min_v_mem=None if layer.threshold_low == STATE_LOW else float(layer.threshold_low),
     )
     pool = [sl.SumPool2d(folded.pool)] if folded.pool > 1 else []
     return [conv, neuron, *pool]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.fold import FoldedLayer
+from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.errors import DesignRuleError
 
 WEIGHT_LOW, WEIGHT_HIGH = -128, 127
@@ -34,10 +35,11 @@ class QuantisedLayer:
         threshold_low: the state's lower bound; the open range by default, since clipping a
             converted network loses charge.
         initial: int16 `[out, height, width]`, the bias of the whole window folded in.
+        bias: int16 `[out]`, added at each tick of the slow clock; zeros unless it leaks.
         scale: integers per threshold, before rounding.
-        limited_by: the term that set the scale: `"weights"`, `"threshold"` or `"initial"` (a
-            bias so large that the initial state would leave 16 bits).
-        window_steps: time steps whose bias is folded into `initial`.
+        limited_by: the term that set the scale: `"weights"`, `"threshold"`, `"bias"` (of a leak)
+            or `"initial"` (a bias so large that the initial state would leave 16 bits).
+        window_steps: time steps whose bias is folded into `initial`; 0 where it leaks.
     """
 
     folded: FoldedLayer
@@ -45,6 +47,7 @@ class QuantisedLayer:
     threshold: int
     threshold_low: int
     initial: npt.NDArray[np.int16]
+    bias: npt.NDArray[np.int16]
     scale: float
     limited_by: str
     window_steps: int
@@ -66,21 +69,28 @@ class QuantisedLayer:
         return int(np.count_nonzero((wanted < STATE_LOW) | (wanted > STATE_HIGH)))
 
 
-def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
-    """Quantise one layer; a bias becomes charge in the initial state.
+def quantise(
+    layer: FoldedLayer, *, window_steps: int, policy: ChipPolicy | None = None
+) -> QuantisedLayer:
+    """Quantise one layer.
 
-    Folding `window_steps` steps of bias into the initial state is exact in total charge for a
-    window of that length, and spares the chip's slow-clock leak.
+    Folding `window_steps` steps of bias into the initial state (the default policy) is exact in
+    total charge for a window of that length, and spares the chip's slow-clock leak.
 
     Args:
         layer: the folded layer, in thresholds.
         window_steps: length of the window in time steps.
+        policy: what becomes of the bias and of the lower clip.
 
     Raises:
         DesignRuleError: all weights round to zero, so that the layer could never fire.
     """
-    start = _start(layer, window_steps)
-    scale, limited_by = _scale(layer, start)
+    policy = policy or ChipPolicy()
+    leaks = policy.bias == "leak" and bool(layer.bias.any())
+    folded_steps = 0 if leaks else window_steps
+    leak = layer.bias if leaks else np.zeros_like(layer.bias)
+    start = _start(layer, folded_steps)
+    scale, limited_by = _scale(layer, start, leak)
     weight = np.clip(np.rint(layer.weight * scale), WEIGHT_LOW, WEIGHT_HIGH)
     if not weight.any():
         raise DesignRuleError(
@@ -92,24 +102,33 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
         folded=layer,
         weight=weight.astype(np.int8),
         threshold=max(1, int(np.rint(scale))),
-        threshold_low=STATE_LOW,
+        threshold_low=_lower_clip(policy, scale),
+        bias=np.rint(leak * scale).astype(np.int16),
         initial=np.clip(np.rint(start * scale), STATE_LOW, STATE_HIGH).astype(np.int16),
         scale=scale,
         limited_by=limited_by,
-        window_steps=window_steps,
+        window_steps=folded_steps,
     )
+
+
+def _lower_clip(policy: ChipPolicy, scale: float) -> int:
+    if policy.lower_clip is None:
+        return STATE_LOW
+    # 0 is broken on the chip (datasheet), and a clip above it is none.
+    return max(STATE_LOW, min(-1, -round(policy.lower_clip * scale)))
 
 
 def _start(layer: FoldedLayer, window_steps: int) -> Floats:
     return layer.initial + window_steps * layer.bias[:, None, None]
 
 
-def _scale(layer: FoldedLayer, start: Floats) -> tuple[float, str]:
-    """The largest scale at which every weight fits 8 bits, threshold and initial state 16."""
+def _scale(layer: FoldedLayer, start: Floats, leak: Floats) -> tuple[float, str]:
+    """The largest scale at which every weight fits 8 bits, all else 16."""
     limits = {
         "weights": allowed_scale(layer.weight, WEIGHT_LOW, WEIGHT_HIGH),
         "threshold": float(STATE_HIGH),
         "initial": allowed_scale(start, STATE_LOW, STATE_HIGH),
+        "bias": allowed_scale(leak, STATE_LOW, STATE_HIGH),
     }
     limited_by = min(limits, key=lambda term: limits[term])
     return _fitting_threshold(layer.weight, limits[limited_by]), limited_by

@@ -55,12 +55,12 @@ _BOOK: Mapping[str, _Entry] = {
     ),
     "kernel": _Entry("Kernels are square and at most this large.", "limits.kernel_size"),
     "stride": _Entry(
-        "Neuron addresses are input addresses shifted by bits, so strides are powers of two.",
+        "A core's stride is one of these, in each direction.",
         "limits.strides",
     ),
     "padding": _Entry("A core pads its input by at most this on each side.", "limits.padding"),
     "pool": _Entry(
-        "A destination pools by shifting addresses: the spikes of a square of neurons add up.",
+        "A destination pools by one of these: the spikes of a square of neurons add up.",
         "limits.poolings",
     ),
     "pool-tiles": _Entry(
@@ -70,7 +70,7 @@ _BOOK: Mapping[str, _Entry] = {
     ),
     "kernel-memory": _Entry(
         "All weights of a layer lie in one core's kernel memory; sizes differ from core to core, "
-        "and a kernel's columns, rows and features count in powers of two.",
+        "and the taps of a kernel, and the output features, each count as the next power of two.",
         "memories.kernel",
     ),
     "neuron-memory": _Entry(
@@ -101,6 +101,12 @@ _BOOK: Mapping[str, _Entry] = {
         "A membrane potential, its start and the charge of a window's bias included, has this many "
         "bits.",
         "bits.potential",
+    ),
+    "bias": _Entry(
+        "A core has no bias per event: it is part of the initial potential, for a window of known "
+        "length, or added at each tick of the slow clock (leak). This rule speaks only where the "
+        "user asked to refuse biases.",
+        source="Datasheet v1.0 (SynSense, August 2023); policy of the deployment",
     ),
     "drain": _Entry(
         "A neuron fires at most once for each event that reaches it. Where a weight exceeds the "

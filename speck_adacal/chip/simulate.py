@@ -66,7 +66,11 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
                 f"Recording {index} has shape {recording.shape}, the network takes {expected}; "
                 "crop or pool it, or deploy for that shape."
             )
-    twin = Twin.from_configuration(deployment.mapped.configuration, chip=deployment.chip)
+    twin = Twin.from_configuration(
+        deployment.mapped.configuration,
+        chip=deployment.chip,
+        slow_clock_hz=deployment.slow_clock_hz,
+    )
     runs = twin.run_many(recordings)
     output = tuple(run.spikes[deployment.readout_core] for run in runs)
     counts = np.stack([_count(spikes, deployment.classes) for spikes in output])

@@ -114,6 +114,22 @@ def parse_slice(text: str | None) -> slice:
     return slice(*numbers) if len(numbers) == 2 else slice(0, numbers[0])
 
 
+def parse_lower_clip(text: str) -> float | None:
+    """`"open"` to None, `"threshold"` to 1, a number to itself (in firing thresholds).
+
+    Raises:
+        SettingsError: it is none of these.
+    """
+    if text in ("open", "threshold"):
+        return None if text == "open" else 1.0
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(
+            f"--lower-clip {text!r} is neither 'open' nor 'threshold' nor a number of thresholds."
+        ) from None
+
+
 def command_line() -> str:
     """The command as typed, for the manifest; the path of the program itself is left out."""
     return shlex.join(["speck-adacal", *sys.argv[1:]])

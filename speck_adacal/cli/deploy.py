@@ -17,6 +17,25 @@ def command(
     bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
     chip: common.Chip = "speck2f",
+    bias: Annotated[
+        str,
+        typer.Option(
+            "--bias",
+            help="Biases: 'initial' (part of the initial potential), 'leak' (slow clock; needs "
+            "--window-us), or 'refuse'.",
+        ),
+    ] = "initial",
+    lower_clip: Annotated[
+        str,
+        typer.Option(
+            "--lower-clip",
+            help="Where a membrane potential stops falling: 'open' (16 bits), 'threshold' (as "
+            "sinabs does), or firing thresholds below zero.",
+        ),
+    ] = "open",
+    window_us: Annotated[
+        int | None, typer.Option("--window-us", help="Duration of a sample in µs, for a leak.")
+    ] = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -28,6 +47,7 @@ def command(
     """
     common.refuse_early(out, force=force)
     from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.chip.policy import ChipPolicy
     from speck_adacal.report.summary import layer_rows
     from speck_adacal.report.tables import deployment_table
     from speck_adacal.verbs import deploy, load, save
@@ -35,12 +55,16 @@ def command(
     with common.calm_libraries(quiet=quiet), common.status("Deploying", quiet=quiet or as_json):
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
-        deployment = deploy(common.with_seed(adapted, seed), chip=chip)
+        policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)
+        deployment = deploy(common.with_seed(adapted, seed), chip=chip, policy=policy)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)
     results = {
         "bundle": str(out),
         "chip": chip,
+        "bias": bias,
+        "lower_clip": lower_clip,
+        "slow_clock_hz": deployment.slow_clock_hz,
         "layers": [row.to_dict() for row in rows],
         "warnings": [str(violation) for violation in deployment.violations],
     }

@@ -162,6 +162,7 @@ class BoardBackend:
         return self._deployment.mapped.configuration
 
     def _apply(self) -> None:
+        self._link.set_slow_clock(self._deployment.slow_clock_hz)
         self._model.apply_configuration(self._configuration())
         time.sleep(self._settle_s)
 

@@ -31,12 +31,20 @@ class BoardLink:
         prefix = f"{chip}_" if chip == "speck2e" else ""  # as samna names its nodes
         source = getattr(samna, f"BasicSourceNode_{chip}_event_{prefix}input_event")
         sink = getattr(samna, f"BasicSinkNode_{chip}_event_output_event")
+        self._board = board
         self.model = board.get_model()
         self.events = getattr(samna, chip).event
         self._graph = samna.graph.EventFilterGraph()
         self.source, _ = self._graph.sequential([source(), self.model.get_sink_node()])
         _, self.sink = self._graph.sequential([self.model.get_source_node(), sink()])
         self._graph.start()
+
+    def set_slow_clock(self, rate_hz: float | None) -> None:
+        """Let the slow clock, which biases need, tick at this rate; None leaves it as it is."""
+        if rate_hz is not None:
+            io = self._board.get_io_module()
+            io.set_slow_clk_rate(rate_hz)
+            io.set_slow_clk(True)
 
     def ask(self, requests: list[Any], *, lasts_us: int, timeout_s: float) -> list[Any]:
         """Send requests to read neurons; everything that came until the last was answered.

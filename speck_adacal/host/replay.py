@@ -41,6 +41,7 @@ class BoardPlayer:
             DeviceError: the board refused the configuration, or gave no answer in time.
         """
         with device_errors("replaying known answers"), self._linked(described) as link:
+            link.set_slow_clock(described.slow_clock_hz)
             link.model.apply_configuration(_monitored(configuration, described))
             time.sleep(self._settle_s)
             watch = self._board.get_stop_watch()

@@ -34,7 +34,10 @@ class TwinBackend:
         self._initial = readout.initial.reshape(-1).astype(np.int64)
         self._core = deployment.readout_core
         self._twin = Twin.from_configuration(
-            deployment.mapped.configuration, chip=deployment.chip, assumptions=assumptions
+            deployment.mapped.configuration,
+            chip=deployment.chip,
+            assumptions=assumptions,
+            slow_clock_hz=deployment.slow_clock_hz,
         )
         self._base_us = 0
 

@@ -43,9 +43,23 @@ def deployment_table(deployment: Deployment, rows: Sequence[LayerRow], out: Path
     return Group(
         layer_table(rows, f"On the cores of {deployment.chip}"),
         *(Text(f"Warning: {violation}") for violation in deployment.violations),
+        bias_sentence(deployment),
         f"Written: {out}",
         f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
     )
+
+
+def bias_sentence(deployment: Deployment) -> str:
+    """What became of the biases."""
+    biased = [layer for layer in deployment.layers if layer.folded.bias.any()]
+    if not biased:
+        return "Biases: none."
+    names = ", ".join(layer.folded.name for layer in biased)
+    if deployment.slow_clock_hz is not None:
+        rate = f"{deployment.slow_clock_hz:g} Hz"
+        return f"Biases of {names}: leak, one tick of the slow clock ({rate}) a time step."
+    steps = deployment.adapted.recipe.settings.time_steps
+    return f"Biases of {names}: part of the initial potentials, for a window of {steps} time steps."
 
 
 def check_table(result: CheckResult) -> RenderableType:

@@ -1,0 +1,88 @@
+"""What becomes of biases and of the membrane's lower clip on the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from speck_adacal.chip.fold import FoldedLayer
+from speck_adacal.chip.shapes import Violation
+from speck_adacal.errors import SettingsError
+
+BIASES = ("initial", "leak", "refuse")
+CLOCK_LOW_HZ, CLOCK_HIGH_HZ = 10.0, 10_000.0  # typical, by sinabs' overview of the chip
+
+
+@dataclass(frozen=True)
+class ChipPolicy:
+    """How a float layer's bias and lower clip are brought onto a core.
+
+    Attributes:
+        bias: `"initial"`: a window's worth of bias is part of the initial potential (exact in
+            total charge for a window of known length); `"leak"`: it is added at every tick of the
+            slow clock, one tick a time step; `"refuse"`: a network with biases is refused.
+        lower_clip: how far below zero a membrane potential may fall, in firing thresholds; None
+            leaves it open to 16 bits. A converted network loses charge at a clip.
+        window_us: duration of a sample (of T time steps); needed for `"leak"`.
+
+    Raises:
+        SettingsError: a field is out of range, or `window_us` is missing.
+    """
+
+    bias: str = "initial"
+    lower_clip: float | None = None
+    window_us: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.bias not in BIASES:
+            raise SettingsError(
+                f"ChipPolicy.bias must be one of {', '.join(BIASES)}, found {self.bias!r}."
+            )
+        if self.lower_clip is not None and not 0 < self.lower_clip < float("inf"):
+            raise SettingsError(
+                "ChipPolicy.lower_clip must be None (open) or above 0 firing thresholds, found "
+                f"{self.lower_clip!r}."
+            )
+        if self.window_us is not None and self.window_us < 1:
+            raise SettingsError(
+                f"ChipPolicy.window_us must be at least 1, found {self.window_us!r}."
+            )
+        if self.bias == "leak" and self.window_us is None:
+            raise SettingsError(
+                "ChipPolicy.bias='leak' needs window_us, the duration of a sample: a leak is "
+                "charge per time, a bias is charge per time step."
+            )
+
+    def slow_clock_hz(self, time_steps: int) -> float | None:
+        """Rate of the slow clock, one tick a time step; None where nothing leaks.
+
+        Raises:
+            SettingsError: the chip's slow clock does not go that fast or slow.
+        """
+        if self.bias != "leak" or self.window_us is None:
+            return None
+        rate = time_steps * 1e6 / self.window_us
+        if not CLOCK_LOW_HZ <= rate <= CLOCK_HIGH_HZ:
+            raise SettingsError(
+                f"{time_steps} time steps in {self.window_us} µs need a slow clock of {rate:.4g} "
+                f"Hz, it runs at {CLOCK_LOW_HZ:g} to {CLOCK_HIGH_HZ:g} Hz; use bias='initial', or "
+                "other time steps."
+            )
+        return rate
+
+
+def refused_biases(layers: Sequence[FoldedLayer], policy: ChipPolicy) -> tuple[Violation, ...]:
+    """An error for every layer with a bias, where the policy refuses them."""
+    if policy.bias != "refuse":
+        return ()
+    return tuple(
+        Violation(
+            "bias",
+            layer.name,
+            f"biases of up to {abs(layer.bias).max():.3g} thresholds a time step",
+            "none, as asked for (bias='refuse')",
+            "use bias='initial' for samples of known length, or train without biases",
+        )
+        for layer in layers
+        if layer.bias.any()
+    )
