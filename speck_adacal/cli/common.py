@@ -130,6 +130,21 @@ def parse_lower_clip(text: str) -> float | None:
         ) from None
 
 
+def labelled_samples(path: Path, part: str | None) -> Any:
+    """Samples of a file, or a part of them, with their labels.
+
+    Raises:
+        DataError: the file holds no samples or no labels.
+    """
+    from speck_adacal.errors import DataError
+    from speck_adacal.events.samples import load_samples
+
+    data = load_samples(path).part(parse_slice(part))
+    if data.labels is None:
+        raise DataError(f"{path} holds no 'labels', which accuracy needs; add them.")
+    return data
+
+
 def command_line() -> str:
     """The command as typed, for the manifest; the path of the program itself is left out."""
     return shlex.join(["speck-adacal", *sys.argv[1:]])

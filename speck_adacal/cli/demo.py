@@ -48,7 +48,11 @@ def command(
             deployment = deploy(adapted, chip=chip)
         with common.status("Measuring every level", quiet=silent):
             summary = summarise(
-                deployment, digits.images, digits.labels, command=common.command_line()
+                deployment,
+                digits.images,
+                digits.labels,
+                command=common.command_line(),
+                details=True,
             )
         extra = {"report.html": render_page(summary).encode()}
         save(deployment, out, command=common.command_line(), force=force, extra=extra)

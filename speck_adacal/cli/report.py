@@ -16,9 +16,13 @@ EXAMPLE = "Example: speck-adacal report digits.bundle --samples-from digits.npz 
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `deploy` wrote.")],
     samples_from: Annotated[
-        Path, typer.Option("--samples-from", help="Labelled images or recordings (.npz).")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML page to write.")],
+        Path | None,
+        typer.Option("--samples-from", help="Labelled images or recordings (.npz)."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The HTML page to write; BUNDLE.html if left out."),
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="A folder for the figures, SVG and PNG.")
     ] = None,
@@ -30,24 +34,31 @@ def command(
     force: common.Force = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Measure accuracy and cost at every level and write them on one page."""
+    """Measure accuracy and cost at every level and write them on one page.
+
+    Without samples the page shows what the bundle itself tells: layers, cores, quantisation, the
+    front it was chosen from, and its origin.
+    """
+    out = out or bundle.with_name(f"{bundle.stem}.html")
     for path in (out, figures):
         common.refuse_early(path, force=force)
     from speck_adacal.bundle import new_file, read_bundle
-    from speck_adacal.errors import DataError
-    from speck_adacal.events.samples import load_samples
     from speck_adacal.report.figures import write_figures
     from speck_adacal.report.front_files import front_of_bundle
     from speck_adacal.report.page import render_page
-    from speck_adacal.report.summary import summarise
+    from speck_adacal.report.summary import describe, summarise
     from speck_adacal.report.tables import summary_view
 
     with common.calm_libraries(quiet=quiet), common.status("Measuring", quiet=quiet or as_json):
         deployment = common.load_deployment(bundle, seed)
-        data = load_samples(samples_from).part(common.parse_slice(samples))
-        if data.labels is None:
-            raise DataError(f"{samples_from} holds no 'labels', which accuracy needs; add them.")
-        summary = summarise(deployment, data.inputs, data.labels, command=common.command_line())
+        command_line = common.command_line()
+        if samples_from is None:
+            summary = describe(deployment, command=command_line)
+        else:
+            data = common.labelled_samples(samples_from, samples)
+            summary = summarise(
+                deployment, data.inputs, data.labels, command=command_line, details=True
+            )
         stored = read_bundle(bundle)
         front = front_of_bundle(stored)
         if figures is not None:

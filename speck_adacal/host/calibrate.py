@@ -134,6 +134,35 @@ def calibrate_with_check(
     return readout, _held_out(counts, np.asarray(labels), loss, metric, seed)
 
 
+def held_out_exits(
+    counts: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    loss: float,
+    *,
+    metric: str = "margin",
+    seed: int = 0,
+) -> npt.NDArray[np.int64]:
+    """The window at whose end each sample exits, by bars calibrated on the other half.
+
+    Args:
+        counts: int64 `[samples, windows, classes]`, see `window_counts`; at least
+            `2 * FEWEST` samples.
+        labels: int64 `[samples]`.
+        loss, metric, seed: as for `calibrate_early_exit`.
+
+    Returns:
+        int64 `[samples]`, windows from 0.
+    """
+    samples = len(counts)
+    exits = np.zeros(samples, dtype=np.int64)
+    sums = counts.cumsum(1)
+    for half in (0, 1):
+        seen, unseen = np.arange(half, samples, 2), np.arange(1 - half, samples, 2)
+        rule = calibrate_window_rule(counts[seen], labels[seen], loss, metric=metric, seed=seed)
+        exits[unseen] = first_sure(rule.confidence(sums[unseen]), np.asarray(rule.bars))
+    return exits
+
+
 def _held_out(
     counts: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
@@ -144,13 +173,8 @@ def _held_out(
     if len(labels) < 2 * FEWEST:
         return None
     samples, windows = counts.shape[:2]
-    exits = np.zeros(samples, dtype=np.int64)
-    sums = counts.cumsum(1)
-    for half in (0, 1):
-        seen, unseen = np.arange(half, samples, 2), np.arange(1 - half, samples, 2)
-        rule = calibrate_window_rule(counts[seen], labels[seen], loss, metric=metric, seed=seed)
-        exits[unseen] = first_sure(rule.confidence(sums[unseen]), np.asarray(rule.bars))
-    right = sums.argmax(2) == labels[:, None]
+    exits = held_out_exits(counts, labels, loss, metric=metric, seed=seed)
+    right = counts.cumsum(1).argmax(2) == labels[:, None]
     early, full = right[np.arange(samples), exits], right[:, -1]
     difference = early.astype(np.float64) - full
     return ExitCheck(

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from speck_adacal.bundle import new_folder
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.report.detail_figures import detail_figures
 from speck_adacal.report.front_files import FrontRow
+from speck_adacal.report.style import BLUE, GREY, ORANGE, drawn, inline, short_label
 from speck_adacal.report.summary import Summary
-
-_BLUE, _ORANGE, _GREY = "#3567b5", "#b8560f", "#626b78"
-# Text as text: searchable, scalable. The page gives figures a white ground in dark mode too.
-_STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
 
 
 def draw_levels(axes: Axes, summary: Summary) -> None:
@@ -34,7 +21,7 @@ def draw_levels(axes: Axes, summary: Summary) -> None:
     names = [level.level for level in summary.levels]
     values = [100 * level.accuracy for level in summary.levels]
     errors = [100 * level.standard_error for level in summary.levels]
-    axes.bar(names, values, yerr=errors, color=[_GREY, _BLUE, _BLUE, _ORANGE], capsize=4)
+    axes.bar(names, values, yerr=errors, color=[GREY, BLUE, BLUE, ORANGE], capsize=4)
     axes.set_ylabel("accuracy, %")
     axes.set_ylim(max(0.0, min(values) - 10), 100.5)
     for position, value in enumerate(values):
@@ -51,12 +38,12 @@ def draw_levels(axes: Axes, summary: Summary) -> None:
 
 def draw_synops(axes: Axes, summary: Summary) -> None:
     """Simulated SynOps and spikes of every layer, mean per sample."""
-    names = [_short(row.name) for row in summary.layers]
+    names = [short_label(row.name) for row in summary.layers]
     at = np.arange(len(names))
     synops = [row.synops or 0.0 for row in summary.layers]
     spikes = [row.spikes or 0.0 for row in summary.layers]
-    axes.barh(at - 0.2, synops, height=0.38, color=_BLUE, label="SynOps")
-    axes.barh(at + 0.2, spikes, height=0.38, color=_ORANGE, label="spikes")
+    axes.barh(at - 0.2, synops, height=0.38, color=BLUE, label="SynOps")
+    axes.barh(at + 0.2, spikes, height=0.38, color=ORANGE, label="spikes")
     axes.set_yticks(at, names)
     axes.invert_yaxis()
     axes.set_xscale("symlog", linthresh=100)
@@ -70,13 +57,13 @@ def draw_memory(axes: Axes, summary: Summary) -> None:
     used = {row.core: row for row in summary.layers}
     at = np.arange(cores)
     for offset, color, label, share in (
-        (-0.2, _BLUE, "kernel memory", lambda row: row.kernel_used / row.kernel_available),
-        (0.2, _ORANGE, "neuron memory", lambda row: row.neuron_used / row.neuron_available),
+        (-0.2, BLUE, "kernel memory", lambda row: row.kernel_used / row.kernel_available),
+        (0.2, ORANGE, "neuron memory", lambda row: row.neuron_used / row.neuron_available),
     ):
         heights = [100 * share(used[core]) if core in used else 0.0 for core in range(cores)]
         axes.bar(at + offset, heights, width=0.38, color=color, label=label)
     labels = [
-        f"{core}\n{_short(used[core].name, 8)}" if core in used else f"{core}\nfree"
+        f"{core}\n{short_label(used[core].name, 8)}" if core in used else f"{core}\nfree"
         for core in range(cores)
     ]
     axes.set_xticks(at, labels, fontsize=9)
@@ -84,6 +71,8 @@ def draw_memory(axes: Axes, summary: Summary) -> None:
     axes.set_ylabel("memory used, %")
     axes.legend(frameon=False)
 
+
+Draw = Callable[[Axes], None]
 
 FIGURES: Mapping[str, tuple[str, Callable[[Axes, Summary], None]]] = {
     "levels": ("Accuracy at every level, from the trained network to the chip twin", draw_levels),
@@ -97,30 +86,37 @@ def draw_front(axes: Axes, front: Sequence[FrontRow]) -> None:
     synops = [row.synops / 1e6 for row in front]
     shares = [100 * row.accuracy for row in front]
     errors = [100 * row.standard_error for row in front]
-    axes.errorbar(synops, shares, yerr=errors, fmt="o-", capsize=3, color=_BLUE)
+    axes.errorbar(synops, shares, yerr=errors, fmt="o-", capsize=3, color=BLUE)
     for row in front:
         if row.chosen:
-            axes.plot(row.synops / 1e6, 100 * row.accuracy, "o", ms=14, mfc="none", mec=_ORANGE)
+            axes.plot(row.synops / 1e6, 100 * row.accuracy, "o", ms=14, mfc="none", mec=ORANGE)
     axes.set_xlabel("SynOps a recording, millions (simulated)")
     axes.set_ylabel("accuracy, %")
 
 
-def _short(name: str, most: int = 20) -> str:
-    """A label that leaves room for the axes; `$` would begin a formula."""
-    text = name if len(name) <= most else name[: most - 1] + "…"
-    return text.replace("$", r"\$")
+def page_figures(summary: Summary, front: Sequence[FrontRow]) -> dict[str, tuple[str, Draw]]:
+    """By name the caption of every figure there is something for, and what draws it."""
+    found: dict[str, tuple[str, Draw]] = {}
+    measured = {"levels", "synops"}
+    for name, (caption, draw) in FIGURES.items():
+        if summary.levels or name not in measured:
+            found[name] = caption, lambda axes, draw=draw: draw(axes, summary)  # type: ignore[misc]
+    if front:
+        found["front"] = (
+            "Accuracy against SynOps, the chosen point ringed",
+            lambda axes: draw_front(axes, front),
+        )
+    if summary.details is not None:
+        found |= detail_figures(summary.details)
+    return found
 
 
-def figure_svg(name: str, summary: Summary) -> str:
-    """One figure of `FIGURES` as an SVG element, without the XML prologue."""
-    caption, draw = FIGURES[name]
-    return _inline(_drawn(lambda axes: draw(axes, summary), name, "svg"), caption)
-
-
-def front_svg(front: Sequence[FrontRow]) -> str:
-    """The front as an SVG element."""
-    data = _drawn(lambda axes: draw_front(axes, front), "front", "svg")
-    return _inline(data, "Accuracy against SynOps, the chosen point ringed")
+def inline_figures(figures: Mapping[str, tuple[str, Draw]], rows: int) -> dict[str, str]:
+    """Every figure as an SVG element for the page; heat maps are as high as `rows` layers need."""
+    return {
+        name: inline(drawn(draw, name, "svg", rows=_rows(name, rows)), caption)
+        for name, (caption, draw) in figures.items()
+    }
 
 
 def write_figures(
@@ -131,30 +127,13 @@ def write_figures(
     Raises:
         OutputExistsError: `folder` exists and `force` is False.
     """
-    draws: dict[str, Callable[[Axes], None]] = {
-        name: lambda axes, draw=draw: draw(axes, summary)  # type: ignore[misc]
-        for name, (_, draw) in FIGURES.items()
-    }
-    if front:
-        draws["front"] = lambda axes: draw_front(axes, front)
+    rows = len(summary.layers)
     with new_folder(folder, force=force) as temporary:
-        for name, draw in draws.items():
+        for name, (_, draw) in page_figures(summary, front).items():
             for suffix in ("svg", "png"):
-                (temporary / f"{name}.{suffix}").write_bytes(_drawn(draw, name, suffix))
+                data = drawn(draw, name, suffix, rows=_rows(name, rows))
+                (temporary / f"{name}.{suffix}").write_bytes(data)
 
 
-def _drawn(draw: Callable[[Axes], None], name: str, suffix: str) -> bytes:
-    # Ids are the same in every run and differ between the figures of one page.
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"speck-adacal {name}"}):
-        figure = Figure(figsize=(4.8, 3.2), layout="constrained")
-        draw(figure.subplots())
-        buffer = io.BytesIO()
-        metadata = {"Date": None} if suffix == "svg" else None
-        figure.savefig(buffer, format=suffix, metadata=metadata, dpi=200)
-    return buffer.getvalue()
-
-
-def _inline(svg: bytes, caption: str) -> str:
-    text = re.sub(r"<metadata>.*?</metadata>", "", svg.decode(), flags=re.DOTALL)
-    label = html.escape(caption, quote=True)
-    return text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+def _rows(name: str, layers: int) -> int:
+    return layers if name.startswith("sensitivity") or name == "synops" else 0

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from speck_adacal import __version__
 from speck_adacal.bundle import Manifest
 from speck_adacal.report.core_map import core_map
-from speck_adacal.report.figures import FIGURES, figure_svg, front_svg
+from speck_adacal.report.figures import inline_figures, page_figures
 from speck_adacal.report.front_files import FrontRow
 from speck_adacal.report.summary import Summary, accuracy_of
 
@@ -27,16 +27,18 @@ def render_page(
     environment = Environment(
         loader=PackageLoader("speck_adacal.report"), autoescape=True, undefined=StrictUndefined
     )
+    figures = page_figures(summary, front)
+    measured = bool(summary.levels)
     return environment.get_template("report.html.j2").render(
         s=summary,
-        ann=accuracy_of(summary.levels, "ann"),
-        event=accuracy_of(summary.levels, "event"),
+        d=summary.details,
+        ann=accuracy_of(summary.levels, "ann") if measured else None,
+        event=accuracy_of(summary.levels, "event") if measured else None,
         cores=core_map(summary.chip, summary.layers),
         front=front,
-        front_svg=front_svg(front) if front else "",
         manifest=manifest,
-        figures={name: figure_svg(name, summary) for name in FIGURES},
-        captions={name: caption for name, (caption, _) in FIGURES.items()},
+        figures=inline_figures(figures, len(summary.layers)),
+        captions={name: caption for name, (caption, _) in figures.items()},
         version=__version__,
         pct=lambda share: f"{100 * share:.2f} %",
         num=lambda value: f"{value:,.0f}",

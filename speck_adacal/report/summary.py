@@ -21,6 +21,7 @@ from speck_adacal.chip.levels import LevelResult, measure_levels
 from speck_adacal.chip.shapes import LayerShape
 from speck_adacal.chip.simulate import Simulation
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.report.details import Details, measure_details
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,10 @@ class Summary:
         warnings: design-rule warnings.
         seconds: time the measurement took.
         command: what made it.
-        class_counts: output spikes per sample and class, for the figures.
-        labels: right classes.
         errors: parts of every spiking layer's error, of the first samples.
+        details: what was measured on a part of the samples, if it was.
+
+    Without samples `levels` is empty, and what needs them is 0 or None.
     """
 
     chip: str
@@ -81,14 +83,13 @@ class Summary:
     layers: tuple[LayerRow, ...]
     synops: float
     events: float
-    energy: ConversionEnergy
+    energy: ConversionEnergy | None
     undecided: int
     warnings: tuple[str, ...]
     seconds: float
     command: str
-    class_counts: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
     errors: tuple[LayerError, ...] = ()
+    details: Details | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -99,25 +100,49 @@ class Summary:
             "layers": [row.to_dict() for row in self.layers],
             "synops_per_sample": {"value": self.synops, "kind": "simulated"},
             "events_per_sample": self.events,
-            "energy": self.energy.to_dict(),
+            "energy": None if self.energy is None else self.energy.to_dict(),
             "errors": [asdict(error) for error in self.errors],
             "undecided": self.undecided,
             "warnings": list(self.warnings),
             "seconds": self.seconds,
             "command": self.command,
+            "details": None if self.details is None else self.details.to_dict(),
         }
 
 
+def describe(deployment: Deployment, *, command: str) -> Summary:
+    """What a deployment shows without samples."""
+    return Summary(
+        chip=deployment.chip,
+        time_steps=deployment.adapted.recipe.settings.time_steps,
+        levels=(),
+        layers=layer_rows(deployment),
+        synops=0.0,
+        events=0.0,
+        energy=None,
+        undecided=0,
+        warnings=tuple(str(violation) for violation in deployment.violations),
+        seconds=0.0,
+        command=command,
+    )
+
+
 def summarise(
-    deployment: Deployment, samples: Any, labels: npt.ArrayLike, *, command: str
+    deployment: Deployment,
+    samples: Any,
+    labels: npt.ArrayLike,
+    *,
+    command: str,
+    details: bool = False,
 ) -> Summary:
-    """Measure every level on labelled samples.
+    """Measure every level on labelled samples, and with `details` all that the page shows.
 
     Raises:
         CalibrationError: samples and labels differ in number, or samples do not fit.
     """
     start = time.perf_counter()
     levels, simulation = measure_levels(deployment, samples, labels)
+    found = measure_details(deployment, samples, labels) if details else None
     return Summary(
         chip=deployment.chip,
         time_steps=deployment.adapted.recipe.settings.time_steps,
@@ -130,9 +155,8 @@ def summarise(
         warnings=tuple(str(violation) for violation in deployment.violations),
         seconds=time.perf_counter() - start,
         command=command,
-        class_counts=simulation.class_counts,
-        labels=np.asarray(labels, dtype=np.int64),
         errors=_error_parts(deployment, samples),
+        details=found,
     )
 
 

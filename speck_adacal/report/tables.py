@@ -116,6 +116,14 @@ def simulation_table(
 
 def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
     """The whole result: accuracy by level, layers, energy, and where it was written."""
+    table = layer_table(summary.layers, f"Layers on the cores of {summary.chip} (a sample)")
+    if not summary.levels or summary.energy is None:
+        lines = [
+            *(f"Warning: {warning}" for warning in summary.warnings),
+            "Nothing was simulated; give --samples-from LABELLED.npz for accuracy and cost.",
+            *(f"Written: {what}: {path}" for what, path in paths.items()),
+        ]
+        return Group(table, *(Text(line) for line in lines))
     levels = Table(
         title=f"Accuracy by level ({summary.levels[0].samples} samples, T = {summary.time_steps})"
     )
@@ -139,7 +147,6 @@ def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
         *(f"Written: {what}: {path}" for what, path in paths.items()),
         *next_steps(paths),
     ]
-    table = layer_table(summary.layers, f"Layers on the cores of {summary.chip} (a sample)")
     return Group(levels, table, *(Text(line) for line in lines))
 
 

@@ -12,17 +12,20 @@ import pytest
 from typer.testing import CliRunner
 
 from speck_adacal.adaptation.energy import ConversionEnergy
+from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import read_bundle
 from speck_adacal.bundle.format import write_bundle
 from speck_adacal.chip.levels import LevelResult
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.cli.app import app
 from speck_adacal.errors import BundleError, OutputExistsError
+from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.report.core_map import core_map
 from speck_adacal.report.figures import write_figures
 from speck_adacal.report.front_files import FRONT, FrontRow, front_of_bundle
 from speck_adacal.report.page import render_page
-from speck_adacal.report.summary import LayerRow, Summary
+from speck_adacal.report.summary import LayerRow, Summary, summarise
+from speck_adacal.verbs import AdaptSettings, adapt, deploy, save, simulate
 
 FRONT_ROWS = (FrontRow(5e5, 0.9, 0.02, False), FrontRow(9e5, 0.953, 0.01, True))
 
@@ -43,7 +46,7 @@ def a_summary(name: str = "conv1") -> Summary:
     energy = ConversionEnergy(34567, 103086.0, 159.0, 92.8, "45 nm CMOS")
     return Summary(
         "speck2f", 8, levels, rows, 103086.0, 777.0, energy, 4, ("a <warning>",), 3.2,
-        "speck-adacal report x", np.zeros((1, 10), np.int64), np.zeros(1, np.int64),
+        "speck-adacal report x",
     )  # fmt: skip
 
 
@@ -85,6 +88,95 @@ def test_tables_show_the_numbers_of_the_summary():
     ] in rows  # fmt: skip
     assert ["900,000", "95.30 %", "1.00 %", "chosen"] in rows
     assert ["500,000", "90.00 %", "2.00 %", ""] in rows
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A real deployment of the shipped network, and all that its page shows."""
+    digits = load_demo_digits()
+    settings = AdaptSettings(time_steps=4, correction="none", chip_correction=False)
+    adapted = adapt(
+        load_network(demo_checkpoint_path()),
+        digits.calibration_images[:40],
+        input_shape=(1, 28, 28),
+        settings=settings,
+    )
+    deployment = deploy(adapted)
+    part = slice(0, 100)
+    return deployment, summarise(
+        deployment, digits.images[part], digits.labels[part], command="c", details=True
+    )
+
+
+def test_every_measured_number_is_on_the_page(measured):
+    _, summary = measured
+    details = summary.details
+    rows = Cells(render_page(summary, front=FRONT_ROWS)).rows
+    percent = "{:.2f} %".format
+    assert len(details.exits) == 6
+    for point in details.exits:
+        shown = (point.allowed_loss, point.accuracy, point.accuracy_full, point.time, point.synops)
+        assert [percent(100 * v) for v in shown] in rows
+    for core, rate in details.load.worst_per_s.items():
+        assert [str(core), f"{rate:,.0f}"] in rows
+    assert [(p.bias, p.lower_clip) for p in details.policies] == [("none", None), ("none", 1.0)]
+    for policy in details.policies:
+        clip = "open" if policy.lower_clip is None else "1 threshold"
+        shown = [clip, percent(100 * policy.accuracy), f"{policy.synops:,.0f}"]
+        assert ["none in this network", *shown] in rows
+    for layer in details.autopsy.layers:
+        row = next(r for r in rows if r[0] == layer.name and f"{layer.scale:.4g} (" in r[1])
+        assert percent(100 * layer.activity.layer_error) in row
+
+
+def test_details_agree_with_the_twin(measured):
+    deployment, summary = measured
+    details, digits = summary.details, load_demo_digits()
+    run = simulate(deployment, digits.images[:100])
+    assert details.samples == 100
+    assert details.policies[0].accuracy == run.accuracy(digits.labels[:100])
+    assert details.policies[0].synops == run.synops.mean()
+    assert details.load.recording == run.synops.argmax()
+    width = details.load.window_us / 1e6
+    for core, rates in details.load.synops_per_s.items():
+        spent = run.synops_per_core[details.load.recording, core]
+        assert sum(rates) * width == pytest.approx(spent)
+        assert max(rates) <= details.load.worst_per_s[core] * (1 + 1e-9)
+    # Of classes with equal counts an exit takes the first, where `simulate` asks who was sooner.
+    full = np.mean(run.class_counts.argmax(1) == digits.labels[:100])
+    for point in details.exits:
+        assert point.accuracy_full == full
+        assert 0 < point.time <= 1
+        assert 0 < point.synops <= 1
+    assert [heat.knob for heat in details.heat_maps] == ["φ", "ρ"]
+    for heat in details.heat_maps:
+        assert heat.layers == ("relu1", "relu2", "relu3")
+        assert min(min(row) for row in heat.harm) >= 0
+    rho = details.heat_maps[1]
+    assert max(row[0] for row in rho.harm) < 1e-6  # the network's own ρ
+    json.dumps(summary.to_dict(), allow_nan=False)
+
+
+def test_figures_take_the_pages_colours(measured):
+    page = render_page(measured[1], front=FRONT_ROWS)
+    drawings = page[page.index("<main>") :]
+    assert drawings.count("<svg role") == 7
+    assert '<g id="patch_1">' not in drawings  # the white ground
+    assert "#000000" not in drawings
+    assert "var(--kernel)" in drawings
+
+
+def test_a_bundle_alone_makes_a_page(measured, tmp_path):
+    bundle = save(measured[0], tmp_path / "net.bundle")
+    done = CliRunner().invoke(app, ["report", str(bundle), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["report"] == str(tmp_path / "net.html")
+    page = (tmp_path / "net.html").read_text(encoding="utf-8")
+    assert "Nothing was simulated" in page
+    assert "512 of 16384" in page
+    assert page.count("--samples-from LABELLED.npz") >= 6
+    again = CliRunner().invoke(app, ["report", str(bundle)])
+    assert again.exit_code == 1
 
 
 def test_hostile_names_stay_text():
