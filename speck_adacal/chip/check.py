@@ -10,11 +10,12 @@ import numpy as np
 from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.competition import fitting_cores
-from speck_adacal.chip.fan_out import check_fan_out
+from speck_adacal.chip.fan_out import check_fan_out, is_chain
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.operations import convolution_shapes, unsupported_operations
 from speck_adacal.chip.rules import check_each_layer, check_layers
 from speck_adacal.chip.shapes import LayerShape, Violation
+from speck_adacal.chip.smallest_change import Change, smallest_change
 from speck_adacal.chip_description import ChipDescription, load_chip_description
 
 
@@ -28,11 +29,17 @@ class CheckedLayer:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """All layers and all violated design rules."""
+    """All layers and all violated design rules.
+
+    Attributes:
+        change: the smallest change of shapes found that would satisfy them all; None where there
+            is nothing to change, or nothing was found (or the network is not a chain).
+    """
 
     chip: str
     layers: tuple[CheckedLayer, ...]
     violations: tuple[Violation, ...]
+    change: Change | None = None
 
 
 def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
@@ -53,8 +60,10 @@ def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
         return CheckResult(chip, _checked(shapes, description), broken)
     folded = fold(graph, _unit_recipe(graph))
     shapes = [LayerShape.of(layer) for layer in folded]
-    violations = check_layers(shapes, description) + check_fan_out(folded, description)
-    return CheckResult(chip, _checked(shapes, description), violations)
+    broken = check_layers(shapes, description)
+    change = smallest_change(shapes, description) if broken and is_chain(folded) else None
+    violations = broken + check_fan_out(folded, description)
+    return CheckResult(chip, _checked(shapes, description), violations, change)
 
 
 def _checked(

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from speck_adacal.adaptation.adapted import AdaptedNetwork
-from speck_adacal.chip.fan_out import check_fan_out
+from speck_adacal.chip.fan_out import check_fan_out, is_chain
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.network import MappedNetwork, map_network
 from speck_adacal.chip.policy import ChipPolicy, refused_biases
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
 from speck_adacal.chip.rules import check_layers
 from speck_adacal.chip.shapes import LayerShape, Violation
+from speck_adacal.chip.smallest_change import Change, smallest_change
 from speck_adacal.chip.value_rules import check_values
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import DesignRuleError
@@ -82,9 +83,11 @@ def deploy_network(
     policy = policy or ChipPolicy()
     description = load_chip_description(chip)
     folded = fold(adapted.graph, adapted.recipe)
-    violations = check_layers([LayerShape.of(layer) for layer in folded], description)
+    shapes = [LayerShape.of(layer) for layer in folded]
+    violations = check_layers(shapes, description)
+    change = smallest_change(shapes, description) if violations and is_chain(folded) else None
     violations += check_fan_out(folded, description) + refused_biases(folded, policy)
-    _refuse(violations, chip)
+    _refuse(violations, chip, change)
     steps = adapted.recipe.settings.time_steps
     layers = tuple(
         quantised or (quantise(layer, window_steps=steps, policy=policy) for layer in folded)
@@ -97,11 +100,12 @@ def deploy_network(
     return Deployment(adapted, chip, layers, mapped, violations, clock_hz)
 
 
-def _refuse(violations: Sequence[Violation], chip: str) -> None:
+def _refuse(violations: Sequence[Violation], chip: str, change: Change | None = None) -> None:
     errors = [violation for violation in violations if violation.severity == "error"]
     if errors:
         listed = "\n".join(f"  {violation}" for violation in errors)
         count = f"{len(errors)} design rule{'s' if len(errors) > 1 else ''}"
-        error = DesignRuleError(f"The network breaks {count} of {chip}:\n{listed}")
+        advice = f"\n  Smallest change that fits: {change.text}." if change else ""
+        error = DesignRuleError(f"The network breaks {count} of {chip}:\n{listed}{advice}")
         error.violations = tuple(errors)
         raise error

@@ -66,6 +66,7 @@ def command(
             for layer in result.layers
         ],
         "violations": [asdict(violation) for violation in result.violations],
+        "smallest_change": None if result.change is None else result.change.text,
     }
     common.show(results, check_table(result), as_json=as_json, quiet=quiet)
     if result.violations:

@@ -72,7 +72,11 @@ def check_table(result: CheckResult) -> RenderableType:
         shape = layer.shape
         table.add_row(shape.name, str(shape.kernel_words), str(shape.neuron_words), cores)
     verdict = "It fits." if not result.violations else "It does not fit:"
-    return Group(table, verdict, *(Text(f"  {violation}") for violation in result.violations))
+    lines = [f"  {violation}" for violation in result.violations]
+    if result.change is not None:
+        kept = f"it keeps {result.change.kept:.0%} of the multiply-accumulates"
+        lines.append(f"Smallest change that fits ({kept}): {result.change.text}.")
+    return Group(table, verdict, *map(Text, lines))
 
 
 def explanation_view(rules: Sequence[Explanation]) -> RenderableType:

@@ -48,6 +48,18 @@ class Outcome:
         """SynOps a recording, all layers."""
         return float(self.synops.sum(axis=1).mean())
 
+    def part(self, which: slice) -> Outcome:
+        """The same on some of the recordings."""
+        return Outcome(self.counts[which], self.synops[which], self.spikes[which])
+
+    def and_then(self, later: Outcome) -> Outcome:
+        """Together with an outcome on further recordings."""
+        return Outcome(
+            np.concatenate([self.counts, later.counts]),
+            np.concatenate([self.synops, later.synops]),
+            np.concatenate([self.spikes, later.spikes]),
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class _Arrival:
@@ -68,7 +80,7 @@ class TwinEvaluator:
         threads: by default one a processor.
 
     Attributes:
-        evaluations: recipes run so far.
+        evaluations: recipes run so far; one on a part of the recordings counts as that part.
         classes: number of output neurons.
 
     Raises:
@@ -86,7 +98,7 @@ class TwinEvaluator:
     ) -> None:
         deployment = deploy_network(adapted, chip=chip)
         self.adapted = adapted
-        self.evaluations = 0
+        self.evaluations = 0.0
         self._cores = deployment.cores
         self.classes = deployment.classes
         self._program = program_from_configuration(deployment.mapped.configuration, chip=chip)
@@ -95,19 +107,25 @@ class TwinEvaluator:
         nothing = np.zeros((len(recordings), 0), dtype=np.int64)
         self._input = _Arrival(tuple(recordings), nothing, nothing)
 
-    def run(self, recipe: Recipe) -> Outcome:
-        """Run a recipe, from the first layer on whose input is not known."""
-        self.evaluations += 1
+    def run(self, recipe: Recipe, part: slice = slice(None)) -> Outcome:
+        """Run a recipe, from the first layer on whose input is not known.
+
+        Args:
+            recipe: thresholds and initial potentials.
+            part: which recordings.
+        """
         layers = self._quantised(recipe)
         first, arrival = self._deepest(_prefix_keys(layers))
+        events = arrival.events[part]
+        self.evaluations += len(events) / len(arrival.events)
         runs = self._twin(layers, first, self._cores[-1]).run_many(
-            arrival.events, threads=self._threads, outside="drop"
+            events, threads=self._threads, outside="drop"
         )
         tail = list(self._cores[first:])
         return Outcome(
             counts=np.stack([_class_counts(run.output, self.classes) for run in runs]),
-            synops=np.hstack([arrival.synops, [run.synops_per_core[tail] for run in runs]]),
-            spikes=np.hstack([arrival.spikes, [run.spikes_per_core[tail] for run in runs]]),
+            synops=np.hstack([arrival.synops[part], [run.synops_per_core[tail] for run in runs]]),
+            spikes=np.hstack([arrival.spikes[part], [run.spikes_per_core[tail] for run in runs]]),
         )
 
     def keep(self, recipe: Recipe, upto: int | None = None) -> None:

@@ -11,6 +11,14 @@ Floats = npt.NDArray[np.float64]
 _SHARPNESS = 10.0
 
 
+def log_losses(counts: npt.NDArray[np.int64], targets: Floats) -> Floats:
+    """Cross entropy of each recording, float64 `[n]`; see `log_loss`."""
+    logits = _SHARPNESS * counts / max(float(counts.sum(axis=1).mean()), 1.0)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return np.asarray(-(targets * log_p).sum(axis=1), dtype=np.float64)
+
+
 def log_loss(counts: npt.NDArray[np.int64], targets: Floats) -> float:
     """Mean cross entropy of the soft-max of output counts, in units of their mean total.
 
@@ -18,10 +26,7 @@ def log_loss(counts: npt.NDArray[np.int64], targets: Floats) -> float:
         counts: int64 `[n, classes]` output spikes.
         targets: float64 `[n, classes]`, each row a distribution.
     """
-    logits = _SHARPNESS * counts / max(float(counts.sum(axis=1).mean()), 1.0)
-    logits = logits - logits.max(axis=1, keepdims=True)
-    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    return float(-(targets * log_p).sum(axis=1).mean())
+    return float(log_losses(counts, targets).mean())
 
 
 def one_hot(labels: npt.NDArray[np.int64], classes: int) -> Floats:

@@ -17,12 +17,15 @@ from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.twin_search.candidate import Candidate, layer_moves
 from speck_adacal.chip.twin_search.evaluate import Outcome, TwinEvaluator
 from speck_adacal.chip.twin_search.front import Front, FrontPoint, non_dominated, thinned
-from speck_adacal.chip.twin_search.objective import log_loss, one_hot
+from speck_adacal.chip.twin_search.objective import log_loss, log_losses, one_hot
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.events.types import Events
 
 _FEWEST = 20
 _SMALLEST_GAIN = 1e-4
+# A candidate is dropped after this share of the recordings, where it is by so many standard
+# errors (of the paired difference) no gain.
+_FIRST_SHARE, _ERRORS_OF_DOUBT = 0.25, 1.0
 Note = Callable[[str], None]
 
 
@@ -106,7 +109,8 @@ def find_front(
     # A twin of its own: nothing of the held-out part is known to the search.
     judge = TwinEvaluator(adapted, [recordings[i] for i in hold], chip=chip, threads=threads)
     points = tuple(search.point(candidate, judge, truth[hold]) for candidate in kept)
-    return Front(points, chip, runner.evaluations + judge.evaluations, len(fit), len(hold))
+    spent = round(runner.evaluations + judge.evaluations)
+    return Front(points, chip, spent, len(fit), len(hold))
 
 
 def _silent(_: str) -> None:
@@ -131,6 +135,8 @@ class _Search:
         self._labels = labels
         self._targets = one_hot(labels, runner.classes)
         self._tried: dict[Candidate, Outcome] = {}
+        self._begun: dict[Candidate, Outcome] = {}
+        self._few = min(len(labels), max(_FEWEST, round(_FIRST_SHARE * len(labels))))
 
     def descend(self) -> None:
         """One descent for each price, each from where the last one ended."""
@@ -141,7 +147,7 @@ class _Search:
             share = np.mean(outcome.counts.argmax(axis=1) == self._labels)
             self._note(
                 f"price {price:g}: {share:.1%} at {outcome.mean_synops / 1e6:.2f} M SynOps, "
-                f"{self._runner.evaluations} recipes tried"
+                f"{self._runner.evaluations:.0f} recipes run"
             )
 
     def front(self) -> list[Candidate]:
@@ -176,6 +182,8 @@ class _Search:
         for pair in layer_moves(self._base, factor, shift):
             for move in pair:
                 candidate = move(best)
+                if self._hopeless(candidate, best, price):
+                    continue
                 attempt = self._value(candidate, price)
                 if attempt < value - _SMALLEST_GAIN:
                     best, value = candidate, attempt
@@ -184,9 +192,28 @@ class _Search:
                     break
         return best
 
+    def _hopeless(self, candidate: Candidate, best: Candidate, price: float) -> bool:
+        """Whether a few of the recordings show already that a candidate is no gain."""
+        if candidate in self._tried or self._few == len(self._labels):
+            return False
+        part = slice(0, self._few)
+        began = self._begun.get(candidate)
+        if began is None:
+            began = self._begun[candidate] = self._runner.run(candidate.apply(self._base), part)
+        before, targets = self._tried[best].part(part), self._targets[part]
+        worse = log_losses(began.counts, targets) - log_losses(before.counts, targets)
+        dearer = np.log2(max(began.mean_synops, 1.0) / max(before.mean_synops, 1.0))
+        error = float(worse.std() / np.sqrt(self._few))
+        return float(worse.mean()) + price * float(dearer) > _ERRORS_OF_DOUBT * error
+
     def _value(self, candidate: Candidate, price: float) -> float:
         if candidate not in self._tried:
-            self._tried[candidate] = self._runner.run(candidate.apply(self._base))
+            recipe, began = candidate.apply(self._base), self._begun.pop(candidate, None)
+            self._tried[candidate] = (
+                self._runner.run(recipe)
+                if began is None
+                else began.and_then(self._runner.run(recipe, slice(self._few, None)))
+            )
         synops = max(self._tried[candidate].mean_synops, 1.0)
         return self._loss(candidate) + price * float(np.log2(synops))
 
