@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from speck_adacal.adaptation import adapt_graph
@@ -36,6 +37,7 @@ def adapt(
     settings: AdaptSettings | None = None,
     plan: AdaptPlan | None = None,
     folder: str | Path | None = None,
+    labels: Any = None,
 ) -> AdaptedNetwork:
     """Turn a trained network into a spiking one, without training.
 
@@ -49,6 +51,8 @@ def adapt(
         plan: which searches to run (φ and ρ per layer); none without it. Early exits are
             calibrated apart (`speck_adacal.adaptation.exits`).
         folder: where finished work of a search is kept, so that a killed one goes on.
+        labels: int `[n]`, for `settings.estimator="twin"`; without them the trained network's
+            own decisions are the target there.
 
     Raises:
         ModelError: the network cannot be traced or holds NaN weights.
@@ -67,9 +71,12 @@ def adapt(
         recipe, calibrated = result.recipe, result.graph
     recipe = replace(recipe, input_amplitude=batches.amplitude)
     adapted = AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
-    if not settings.chip_correction or settings.input_coding != "events":
+    if settings.chip_correction and settings.input_coding == "events":
+        adapted = correct_on_twin(adapted, batches)
+    if settings.estimator == "time_steps":
         return adapted
-    return correct_on_twin(adapted, batches)
+    front = pareto_front(adapted, calibration, labels)
+    return with_front_point(adapted, front.choose(max_synops=settings.max_synops))
 
 
 def deploy(
@@ -119,7 +126,8 @@ def pareto_front(
 def front_in_steps(
     adapted: AdaptedNetwork, front: Front, calibration: Any, labels: Any = None
 ) -> tuple[StepEstimate, ...]:
-    """The points of a front by the time-stepped estimator, with the gap to the twin by layer.
+    """The points of a front by the time-stepped estimator, with the gap to the twin by layer, on
+    the same held-out samples.
 
     Args:
         adapted: what the front was searched from.
@@ -127,8 +135,11 @@ def front_in_steps(
         calibration, labels: as given there.
     """
     batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
-    targets = reference_decisions(adapted, batches) if labels is None else labels
-    return tuple(time_stepped(adapted, point, batches, targets) for point in front.points)
+    part = batches.part(front.held_out_indices)
+    targets = reference_decisions(adapted, part)
+    if labels is not None:
+        targets = np.asarray(labels)[list(front.held_out_indices)]
+    return tuple(time_stepped(adapted, point, part, targets) for point in front.points)
 
 
 def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,12 @@ class Batches:
                 yield part
             else:
                 yield self._encode(part).mean(dim=1)
+
+    def part(self, indices: Sequence[int]) -> Batches:
+        """Some of the samples."""
+        if isinstance(self.source, torch.Tensor):
+            return replace(self, source=self.source[torch.as_tensor(list(indices))])
+        return replace(self, source=tuple(self.source[i] for i in indices))
 
     def recordings(self) -> list[Events]:
         """The samples as the chip sees them: recordings as they are, images rate-coded."""

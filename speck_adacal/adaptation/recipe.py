@@ -15,6 +15,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "threshold_method": ("mse", "max", "percentile"),
     "correction": ("potential", "bias", "both", "weights", "none"),
     "input_coding": ("events", "analog"),
+    "estimator": ("time_steps", "twin"),
 }
 
 
@@ -44,6 +45,11 @@ class AdaptSettings:
             memory with their values; thresholds are calibrated on all).
         ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
             mean diagonal of the normal matrix.
+        estimator: what sensitivity and cost are measured by in the end: `"time_steps"` (the
+            paper's model), or `"twin"`: thresholds and initial potentials are searched once more
+            on the chip twin, event by event, for accuracy per SynOp.
+        max_synops: for `estimator="twin"`, the most SynOps a sample may cost there (simulated);
+            None takes the most accurate point.
 
     Raises:
         SettingsError: naming the field, the value found and what is allowed.
@@ -62,6 +68,8 @@ class AdaptSettings:
     chip_correction: bool = True
     correction_samples: int = 256
     ridge: float = 0.01
+    estimator: str = "time_steps"
+    max_synops: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("time_steps", "phi", "input_burst", "batch_size", "correction_samples"):
@@ -82,6 +90,16 @@ class AdaptSettings:
                 f"found {self.percentile!r}."
             )
 
+        if self.estimator == "twin" and self.input_coding != "events":
+            raise SettingsError(
+                "AdaptSettings.estimator='twin' needs input_coding='events', which is what the "
+                f"chip sees; found {self.input_coding!r}."
+            )
+        if self.max_synops is not None and not (self.max_synops > 0 and self.estimator == "twin"):
+            raise SettingsError(
+                "AdaptSettings.max_synops must be above 0, and needs estimator='twin'; found "
+                f"{self.max_synops!r} with {self.estimator!r}."
+            )
         if not self.ridge > 0:
             raise SettingsError(f"AdaptSettings.ridge must be above 0, found {self.ridge!r}.")
 

@@ -61,6 +61,17 @@ def command(
     search_rho: Annotated[
         bool, typer.Option("--search-rho", help="Choose ρ per layer for fewest spikes (SSC).")
     ] = False,
+    estimator: Annotated[
+        str,
+        typer.Option(
+            "--estimator",
+            help="'time_steps', or 'twin': search thresholds once more on the chip twin.",
+        ),
+    ] = "time_steps",
+    max_synops: Annotated[
+        float | None,
+        typer.Option("--max-synops", help="Most SynOps a sample, for --estimator twin."),
+    ] = None,
     work: Annotated[
         Path | None,
         typer.Option("--work", help="Keep finished work of a search here; a killed one goes on."),
@@ -86,6 +97,8 @@ def command(
         per_channel=per_channel,
         seed=seed,
         chip_correction=chip_correction,
+        estimator=estimator,
+        max_synops=max_synops,
     )
     plan = None
     if search_phi or search_rho:
@@ -101,6 +114,7 @@ def command(
             settings=settings,
             plan=plan,
             folder=work,
+            labels=data.labels,
         )
         save(adapted, out, command=common.command_line(), force=force)
     results = {

@@ -76,7 +76,7 @@ def save_front_figure(
             [100 * estimate.accuracy for estimate in stepped],
             "s--",
             color="#c96a1b",
-            label="time-stepped (estimated), all recordings",
+            label="time-stepped (estimated), the same recordings",
         )
         axes.legend(frameon=False)
         axes.set_xscale("log")

@@ -22,7 +22,7 @@ from speck_adacal.chip.twin_search.search import FrontSettings, find_front
 from speck_adacal.cli import main
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.events import Events
-from speck_adacal.verbs import pareto_front, with_front_point
+from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 
 SMALL = FrontSettings(prices=(0.05, 0.3), rounds=1, points=5)
 
@@ -124,6 +124,58 @@ def test_without_labels_the_network_is_its_own_reference(adapted):
     assert front.points[-1].accuracy >= 0.5
 
 
+def test_both_estimators_judge_the_same_recordings(adapted, front):
+    stepped = front_in_steps(adapted, front, recordings(40), LABELS)
+    held = list(front.held_out_indices)
+    assert len(set(held)) == front.held_out == 40 - front.searched
+    again = front_in_steps(
+        adapted,
+        replace(front, held_out_indices=tuple(range(front.held_out))),
+        [recordings(40)[i] for i in held],
+        LABELS[held],
+    )
+    assert stepped == again
+
+
+def test_adapting_with_the_twin_as_estimator(adapted):
+    """The recipe is the chosen point of the front that `pareto_front` finds."""
+    torch.manual_seed(3)
+    network = nn.Sequential(
+        nn.Conv2d(2, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2, bias=False)
+    )
+    events, plain = recordings(40), AdaptSettings(chip_correction=False)
+    start = adapt(network, events, input_shape=(2, 10, 10), settings=plain)
+    front = pareto_front(start, events, LABELS)
+    wanted = front.choose(max_synops=front.points[0].synops)
+    settings = replace(plain, estimator="twin", max_synops=front.points[0].synops)
+    found = adapt(network, events, input_shape=(2, 10, 10), settings=settings, labels=LABELS)
+    for one, other in zip(found.recipe.layers, wanted.recipe.layers, strict=True):
+        np.testing.assert_array_equal(one.threshold, other.threshold)
+        np.testing.assert_array_equal(one.initial_potential, other.initial_potential)
+    with pytest.raises(SettingsError, match="begins at"):
+        adapt(
+            network,
+            events,
+            input_shape=(2, 10, 10),
+            settings=replace(settings, max_synops=1.0),
+            labels=LABELS,
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"estimator": "chip"},
+        {"max_synops": 1e6},
+        {"estimator": "twin", "max_synops": 0.0},
+        {"estimator": "twin", "input_coding": "analog"},
+    ],
+)
+def test_wrong_estimators_are_refused(wrong):
+    with pytest.raises(SettingsError, match="estimator"):
+        AdaptSettings(**wrong)
+
+
 def test_bad_input(adapted):
     with pytest.raises(CalibrationError, match="at least 20"):
         find_front(adapted, recordings(4), LABELS[:4])
@@ -154,6 +206,17 @@ def test_the_loss_rewards_the_right_class():
     counts = np.array([[9, 1], [2, 6]])
     right, wrong = (log_loss(counts, one_hot(np.array(labels), 2)) for labels in ([0, 1], [1, 0]))
     assert 0 < right < wrong
+
+
+@pytest.mark.parametrize("part", [slice(0, 2), slice(2, None)])
+def test_a_part_of_the_recordings_gives_that_part_of_the_outcome(adapted, part):
+    evaluator = TwinEvaluator(adapted, recordings(6))
+    whole = evaluator.run(adapted.recipe)
+    same_part, found = whole.part(part), evaluator.run(adapted.recipe, part)
+    for name in ("counts", "synops", "spikes"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(same_part, name))
+    joined = whole.part(slice(0, 2)).and_then(whole.part(slice(2, None)))
+    np.testing.assert_array_equal(joined.counts, whole.counts)
 
 
 def test_the_command(adapted, tmp_path, capsys):

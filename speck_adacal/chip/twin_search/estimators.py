@@ -30,7 +30,7 @@ class LayerGap:
 
 @dataclass(frozen=True)
 class StepEstimate:
-    """A recipe by the time-stepped estimator, on all samples.
+    """A recipe by the time-stepped estimator, on the recordings that the front is judged by.
 
     Attributes:
         accuracy: share of decisions equal to the targets.
@@ -53,7 +53,7 @@ def time_stepped(
     Args:
         adapted: the network whose front it is.
         point: the point.
-        batches: samples; their spikes are compared with those of the held-out recordings.
+        batches: the held-out samples, on which the twin's spikes were counted.
         labels: int `[samples]`.
     """
     network = replace(adapted, recipe=point.recipe).network

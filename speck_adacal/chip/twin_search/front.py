@@ -93,14 +93,20 @@ class Front:
         points: by rising SynOps.
         chip: the chip they were found for.
         evaluations: recipes that the twin ran.
-        searched, held_out: number of recordings of each part.
+        searched: number of recordings searched on.
+        held_out_indices: of the recordings that the search did not see, among those given.
     """
 
     points: tuple[FrontPoint, ...]
     chip: str
     evaluations: int
     searched: int
-    held_out: int
+    held_out_indices: tuple[int, ...]
+
+    @property
+    def held_out(self) -> int:
+        """Number of recordings that the search did not see."""
+        return len(self.held_out_indices)
 
     def choose(
         self, *, max_synops: float | None = None, min_accuracy: float | None = None

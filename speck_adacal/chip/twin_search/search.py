@@ -110,7 +110,7 @@ def find_front(
     judge = TwinEvaluator(adapted, [recordings[i] for i in hold], chip=chip, threads=threads)
     points = tuple(search.point(candidate, judge, truth[hold]) for candidate in kept)
     spent = round(runner.evaluations + judge.evaluations)
-    return Front(points, chip, spent, len(fit), len(hold))
+    return Front(points, chip, spent, len(fit), tuple(hold.tolist()))
 
 
 def _silent(_: str) -> None:
