@@ -2,38 +2,52 @@
 
     python benchmarks/front_nmnist.py --model nmnist_cnn_nir_paper.npz --recordings nmnist.npz
 
-The front is searched on the second half of the recordings (weights are not trained; labels are
-used), and every point is then measured once on the first half, which nothing before has seen. The
-exit's bars are calibrated on the second half as well. Writes `benchmarks/results/front_nmnist.json`
-and `docs/figures/front_nmnist.svg`. Everything is simulated.
+Two-fold: the front is searched on one half of the recordings (weights are not trained; labels are
+used), a point is chosen there for each budget of SynOps, and it is measured once on the other half,
+which nothing before has seen. The exit's bars are calibrated on the first half as well. Beside it
+the stock conversion by sinabs, and every point by the time-stepped estimator. Writes
+`benchmarks/results/front_nmnist.json` and `docs/figures/front_nmnist.svg`. Everything is simulated.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from speck_adacal import AdaptSettings, Deployment, adapt, deploy
+from speck_adacal.adaptation.adapted import AdaptedNetwork
+from speck_adacal.adaptation.batches import encode_samples
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
+from speck_adacal.chip.network import DEVICES
 from speck_adacal.chip.simulate import Simulation, run_on_twin
-from speck_adacal.chip.twin_search.search import FrontSettings
+from speck_adacal.chip.twin_search.estimators import time_stepped
+from speck_adacal.chip.twin_search.front import Front, FrontPoint
+from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.samples import load_samples
 from speck_adacal.host.calibrate import calibrate_early_exit, window_counts
 from speck_adacal.host.exit_rule import first_sure
 from speck_adacal.twin import Twin
 from speck_adacal.verbs import pareto_front, with_front_point
+from speck_adacal.virtual_samna import ensure_samna
 
 HERE = Path(__file__).resolve().parent
+CHIP = "speck2f"
 WINDOW_US = 10_000
 LOSS = 0.0025
+BUDGETS = (0.7e6, 0.8e6, 0.9e6, 1.0e6, 1.2e6, 1.5e6)
+Half = tuple[list[Events], np.ndarray]
 
 
 def share(right: np.ndarray) -> dict[str, float]:
@@ -43,16 +57,29 @@ def share(right: np.ndarray) -> dict[str, float]:
     return {"accuracy": float(right.mean()), "standard_error": error}
 
 
-def whole(simulation: Simulation, labels: np.ndarray) -> dict[str, float]:
-    return {
-        **share(simulation.decisions == labels),
-        "synops": float(simulation.synops.mean()),
-    }
+def stock(network: torch.nn.Module, recordings: list[Events], labels: np.ndarray) -> dict[str, Any]:
+    """sinabs' own conversion and discretisation, on the twin."""
+    ensure_samna()
+    from sinabs.backend.dynapcnn import DynapcnnNetwork
+    from sinabs.from_torch import from_model
+
+    shape = recordings[0].shape
+    spiking = from_model(network, input_shape=shape, batch_size=1, add_spiking_output=True)
+    mapped = DynapcnnNetwork(spiking.spiking_model, input_shape=shape, discretize=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        configuration = mapped.make_config(device=DEVICES[CHIP])
+    readout = list(mapped.layer2core_map.values())[-1]
+    runs = Twin.from_configuration(configuration, chip=CHIP, observe=(readout,)).run_many(
+        recordings
+    )
+    counts = np.stack([np.bincount(run.output.channel, minlength=10) for run in runs])
+    right = (counts.argmax(1) == labels) & counts.any(1)
+    return {**share(right), "synops": float(np.mean([run.synops for run in runs]))}
 
 
 def early(
-    deployment: Deployment, calibration: tuple, test: tuple, simulation: Simulation
-) -> dict[str, float]:
+    deployment: Deployment, calibration: Half, test: Half, simulation: Simulation
+) -> tuple[np.ndarray, np.ndarray]:
     """Early exit: SynOps are those of the input events before the exit, over all cores."""
     rule = calibrate_early_exit(
         deployment, *calibration, names=10, window_us=WINDOW_US, loss=LOSS
@@ -64,8 +91,7 @@ def early(
     exits = first_sure(rule.confidence(counts), np.asarray(rule.bars))
     decisions = counts[np.arange(len(labels)), exits].argmax(axis=1)
     until = np.where(exits + 1 < len(rule.bars), (exits + 1) * WINDOW_US, np.iinfo(np.int64).max)
-    spent = synops_until(deployment, recordings, until)
-    return {**share(decisions == labels), "synops": float(spent.mean()), "allowed_loss": LOSS}
+    return decisions == labels, synops_until(deployment, recordings, until)
 
 
 def synops_until(
@@ -81,33 +107,126 @@ def synops_until(
     )
 
 
+def searched(network: torch.nn.Module, calibration: Half) -> tuple[AdaptedNetwork, Front, float]:
+    """The front of one half, and the seconds it took from the trained network on."""
+    started = time.perf_counter()
+    settings = AdaptSettings(correction="none", chip_correction=False)
+    shape = calibration[0][0].shape
+    adapted = adapt(network, calibration[0], input_shape=shape, settings=settings)
+    front = pareto_front(adapted, *calibration, chip=CHIP)
+    return adapted, front, time.perf_counter() - started
+
+
+def measure(
+    adapted: AdaptedNetwork, point: FrontPoint, calibration: Half, test: Half
+) -> dict[str, Any]:
+    """A point on the other half: on the twin, with early exit, and in time steps."""
+    deployment = deploy(with_front_point(adapted, point), chip=CHIP)
+    simulation = run_on_twin(deployment, test[0])
+    batches = encode_samples(test[0], adapted.ann.input_shape, adapted.recipe.settings)
+    stepped = time_stepped(adapted, point, batches, test[1])
+    spikes = simulation.spikes_per_core
+    return {
+        "right": {
+            "whole": (simulation.decisions == test[1], simulation.synops),
+            "early_exit": early(deployment, calibration, test, simulation),
+        },
+        "search": point.to_dict(),
+        "time_stepped": {
+            "accuracy": stepped.accuracy,
+            "synops": stepped.synops,
+            "layers": [
+                {**asdict(layer), "twin": float(spikes[:, core].mean())}
+                for layer, core in zip(stepped.layers, deployment.cores, strict=False)
+            ],
+        },
+    }
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A measured point without its arrays."""
+    shown = {
+        key: {**share(right), "synops": float(synops.mean())}
+        for key, (right, synops) in row["right"].items()
+    }
+    return {**shown, "search": row["search"], "time_stepped": row["time_stepped"]}
+
+
+def within(folds: list[tuple[Front, list[dict[str, Any]]]], budget: float | None) -> dict[str, Any]:
+    """The points that both halves choose for a budget, together on all recordings."""
+    chosen = []
+    for front, rows in folds:
+        point = front.choose(max_synops=budget)
+        chosen.append(rows[front.points.index(point)])
+    together: dict[str, Any] = {"max_synops": budget}
+    for key in ("whole", "early_exit"):
+        right, synops = (np.concatenate([row["right"][key][k] for row in chosen]) for k in (0, 1))
+        together[key] = {**share(right), "synops": float(synops.mean())}
+    stepped = [row["time_stepped"] for row in chosen]
+    together["time_stepped"] = {
+        name: float(np.mean([row[name] for row in stepped])) for name in ("accuracy", "synops")
+    }
+    return together
+
+
 def draw(result: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    for key, label in (("whole", "whole recording"), ("early_exit", "with early exit")):
-        rows = [point[key] for point in result["points"]]
-        axes.errorbar(
-            [row["synops"] / 1e6 for row in rows],
-            [100 * row["accuracy"] for row in rows],
-            yerr=[100 * row["standard_error"] for row in rows],
-            fmt="o-",
-            capsize=3,
-            label=label,
-        )
+    colors = {"whole": "#3567b5", "early_exit": "#b8560f", "time_stepped": "#626b78"}
+    labels = {
+        "whole": "twin, whole recording",
+        "early_exit": "twin, with early exit",
+        "time_stepped": "time-stepped estimator (estimated)",
+    }
+    for fold, marker in zip(result["folds"], "os", strict=True):
+        for key, color in colors.items():
+            rows = [point[key] for point in fold["points"]]
+            axes.plot(
+                [row["synops"] / 1e6 for row in rows],
+                [100 * row["accuracy"] for row in rows],
+                f"{marker}:",
+                color=color,
+                label=labels[key] if marker == "o" else None,
+                markersize=4,
+            )
+    axes.errorbar(
+        result["stock"]["synops"] / 1e6,
+        100 * result["stock"]["accuracy"],
+        yerr=100 * result["stock"]["standard_error"],
+        fmt="D",
+        color="black",
+        capsize=3,
+        label="stock sinabs conversion, twin",
+    )
     axes.set_xscale("log")
-    axes.set_xlabel("SynOps a recording, millions (simulated on the twin)")
+    axes.set_xlabel("SynOps a recording, millions (simulated; a marker for each half)")
     axes.set_ylabel("accuracy on unseen recordings, %")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=9)
     with (
         mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "front"}),
         new_file(path, force=True) as temporary,
     ):
         figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+
+def fold_of(
+    network: torch.nn.Module, calibration: Half, test: Half
+) -> tuple[dict[str, Any], Front, list[dict[str, Any]]]:
+    adapted, front, seconds = searched(network, calibration)
+    rows = [measure(adapted, point, calibration, test) for point in front.points]
+    shown = [plain(row) for row in rows]
+    for row in shown:
+        print(
+            *(f"{k}: {row[k]['accuracy']:.1%} at {row[k]['synops']:,.0f}" for k in list(row)[:2]),
+            flush=True,
+        )
+    entry = {"search_seconds": seconds, "recipes_run": front.evaluations, "points": shown}
+    return entry, front, rows
 
 
 def main() -> None:
@@ -119,36 +238,23 @@ def main() -> None:
     warnings.simplefilter("ignore", DeprecationWarning)
     samples = load_samples(args.recordings)
     middle = len(samples) // 2
-    test = samples.inputs[:middle], samples.labels[:middle]
-    calibration = samples.inputs[middle:], samples.labels[middle:]
-    started = time.perf_counter()
+    first = list(samples.inputs[:middle]), samples.labels[:middle]
+    second = list(samples.inputs[middle:]), samples.labels[middle:]
     network = load_network(args.model, "nmnist_cnn_nir_paper")
-    settings = AdaptSettings(correction="none", chip_correction=False)
-    adapted = adapt(network, calibration[0], input_shape=samples.input_shape, settings=settings)
-    front = pareto_front(adapted, *calibration, settings=FrontSettings())
-    seconds = time.perf_counter() - started
-    points = []
-    for point in front.points:
-        deployment = deploy(with_front_point(adapted, point))
-        simulation = run_on_twin(deployment, test[0])
-        row = {
-            "search": point.to_dict(),
-            "whole": whole(simulation, test[1]),
-            "early_exit": early(deployment, calibration, test, simulation),
-        }
-        points.append(row)
-        print(
-            *(f"{k}: {row[k]['accuracy']:.1%} at {row[k]['synops']:,.0f}" for k in list(row)[1:]),
-            flush=True,
-        )
+    found = [fold_of(network, *halves) for halves in ((second, first), (first, second))]
+    folds = [(front, rows) for _, front, rows in found]
+    budgets = []
+    for budget in (*BUDGETS, None):
+        with contextlib.suppress(SettingsError):  # a half has no point that cheap
+            budgets.append(within(folds, budget))
     result = {
         "command": "python benchmarks/front_nmnist.py --model nmnist_cnn_nir_paper.npz "
         "--recordings nmnist_train1000.npz",
-        "calibration": len(calibration[0]),
-        "test": len(test[0]),
-        "search_seconds": seconds,
-        "recipes_tried": front.evaluations,
-        "points": points,
+        "recordings": len(samples),
+        "allowed_loss": LOSS,
+        "stock": stock(network, list(samples.inputs), samples.labels),
+        "budgets": budgets,
+        "folds": [entry for entry, _, _ in found],
     }
     with new_file(HERE / "results" / "front_nmnist.json", force=True) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")

@@ -82,21 +82,47 @@ def render_ablation(result: dict[str, Any]) -> str:
 
 
 def render_front_nmnist(result: dict[str, Any]) -> str:
-    """One line per point of `benchmarks/front_nmnist.py`, with and without early exit."""
+    """One line per budget of `benchmarks/front_nmnist.py`, beside stock sinabs."""
+    seconds = max(fold["search_seconds"] for fold in result["folds"])
+    stock = result["stock"]
     lines = [
-        f"Searched on {result['calibration']} recordings, measured on {result['test']} others "
-        f"(`{result['command']}`; simulated on the twin, ± one standard error):",
+        f"For each budget a point is chosen on one half of {result['recordings']:,} recordings and "
+        f"measured on the other, both ways (`{result['command']}`; simulated on the twin, ± one "
+        f"standard error; a search took {seconds:.0f} s at most):",
         "",
-        "| whole recording, SynOps | accuracy | with early exit, SynOps | accuracy |",
-        "|---|---|---|---|",
+        "| budget | whole recording, SynOps | accuracy | with early exit, SynOps | accuracy | "
+        "in time steps (estimated) |",
+        "|---|---|---|---|---|---|",
+        f"| stock sinabs | {_point(stock)} | | | |",
     ]
-    for point in result["points"]:
-        cells = [
-            f"{part['synops'] / 1e6:.2f} M | {part['accuracy']:.1%} ± {part['standard_error']:.1%}"
-            for part in (point["whole"], point["early_exit"])
-        ]
+    for row in result["budgets"]:
+        limit = row["max_synops"]
+        name = "none" if limit is None else f"{limit / 1e6:.1f} M"
+        stepped = f"{row['time_stepped']['accuracy']:.1%}"
+        cells = [name, _point(row["whole"]), _point(row["early_exit"]), stepped]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _gap_sentence(result)])
+
+
+def _point(row: dict[str, float]) -> str:
+    accuracy = f"{row['accuracy']:.1%} ± {row['standard_error']:.1%}"
+    return f"{row['synops'] / 1e6:.2f} M | {accuracy}"
+
+
+def _gap_sentence(result: dict[str, Any]) -> str:
+    """Spikes by layer on the twin over those in time steps, over all points."""
+    ratios: dict[str, list[float]] = {}
+    for fold in result["folds"]:
+        for point in fold["points"]:
+            for layer in point["time_stepped"]["layers"]:
+                if layer["time_stepped"]:
+                    ratio = layer["twin"] / layer["time_stepped"]
+                    ratios.setdefault(layer["name"], []).append(ratio)
+    parts = [f"{name}: {min(r):.2f} to {max(r):.2f}" for name, r in ratios.items()]
+    return (
+        "Between the two estimators lie, in spikes of a layer (twin over time-stepped, over all "
+        f"points): {', '.join(parts)}."
+    )
 
 
 def render_front_mnist(result: dict[str, Any]) -> str:

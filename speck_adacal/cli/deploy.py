@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speck_adacal.cli import common
+
+if TYPE_CHECKING:
+    from speck_adacal.chip.core_load import CoreLoad
+    from speck_adacal.chip.deploy import Deployment
 
 NAME = "deploy"
 EXAMPLE = "Example: speck-adacal deploy digits.adapted --chip speck2f --out digits.bundle"
@@ -36,6 +41,13 @@ def command(
     window_us: Annotated[
         int | None, typer.Option("--window-us", help="Duration of a sample in µs, for a leak.")
     ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option("--recordings", help="Show each core's load on these (.npz), simulated."),
+    ] = None,
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="Which recordings: N, or FROM:TO.")
+    ] = "100",
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -57,6 +69,7 @@ def command(
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
         policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)
         deployment = deploy(common.with_seed(adapted, seed), chip=chip, policy=policy)
+        loads = _loads(deployment, recordings, samples)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)
     results = {
@@ -66,6 +79,24 @@ def command(
         "lower_clip": lower_clip,
         "slow_clock_hz": deployment.slow_clock_hz,
         "layers": [row.to_dict() for row in rows],
+        "loads": [{"kind": "simulated", **asdict(load)} for load in loads],
         "warnings": [str(violation) for violation in deployment.violations],
     }
-    common.show(results, deployment_table(deployment, rows, out), as_json=as_json, quiet=quiet)
+    common.show(
+        results, deployment_table(deployment, rows, out, loads), as_json=as_json, quiet=quiet
+    )
+
+
+def _loads(
+    deployment: Deployment, recordings: Path | None, part: str | None
+) -> tuple[CoreLoad, ...]:
+    if recordings is None:
+        return ()
+    from speck_adacal.adaptation.batches import encode_samples
+    from speck_adacal.chip.core_load import core_loads
+    from speck_adacal.events.samples import load_samples
+
+    adapted = deployment.adapted
+    data = load_samples(recordings).part(common.parse_slice(part))
+    batches = encode_samples(data.inputs, adapted.ann.input_shape, adapted.recipe.settings)
+    return core_loads(deployment, batches.recordings())

@@ -32,7 +32,8 @@ class LayerRow:
         threshold: V_th per layer, or the mean over channels.
         weight_levels: distinct weight values that survive 8 bits.
         limited_by: what sets the quantisation scale.
-        kernel_used, kernel_available, neuron_used, neuron_available: memory in words.
+        kernel_used, kernel_available, neuron_used, neuron_available, bias_used, bias_available:
+            memory in words; biases take some only where they leak.
     """
 
     name: str
@@ -47,6 +48,8 @@ class LayerRow:
     kernel_available: int
     neuron_used: int
     neuron_available: int
+    bias_used: int = 0
+    bias_available: int = 0
     spikes: float | None = None
     synops: float | None = None
 
@@ -191,6 +194,8 @@ def layer_rows(
                 kernel_available=memory.kernel,
                 neuron_used=shape.neuron_words,
                 neuron_available=memory.neuron,
+                bias_used=len(layer.bias) if layer.bias.any() else 0,
+                bias_available=memory.bias,
                 spikes=None if simulation is None else _mean(simulation.spikes_per_core, core),
                 synops=None if simulation is None else _mean(simulation.synops_per_core, core),
             )

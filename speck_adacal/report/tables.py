@@ -14,6 +14,7 @@ from rich.text import Text
 
 from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.chip.check import CheckResult
+from speck_adacal.chip.core_load import CoreLoad
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.rule_book import Explanation
 from speck_adacal.chip.simulate import Simulation
@@ -38,15 +39,32 @@ def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
     return Group(table, f"Written: {out}", f"Next: speck-adacal deploy {out} --out OUT.bundle")
 
 
-def deployment_table(deployment: Deployment, rows: Sequence[LayerRow], out: Path) -> RenderableType:
-    """The layers on their cores, warnings, and the next command."""
+def deployment_table(
+    deployment: Deployment, rows: Sequence[LayerRow], out: Path, loads: Sequence[CoreLoad] = ()
+) -> RenderableType:
+    """The layers on their cores, their load where it is known, warnings, and the next command."""
     return Group(
         layer_table(rows, f"On the cores of {deployment.chip}"),
+        *([load_table(loads)] if loads else []),
         *(Text(f"Warning: {violation}") for violation in deployment.violations),
         bias_sentence(deployment),
         f"Written: {out}",
         f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
     )
+
+
+def load_table(loads: Sequence[CoreLoad]) -> Table:
+    """What every core has to do on the user's recordings."""
+    table = Table(
+        title="Load on these recordings (simulated)",
+        caption=f"worst: in any window of {loads[0].window_us} µs; no official limit is public",
+    )
+    for column in ("core", "SynOps/s, mean", "SynOps/s, worst", "in recording", "from, µs"):
+        table.add_column(column, justify="right")
+    for load in loads:
+        mean, worst = f"{load.mean_synops_per_s:,.0f}", f"{load.worst_synops_per_s:,.0f}"
+        table.add_row(str(load.core), mean, worst, str(load.recording), f"{load.start_us:,}")
+    return table
 
 
 def bias_sentence(deployment: Deployment) -> str:
@@ -167,8 +185,11 @@ def next_steps(paths: Mapping[str, str]) -> list[str]:
 
 def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
     """The per-layer table; memory as used of available words."""
-    table = Table(title=title, caption="memory in Ki words, used/available; see `report`")
-    columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel Ki", "neuron Ki"]
+    table = Table(
+        title=title,
+        caption="memory used/available: kernel and neuron in Ki words, bias in words; see `report`",
+    )
+    columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel Ki", "neuron Ki", "bias"]
     simulated = rows[0].spikes is not None
     columns += ["spikes", "SynOps"] if simulated else []
     for column in columns:
@@ -183,6 +204,7 @@ def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
             str(row.weight_levels),
             f"{_ki(row.kernel_used)}/{_ki(row.kernel_available)}",
             f"{_ki(row.neuron_used)}/{_ki(row.neuron_available)}",
+            f"{row.bias_used}/{row.bias_available}",
         ]
         if simulated:
             cells += [f"{row.spikes:,.0f}", f"{row.synops:,.0f}"]

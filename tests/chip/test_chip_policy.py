@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from speck_adacal.bundle import read_bundle
 from speck_adacal.chip.autopsy_activity import measure_activity
+from speck_adacal.chip.core_load import core_loads
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.policy_comparison import compare_policies
 from speck_adacal.chip.quantise import STATE_LOW
@@ -18,6 +21,8 @@ from speck_adacal.errors import BundleError, DesignRuleError, SettingsError
 from speck_adacal.events.types import Events
 from speck_adacal.host.devices import parse_device, player_on
 from speck_adacal.host.twin_backend import TwinBackend
+from speck_adacal.report.summary import layer_rows
+from speck_adacal.twin import Twin
 from speck_adacal.verbs import AdaptSettings, adapt, deploy, load, save, simulate
 from speck_adacal.virtual_samna import declare_boards, ensure_samna
 
@@ -184,6 +189,32 @@ def said_by(capsys, arguments, code=0):
     assert stopped.value.code == code
     captured = capsys.readouterr()
     return " ".join((captured.out if code == 0 else captured.err).split())
+
+
+def test_every_memory_and_the_load_are_shown(adapted, leaking, images, tmp_path, capsys):
+    recordings = _recordings(adapted, images)
+    loads = core_loads(leaking, recordings, window_us=2000)
+    run = simulate(leaking, recordings)
+    seconds = sum(r.duration_us for r in recordings) / 1e6
+    for load in loads:
+        spent = run.synops_per_core[:, load.core].sum()
+        assert load.mean_synops_per_s == pytest.approx(spent / seconds)
+        assert load.mean_synops_per_s <= load.worst_synops_per_s
+        twin = Twin.from_configuration(
+            leaking.mapped.configuration, chip="speck2f", slow_clock_hz=leaking.slow_clock_hz
+        )
+        trace = twin.run(recordings[load.recording], record_load=True).load
+        assert trace.worst(load.core, 2000).per_s == load.worst_synops_per_s
+    assert [row.bias_used for row in layer_rows(leaking)] == [4, 3]
+    assert [row.bias_used for row in layer_rows(deploy(adapted))] == [0, 0]
+    source = save(adapted, tmp_path / "a.adapted")
+    np.savez(tmp_path / "i.npz", images=images.numpy())
+    line = ["deploy", source, "--out", tmp_path / "b", "--recordings", tmp_path / "i.npz", "--json"]
+    with pytest.raises(SystemExit, match="0"):
+        main([str(argument) for argument in line])
+    result = json.loads(capsys.readouterr().out)
+    assert [row["core"] for row in result["loads"]] == [row["core"] for row in result["layers"]]
+    assert all(row["worst_synops_per_s"] > 0 for row in result["loads"])
 
 
 def test_deploy_says_what_became_of_the_biases(adapted, tmp_path, capsys):

@@ -39,9 +39,26 @@ def a_summary(name: str = "conv1") -> Summary:
     )
     rows = (
         LayerRow(
-            name, 3, 2, 1.25, 0.321, 77, 201, "weights", 1152, 32768, 9216, 32768, 431.0, 98765.0
+            name,
+            3,
+            2,
+            1.25,
+            0.321,
+            77,
+            201,
+            "weights",
+            1152,
+            32768,
+            9216,
+            32768,
+            16,
+            1024,
+            431.0,
+            98765.0,
         ),
-        LayerRow("fc", 0, 1, 1.0, 0.5, 60, 99, "weights", 8000, 16384, 10, 65536, 12.0, 4321.0),
+        LayerRow(
+            "fc", 0, 1, 1.0, 0.5, 60, 99, "weights", 8000, 16384, 10, 65536, 0, 1024, 12.0, 4321.0
+        ),
     )
     energy = ConversionEnergy(34567, 103086.0, 159.0, 92.8, "45 nm CMOS")
     return Summary(
@@ -84,6 +101,7 @@ def test_tables_show_the_numbers_of_the_summary():
         assert [level.level, level.meaning, f"{100 * level.accuracy:.2f} %", "1.10 %"] in rows
     assert [
         "conv1", "3", "2", "1.25", "0.321", "201", "1152 of 32768", "9216 of 32768",
+        "16 of 1024",
         "431", "98,765",
     ] in rows  # fmt: skip
     assert ["900,000", "95.30 %", "1.00 %", "chosen"] in rows
