@@ -185,10 +185,7 @@ def next_steps(paths: Mapping[str, str]) -> list[str]:
 
 def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
     """The per-layer table; memory as used of available words."""
-    table = Table(
-        title=title,
-        caption="memory used/available: kernel and neuron in Ki words, bias in words; see `report`",
-    )
+    table = Table(title=title, caption="memory used/available, in (Ki) words; see `report`")
     columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel Ki", "neuron Ki", "bias"]
     simulated = rows[0].spikes is not None
     columns += ["spikes", "SynOps"] if simulated else []

@@ -196,15 +196,15 @@ def test_every_memory_and_the_load_are_shown(adapted, leaking, images, tmp_path,
     loads = core_loads(leaking, recordings, window_us=2000)
     run = simulate(leaking, recordings)
     seconds = sum(r.duration_us for r in recordings) / 1e6
-    for load in loads:
-        spent = run.synops_per_core[:, load.core].sum()
-        assert load.mean_synops_per_s == pytest.approx(spent / seconds)
-        assert load.mean_synops_per_s <= load.worst_synops_per_s
+    for found in loads:
+        spent = run.synops_per_core[:, found.core].sum()
+        assert found.mean_synops_per_s == pytest.approx(spent / seconds)
+        assert found.mean_synops_per_s <= found.worst_synops_per_s
         twin = Twin.from_configuration(
             leaking.mapped.configuration, chip="speck2f", slow_clock_hz=leaking.slow_clock_hz
         )
-        trace = twin.run(recordings[load.recording], record_load=True).load
-        assert trace.worst(load.core, 2000).per_s == load.worst_synops_per_s
+        trace = twin.run(recordings[found.recording], record_load=True).load
+        assert trace.worst(found.core, 2000).per_s == found.worst_synops_per_s
     assert [row.bias_used for row in layer_rows(leaking)] == [4, 3]
     assert [row.bias_used for row in layer_rows(deploy(adapted))] == [0, 0]
     source = save(adapted, tmp_path / "a.adapted")
