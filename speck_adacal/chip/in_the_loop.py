@@ -3,7 +3,10 @@
 The chip fires at most one spike per event and has no time steps, so its neurons miss their targets
 in their own way. Layer by layer in the order of the signal, each seeing the corrected layers
 before it, the mean difference between the trained network's activation (in spikes of a window)
-and the twin's spike count is added to the initial potential of each channel.
+and the twin's spike count is added to the initial potential of each channel: all of it, half, or
+nothing, whichever brings the chip's decisions closest to the trained network's (a layer's own
+counts closer to their targets can still make worse decisions: what a channel lacks on the average
+it would get for samples, too, for which it should be silent).
 """
 
 from __future__ import annotations
@@ -22,9 +25,14 @@ from speck_adacal.adaptation.recipe import LayerRecipe, Recipe, StepRecord
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.quantise import quantise
+from speck_adacal.chip.simulate import run_on_twin
+from speck_adacal.chip.twin_search.objective import log_loss, one_hot
+from speck_adacal.chip.twin_search.reference import reference_decisions
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
+
+_PARTS = (1.0, 0.5)
 
 
 def correct_on_twin(
@@ -51,13 +59,21 @@ def correct_on_twin(
     recordings = batches.recordings()
     targets = _activations(adapted, batches, spiking)
     values: dict[str, float] = {}
+    decisions = one_hot(reference_decisions(adapted, batches), deployment.classes)
+    loss = _loss(deployment, recordings, decisions)
     for name, position in places.items():
         residual = _residual(deployment, position, recordings, targets[name])
         values[f"mean spikes missing:{name}"] = float(residual.mean())
         threshold = deployment.layers[position].folded.recipe.firing_threshold
         shift = residual.mean(axis=(0, 2, 3)) * threshold
-        adapted = _shifted(adapted, name, shift)
-        deployment = _restarted(deployment, adapted, position)
+        choices = [(loss, 0.0, adapted, deployment)]
+        for part in _PARTS:
+            moved = _shifted(adapted, name, part * shift)
+            started_so = _restarted(deployment, moved, position)
+            choices.append((_loss(started_so, recordings, decisions), part, moved, started_so))
+        loss, part, adapted, deployment = min(choices, key=lambda choice: choice[0])
+        values[f"part of the shift:{name}"] = part
+    values["log loss"] = loss
     return _recorded(adapted, StepRecord("chip correction", time.perf_counter() - started, values))
 
 
@@ -82,6 +98,13 @@ def _activations(
     with torch.no_grad():
         runs = [adapted.ann.run(batch, keep=names) for batch in batches.analog()]
     return {name: torch.cat([run[name] for run in runs]).numpy() for name in names}
+
+
+def _loss(
+    deployment: Deployment, recordings: Sequence[Events], decisions: npt.NDArray[np.float64]
+) -> float:
+    """Log loss of the chip's output spikes against the trained network's decisions."""
+    return log_loss(run_on_twin(deployment, recordings).class_counts, decisions)
 
 
 def _residual(
