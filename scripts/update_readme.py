@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -199,6 +201,30 @@ def render_simulated_recorded(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+CHECKPOINTS = ("digits_cnn", "fashion_cnn", "nmnist_cnn", "cifar10_cnn")
+_ACCURACIES = {
+    "test_accuracy": "on the test images",
+    "test_accuracy_rate_coded_T8": "rate-coded in 8 steps",
+    "accuracy_real_recordings": "recorded N-MNIST digits whose images were left out of training",
+    "accuracy_real_first_saccade": "of them by the first saccade alone",
+}
+
+
+def render_checkpoints() -> str:
+    """The shipped networks, by what their files' headers say."""
+    lines = ["| checkpoint | trained on | accuracy of the float network |", "|---|---|---|"]
+    for name in CHECKPOINTS:
+        with safe_open(ROOT / "datasets" / f"{name}.safetensors", "pt") as file:
+            header = file.metadata()
+        found = [
+            f"{100 * float(header[key].split()[0]):.2f} % {meaning}"
+            for key, meaning in _ACCURACIES.items()
+            if key in header
+        ]
+        lines.append(f"| `{name}` | {header['dataset']} | {'; '.join(found)} |")
+    return "\n".join(lines)
+
+
 def render(text: str) -> str:
     """The README with everything between its markers rendered anew."""
     demo = json.loads((RESULTS / "demo.json").read_text())
@@ -206,7 +232,11 @@ def render(text: str) -> str:
         path.stem.removeprefix("levels_"): json.loads(path.read_text())
         for path in RESULTS.glob("levels_*.json")
     }
-    bodies = {"demo": render_demo(demo), "levels": render_levels(levels)}
+    bodies = {
+        "demo": render_demo(demo),
+        "levels": render_levels(levels),
+        "checkpoints": render_checkpoints(),
+    }
     renderers = {
         "front_nmnist": render_front_nmnist,
         "front_mnist": render_front_mnist,
