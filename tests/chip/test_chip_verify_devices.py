@@ -20,7 +20,7 @@ from speck_adacal.chip.verify import first_difference, verify_bundle
 from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, HardwareMissingError, SettingsError
 from speck_adacal.host.devices import open_real, parse_device, player_on
-from speck_adacal.verbs import adapt, deploy, load, save
+from speck_adacal.verbs import AdaptSettings, adapt, deploy, load, save
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +198,42 @@ def test_an_adapted_bundle_has_nothing_to_verify(tmp_path):
     path = save(adapt(network, images, input_shape=(1, 4, 4)), tmp_path / "adapted")
     with pytest.raises(BundleError, match="deploy"):
         verify_bundle(read_bundle(path))
+
+
+class Shortcut(nn.Module):
+    """An identity shortcut: the sum is where two cores send to one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.ReLU())
+        self.inner = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.ReLU())
+        self.after = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.ReLU())
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(256, 3, bias=False))
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(self.after(x + self.inner(x)))
+
+
+@pytest.fixture(scope="module")
+def branched(tmp_path_factory):
+    torch.manual_seed(0)
+    images = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = AdaptSettings(chip_correction=False)
+    deployment = deploy(adapt(Shortcut(), images, input_shape=(1, 8, 8), settings=plain))
+    return save(deployment, tmp_path_factory.mktemp("branched") / "bundle")
+
+
+def test_a_network_with_a_shortcut_replays_on_every_device(branched, device):
+    outcome = verify_bundle(read_bundle(branched), play=device)
+    assert outcome.same, outcome.difference
+    assert outcome.events > 0
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_tampering_with_a_branched_network_is_caught_at_its_core(branched, device, place):
+    described = stored_configuration(read_bundle(branched))
+    configuration = described.to_samna()
+    change_threshold(configuration, described.order[place])
+    outcome = verify_bundle(read_bundle(branched), play=device, configuration=configuration)
+    assert outcome.core == described.order[place]
