@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import subprocess
 import sys
@@ -201,6 +202,83 @@ def render_simulated_recorded(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_peers(result: dict[str, Any]) -> str:
+    """Accuracy and SynOps of everybody's conversion after each number of steps."""
+    steps = [row["steps"] for row in next(iter(result["rows"].values()))]
+    lines = [
+        f"The shipped `digits_cnn` on {result['samples']:,} MNIST test digits (the network itself: "
+        f"{result['network']:.2%}), accuracy at SynOps a digit (`{result['command']}`; simulated, "
+        "time-stepped, analog input):",
+        "",
+        f"| | {' | '.join(f'T = {t}' for t in steps)} |",
+        f"|---|{'---|' * len(steps)}",
+    ]
+    for name, rows in result["rows"].items():
+        cells = [f"{row['accuracy']:.2%} at {row['synops'] / 1e6:.2f} M" for row in rows]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def render_paper_table5(result: dict[str, Any]) -> str:
+    """The paper's ablation beside ours; energies relative to AdaFire's, since units differ."""
+    paper = json.loads((ROOT / "benchmarks" / "paper_numbers.json").read_text())
+    theirs = {row["name"]: row for row in paper["table5_cifar10"]}
+    ours = {row["name"].split(" (")[0]: row for row in result["rows"]}
+    base = theirs["AdaFire"]["energy_mj"], ours["AdaFire"]["energy_uj"]
+    lines = [
+        "| | paper: accuracy | energy | of AdaFire's | ours: accuracy | energy | of AdaFire's |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in theirs.items():
+        cells = [name, f"{row['accuracy']:.2%}", f"{row['energy_mj']:.2f} mJ"]
+        cells.append(f"{row['energy_mj'] / base[0]:.0%}")
+        if name in ours:
+            own = ours[name]
+            cells += [f"{own['accuracy']:.2%}", f"{own['energy_uj'] / 1e3:.3f} mJ"]
+            cells.append(f"{own['energy_uj'] / base[1]:.0%}")
+        else:
+            cells += ["not run"] + [""] * 2
+        lines.append(f"| {' | '.join(cells)} |")
+    network = ours["network"]["accuracy"]
+    return "\n".join([*lines, "", f"Our network itself has {network:.2%} on the same images."])
+
+
+def render_paper_errors(result: dict[str, Any]) -> str:
+    """Parts of a layer's own error over φ, relative root mean squares."""
+    rows = result["curves"]["errors"]
+    lines = ["| φ | clipping | quantisation | unevenness |", "|---|---|---|---|"]
+    for row in rows:
+        parts = [f"{row[name]:.1%}" for name in ("clipping", "quantisation", "unevenness")]
+        lines.append(f"| {row['phi']:g} | {' | '.join(parts)} |")
+    return "\n".join(lines)
+
+
+def render_paper_search(result: dict[str, Any]) -> str:
+    """How often a random choice of φ has more KL than uniform ones of the same SynOps."""
+    uniform = sorted(result["curves"]["uniform"], key=lambda p: p["synops"])
+    x, y = [p["synops"] for p in uniform], [p["kl"] for p in uniform]
+
+    def worse(name: str) -> tuple[int, int]:
+        inside = [p for p in result["curves"][name] if x[0] <= p["synops"] <= x[-1]]
+        return sum(p["kl"] > _on_line(p["synops"], x, y) for p in inside), len(inside)
+
+    (random, of_random), (front, of_front) = worse("random"), worse("frontier")
+    return (
+        f"Of {of_random} random choices of φ {random} have a higher KL than uniform φ at the same "
+        f"SynOps (between its measured points, logarithmically), and {front} of {of_front} points "
+        f"of the frontier."
+    )
+
+
+def _on_line(at: float, x: list[float], y: list[float]) -> float:
+    """Logarithmic interpolation of y at x."""
+    for left in range(len(x) - 1):
+        if x[left] <= at <= x[left + 1]:
+            part = (at - x[left]) / (x[left + 1] - x[left])
+            return math.exp((1 - part) * math.log(y[left]) + part * math.log(y[left + 1]))
+    raise ValueError(f"{at} lies outside {x[0]} to {x[-1]}")
+
+
 CHECKPOINTS = ("digits_cnn", "fashion_cnn", "nmnist_cnn", "cifar10_cnn")
 _ACCURACIES = {
     "test_accuracy": "on the test images",
@@ -225,6 +303,12 @@ def render_checkpoints() -> str:
     return "\n".join(lines)
 
 
+def record(name: str) -> dict[str, Any]:
+    """What a command recorded."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
 def render(text: str) -> str:
     """The README with everything between its markers rendered anew."""
     demo = json.loads((RESULTS / "demo.json").read_text())
@@ -243,9 +327,15 @@ def render(text: str) -> str:
         "early_exit_nmnist": render_early_exit,
         "camera_model": render_camera_model,
         "simulated_recorded": render_simulated_recorded,
+        "compare_peers": render_peers,
     }
     for name, renderer in renderers.items():
-        bodies[name] = renderer(json.loads((RESULTS / f"{name}.json").read_text()))
+        bodies[name] = renderer(record(name))
+    bodies |= {
+        "paper_table5": render_paper_table5(record("ablation_resnet20")),
+        "paper_errors": render_paper_errors(record("ablation_curves")),
+        "paper_search": render_paper_search(record("sensitivity_resnet20")),
+    }
     for path in RESULTS.glob("ablation_*.json"):
         if "rows" in (found := json.loads(path.read_text())):
             bodies[path.stem] = render_ablation(found)
