@@ -55,12 +55,17 @@ def draw_heat(axes: Axes, heat: HeatMap) -> None:
     peak = float(harm.max()) or 1.0
     axes.imshow(np.sqrt(harm / peak), cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
     for (row, column), value in np.ndenumerate(harm):
-        dark = value > 0.45 * peak
-        axes.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize=8,
-                  color="white" if dark else "#1b2330")  # fmt: skip
+        color = "white" if value > 0.45 * peak else "#1b2330"
+        text = _cell(value, peak)
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
     axes.set_xticks(range(len(heat.values)), [f"{value:g}" for value in heat.values])
     axes.set_yticks(range(len(heat.layers)), [short_label(name, 14) for name in heat.layers])
     axes.set_xlabel(heat.knob)
+
+
+def _cell(value: float, peak: float) -> str:
+    """A number that fits a cell; what cannot be told from nothing beside the peak is 0."""
+    return "0" if value < 5e-4 * peak else f"{value:.2g}".removeprefix("0")
 
 
 def detail_figures(details: Details) -> Mapping[str, tuple[str, Callable[[Axes], None]]]:
