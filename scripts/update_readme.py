@@ -279,6 +279,18 @@ def _on_line(at: float, x: list[float], y: list[float]) -> float:
     raise ValueError(f"{at} lies outside {x[0]} to {x[-1]}")
 
 
+def render_silicon(result: dict[str, Any]) -> str:
+    """Every setting that was tried against the recording of a real chip's first core."""
+    lines = ["| | setting | equal neurons (each recording) | worst total |", "|---|---|---|---|"]
+    for row in result["rows"]:
+        each = ", ".join(f"{100 * share:.1f}" for share in row["equal_by_recording"])
+        same = " (the same spikes)" if row["same_as_defaults"] else ""
+        name = row["setting"] + (same if row["setting"] != "defaults" else "")
+        share, worst = f"{row['equal']:.2%}", f"{row['worst_total']:.2%}"
+        lines.append(f"| {row['group']} | {name} | {share} ({each}) | {worst} |")
+    return "\n".join(lines)
+
+
 CHECKPOINTS = ("digits_cnn", "fashion_cnn", "nmnist_cnn", "cifar10_cnn")
 _ACCURACIES = {
     "test_accuracy": "on the test images",
@@ -334,6 +346,7 @@ def render(text: str) -> str:
     bodies |= {
         "paper_table5": render_paper_table5(record("ablation_resnet20")),
         "paper_errors": render_paper_errors(record("ablation_curves")),
+        "twin_silicon": render_silicon(record("twin_silicon")),
         "paper_search": render_paper_search(record("sensitivity_resnet20")),
     }
     for path in RESULTS.glob("ablation_*.json"):
