@@ -11,6 +11,7 @@ data folder that docs/spec-twin.md names.
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +21,12 @@ import torch
 from sinabs.activation import MembraneSubtract, MultiSpike
 from torch import nn
 
+from speck_adacal.bundle import new_file
 from speck_adacal.events.types import Events
 from speck_adacal.twin import Assumptions, Twin
 from speck_adacal.virtual_samna import ensure_samna
 
+RESULTS = Path(__file__).resolve().parent / "results"
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LENGTH_US = 320_000
 
@@ -101,7 +104,7 @@ def binned(events: Events, step_us: int) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--recordings", type=int, default=20)
+    parser.add_argument("--recordings", type=int, default=12)
     arguments = parser.parse_args()
     ensure_samna()
     from sinabs.backend.dynapcnn import DynapcnnNetwork
@@ -122,10 +125,22 @@ def main() -> None:
         t, x, y, p = (np.asarray(v, dtype=np.int64) for v in fields)
         recordings.append(Events(t, x, y, p, (2, 34, 34), LENGTH_US - 1))
 
-    def report(name: str, spikes: np.ndarray, decisions: np.ndarray) -> None:
-        accuracy, agree = np.mean(decisions == labels), np.mean(decisions == reference)
-        ratio = " ".join(f"{r:7.3f}" for r in spikes / twin_spikes)
-        print(f"{name:34s} {ratio}   {accuracy:8.1%}   {agree:6.1%}")
+    rows: list[dict[str, object]] = []
+
+    def report(
+        name: str, spikes: np.ndarray, decisions: np.ndarray, base: np.ndarray | None = None
+    ) -> None:
+        some = len(decisions)
+        row = {
+            "run": name,
+            "recordings": some,
+            "ratios": (np.asarray(spikes) / (twin_spikes if base is None else base)).tolist(),
+            "accuracy": float(np.mean(decisions == labels[:some])),
+            "agreement": float(np.mean(decisions == reference[:some])),
+        }
+        rows.append(row)
+        ratio = " ".join(f"{r:7.3f}" for r in row["ratios"])
+        print(f"{name:44s} {ratio}   {row['accuracy']:8.1%}   {row['agreement']:6.1%}")
 
     def run_twin(**change) -> tuple[np.ndarray, np.ndarray]:
         twin = Twin.from_configuration(config, assumptions=Assumptions(**change))
@@ -143,25 +158,19 @@ def main() -> None:
             totals = time_stepped(chip_network, binned(events, step_us))
             found.append([total.sum() for total in totals])
             decided.append(totals[-1].sum((-1, -2)).argmax())
-        if len(decided) == len(labels):
-            report(f"sinabs, {step_us} µs a step", np.mean(found, axis=0), np.array(decided))
-            continue
         some = [Twin.from_configuration(config).run(e) for e in recordings[: len(decided)]]
         base = np.mean([run.spikes_per_core[cores] for run in some], axis=0)
-        same = np.mean(np.array(decided) == reference[: len(decided)])
-        ratio = " ".join(f"{r:7.3f}" for r in np.mean(found, axis=0) / base)
-        name = f"sinabs, {step_us} µs, {len(decided)} recordings"
-        print(f"{name:34s} {ratio}   {'':8s}   {same:6.1%}")
+        report(f"sinabs, {step_us} µs a step", np.mean(found, axis=0), np.array(decided), base)
     print("the twin with one rule changed:")
     many = {"spikes_per_event": 64, "parallel_spikes_per_event": 64}
-    report("  all spikes an event is worth", *run_twin(**many))
-    report("  spikes of an event backwards", *run_twin(spike_order="reversed"))
+    report("twin, all spikes an event is worth", *run_twin(**many))
+    report("twin, spikes of an event backwards", *run_twin(spike_order="reversed"))
     program = Twin.from_configuration(config).program
     opened = {i: replace(c, threshold_low=-32768) for i, c in program.cores.items()}
     runs = Twin(replace(program, cores=opened)).run_many(recordings)
     open_spikes = np.mean([run.spikes_per_core[cores] for run in runs], axis=0)
     decided = np.array([run.output.counts().argmax() for run in runs])
-    report("  no lower threshold", open_spikes, decided)
+    report("twin, no lower threshold", open_spikes, decided)
     shuffled = []
     rng = np.random.default_rng(0)
     for events in recordings:
@@ -170,20 +179,23 @@ def main() -> None:
         shuffled.append(Events(events.t_us, *fields, events.shape, events.duration_us))
     runs = Twin.from_configuration(config).run_many(shuffled)
     report(
-        "  events shuffled within 1 ms",
+        "twin, events shuffled within 1 ms",
         np.mean([run.spikes_per_core[cores] for run in runs], axis=0),
         np.array([run.output.counts().argmax() for run in runs]),
     )
     for layer in chip_network.dynapcnn_layers.values():
         layer.spk_layer.min_v_mem = None
-    found = [
-        [total.sum() for total in time_stepped(chip_network, binned(events, 1000))]
-        for events in recordings
-    ]
-    ratio = " ".join(f"{r:7.3f}" for r in np.mean(found, axis=0) / open_spikes)
-    print(
-        f"both without a lower threshold, sinabs at 1000 µs relative to the twin:\n{'':34s} {ratio}"
-    )
+    totals = [time_stepped(chip_network, binned(events, 1000)) for events in recordings]
+    found = np.mean([[total.sum() for total in each] for each in totals], axis=0)
+    choices = np.array([each[-1].sum((-1, -2)).argmax() for each in totals])
+    report("no lower threshold in both, sinabs, 1000 µs a step", found, choices, open_spikes)
+    result = {
+        "command": "python benchmarks/compare_twin_sinabs.py",
+        "twin_spikes": twin_spikes.tolist(),
+        "rows": rows,
+    }
+    with new_file(RESULTS / "twin_sinabs.json", force=True) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ def updater():
         "update_readme", ROOT / "scripts" / "update_readme.py"
     )
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(ROOT / "scripts"))  # as for a script that is run
     spec.loader.exec_module(module)
+    sys.path.remove(str(ROOT / "scripts"))
     return module
 
 
