@@ -51,8 +51,8 @@ def adapt(
         plan: which searches to run (φ and ρ per layer); none without it. Early exits are
             calibrated apart (`speck_adacal.adaptation.exits`).
         folder: where finished work of a search is kept, so that a killed one goes on.
-        labels: int `[n]`, for `settings.estimator="twin"`; without them the trained network's
-            own decisions are the target there.
+        labels: int `[n]`, the decisions that corrections and searches on the twin come closer to;
+            without them the trained network's own.
 
     Raises:
         ModelError: the network cannot be traced or holds NaN weights.
@@ -72,7 +72,7 @@ def adapt(
     recipe = replace(recipe, input_amplitude=batches.amplitude)
     adapted = AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
     if settings.chip_correction and settings.input_coding == "events":
-        adapted = correct_on_twin(adapted, batches)
+        adapted = correct_on_twin(adapted, batches, labels)
     if settings.estimator == "time_steps":
         return adapted
     front = pareto_front(adapted, calibration, labels)

@@ -4,16 +4,16 @@ The chip fires at most one spike per event and has no time steps, so its neurons
 in their own way. Layer by layer in the order of the signal, each seeing the corrected layers
 before it, the mean difference between the trained network's activation (in spikes of a window)
 and the twin's spike count is added to the initial potential of each channel: all of it, half, or
-nothing, whichever brings the chip's decisions closest to the trained network's (a layer's own
-counts closer to their targets can still make worse decisions: what a channel lacks on the average
-it would get for samples, too, for which it should be silent).
+nothing. A shift is kept only where the chip's decisions come closer to their targets by more than
+a standard error. (A layer's own counts closer to their targets can still make worse decisions: what
+a channel lacks on the average it would get for samples, too, for which it should be silent.)
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip.simulate import run_on_twin
-from speck_adacal.chip.twin_search.objective import log_loss, one_hot
+from speck_adacal.chip.twin_search.objective import log_losses, one_hot
 from speck_adacal.chip.twin_search.reference import reference_decisions
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events import Events
@@ -36,13 +36,18 @@ _PARTS = (1.0, 0.5)
 
 
 def correct_on_twin(
-    adapted: AdaptedNetwork, batches: Batches, *, chip: str = "speck2f"
+    adapted: AdaptedNetwork,
+    batches: Batches,
+    labels: npt.ArrayLike | None = None,
+    *,
+    chip: str = "speck2f",
 ) -> AdaptedNetwork:
     """Correct the initial potentials of all spiking layers but the readout.
 
     Args:
         adapted: the calibrated network.
         batches: the calibration set.
+        labels: int `[n]`, the decisions to come closer to; the trained network's without them.
         chip: the chip to deploy to (speck2e and speck2f are equal in all that matters here).
 
     Returns:
@@ -59,21 +64,24 @@ def correct_on_twin(
     recordings = batches.recordings()
     targets = _activations(adapted, batches, spiking)
     values: dict[str, float] = {}
-    decisions = one_hot(reference_decisions(adapted, batches), deployment.classes)
-    loss = _loss(deployment, recordings, decisions)
+    wanted = reference_decisions(adapted, batches) if labels is None else np.asarray(labels)
+    decisions = one_hot(wanted, deployment.classes)
+    losses = _losses(deployment, recordings, decisions)
     for name, position in places.items():
         residual = _residual(deployment, position, recordings, targets[name])
         values[f"mean spikes missing:{name}"] = float(residual.mean())
         threshold = deployment.layers[position].folded.recipe.firing_threshold
         shift = residual.mean(axis=(0, 2, 3)) * threshold
-        choices = [(loss, 0.0, adapted, deployment)]
+        kept = _Choice(0.0, losses, adapted, deployment)
         for part in _PARTS:
             moved = _shifted(adapted, name, part * shift)
-            started_so = _restarted(deployment, moved, position)
-            choices.append((_loss(started_so, recordings, decisions), part, moved, started_so))
-        loss, part, adapted, deployment = min(choices, key=lambda choice: choice[0])
-        values[f"part of the shift:{name}"] = part
-    values["log loss"] = loss
+            changed = _restarted(deployment, moved, position)
+            choice = _Choice(part, _losses(changed, recordings, decisions), moved, changed)
+            if choice.surely_better(kept, losses):
+                kept = choice
+        losses, adapted, deployment = kept.losses, kept.adapted, kept.deployment
+        values[f"part of the shift:{name}"] = kept.part
+    values["log loss"] = float(losses.mean())
     return _recorded(adapted, StepRecord("chip correction", time.perf_counter() - started, values))
 
 
@@ -100,11 +108,27 @@ def _activations(
     return {name: torch.cat([run[name] for run in runs]).numpy() for name in names}
 
 
-def _loss(
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """A part of a layer's shift, what it does to each recording's log loss, and the network."""
+
+    part: float
+    losses: npt.NDArray[np.float64]
+    adapted: AdaptedNetwork
+    deployment: Deployment
+
+    def surely_better(self, kept: _Choice, before: npt.NDArray[np.float64]) -> bool:
+        """Better than what is kept, and than no shift by more than a standard error."""
+        gain = before - self.losses
+        error = float(gain.std() / np.sqrt(len(gain)))
+        return float(gain.mean()) > error and self.losses.mean() < kept.losses.mean()
+
+
+def _losses(
     deployment: Deployment, recordings: Sequence[Events], decisions: npt.NDArray[np.float64]
-) -> float:
-    """Log loss of the chip's output spikes against the trained network's decisions."""
-    return log_loss(run_on_twin(deployment, recordings).class_counts, decisions)
+) -> npt.NDArray[np.float64]:
+    """Log loss of the chip's output spikes, by recording, against the decisions wanted."""
+    return log_losses(run_on_twin(deployment, recordings).class_counts, decisions)
 
 
 def _residual(

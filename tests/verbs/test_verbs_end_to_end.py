@@ -152,10 +152,16 @@ def test_real_nmnist_recordings_run_end_to_end(shared_data):
     samples = load_samples(shared_data / "nmnist_train1000.npz")
     network = load_network(shared_data / "nmnist_cnn_nir_paper.npz", "nmnist_cnn_nir_paper")
     calibration = samples.part(slice(500, 560))
-    adapted = adapt(network, calibration.inputs, input_shape=samples.input_shape)
+    adapted = adapt(
+        # It was trained as a spiking network, and is right on 65 % only as a ReLU network.
+        network,
+        calibration.inputs,
+        input_shape=samples.input_shape,
+        labels=calibration.labels,
+    )
     test = samples.part(slice(0, 60))
     simulation = simulate(deploy(adapted), test.inputs)
-    assert simulation.accuracy(test.labels) > 0.8
+    assert simulation.accuracy(test.labels) > 0.9
     assert np.all(simulation.events == [len(recording) for recording in test.inputs])
 
 
