@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import update_readme
 
 ROOT = Path(__file__).resolve().parents[2]
 FETCHED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^\"]*")
 
 
 def test_the_pages_show_the_recorded_results():
-    spec = importlib.util.spec_from_file_location(
-        "update_readme", ROOT / "scripts" / "update_readme.py"
-    )
-    updater = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(updater)
     for page in (ROOT / "docs").rglob("*.md"):
         text = page.read_text()
-        assert updater.render(text) == text, f"{page}: run: python scripts/update_docs.py"
+        assert update_readme.render(text) == text, f"{page}: run: python scripts/update_docs.py"
 
 
 @pytest.fixture(scope="module")

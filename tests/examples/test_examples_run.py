@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import make_gallery
 import numpy as np
 import pytest
 
@@ -15,16 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 GALLERY = ROOT / "docs" / "gallery"
 NUMBER = re.compile(r"\d[\d,]*\.?\d*")
-
-
-@pytest.fixture(scope="module")
-def maker():
-    spec = importlib.util.spec_from_file_location(
-        "make_gallery", ROOT / "scripts" / "make_gallery.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def words_of(text):
@@ -37,24 +27,24 @@ def numbers_of(text):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_example(path, tmp_path, maker):
+def test_example(path, tmp_path):
     done = subprocess.run(
         [sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     page = (GALLERY / f"{path.stem}.md").read_text()
-    shown = maker.printed_on(page)
+    shown = make_gallery.printed_on(page)
     assert words_of(done.stdout) == words_of(shown), f"run: python scripts/make_gallery.py {path}"
     # Another processor's arithmetic may move a few samples.
     np.testing.assert_allclose(numbers_of(done.stdout), numbers_of(shown), rtol=0.1, atol=5)
-    made = sorted(p.name for p in tmp_path.iterdir() if p.suffix in maker.PICTURES)
-    assert maker.page_of(path.stem, path.read_text(), shown, made) == page
+    made = sorted(p.name for p in tmp_path.iterdir() if p.suffix in make_gallery.PICTURES)
+    assert make_gallery.page_of(path.stem, path.read_text(), shown, made) == page
     assert all((GALLERY / path.stem / name).is_file() for name in made)
 
 
-def test_the_index_lists_every_example(maker):
-    titles = {path.stem: maker.title_of(path.read_text()) for path in EXAMPLES}
-    assert maker.index_of(titles) == (GALLERY / "index.md").read_text()
+def test_the_index_lists_every_example():
+    titles = {path.stem: make_gallery.title_of(path.read_text()) for path in EXAMPLES}
+    assert make_gallery.index_of(titles) == (GALLERY / "index.md").read_text()
 
 
 def test_there_are_examples():
