@@ -49,7 +49,8 @@ class DvsStage:
 
     def __init__(self, program: DvsProgram, sensor_size: int, hot_pixel_filter: str) -> None:
         self.program = program
-        self._last = np.full((sensor_size, sensor_size), _NEVER, dtype=np.int64)
+        seen = (sensor_size, sensor_size) if program.filter is not None else (0, 0)
+        self._last = np.full(seen, _NEVER, dtype=np.int64)
         self._block_fast = hot_pixel_filter == "block_fast_pixels"
 
     def selected(self, channel: Ints, y: Ints, x: Ints, tick: Ints) -> StageEvents:

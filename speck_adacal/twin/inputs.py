@@ -70,9 +70,10 @@ def checked_input(
             "Events(t_us, x, y, channel, shape)."
         )
     count = len(events)
-    layers = _layers(layer, count)
+    entries = _entries(layer, count)
+    layers = np.broadcast_to(entries, (count,))
     _check_times(program, events, after_us)
-    inside = _inside(program, events, layers)
+    inside = _inside(program, events, entries)
     if outside == "error" and not inside.all():
         raise _outside_error(program, events, layers, int(np.flatnonzero(~inside)[0]))
     index = np.flatnonzero(inside)
@@ -80,7 +81,8 @@ def checked_input(
     return InputEvents(events.t_us[index], layers[index], channel, y, x, index, count)
 
 
-def _layers(layer: npt.ArrayLike, count: int) -> Ints:
+def _entries(layer: npt.ArrayLike, count: int) -> Ints:
+    """One stage for all events, `[]`, or one each, `[n]`."""
     layers = np.asarray(layer)
     if layers.dtype.kind not in "iu":
         raise SettingsError(
@@ -92,7 +94,7 @@ def _layers(layer: npt.ArrayLike, count: int) -> Ints:
             f"entry has shape {layers.shape}, but there are {count} events; give one stage for "
             "all, or one for each."
         )
-    return np.broadcast_to(layers.astype(np.int64), (count,))
+    return layers.astype(np.int64)
 
 
 def _shapes(program: ChipProgram) -> Mapping[int, Shape]:
@@ -101,11 +103,11 @@ def _shapes(program: ChipProgram) -> Mapping[int, Shape]:
     return {**shapes, program.chip.dvs_layer: (2, sensor, sensor)}
 
 
-def _inside(program: ChipProgram, events: Events, layers: Ints) -> npt.NDArray[np.bool_]:
-    inside = np.zeros(len(layers), dtype=np.bool_)
+def _inside(program: ChipProgram, events: Events, entries: Ints) -> npt.NDArray[np.bool_]:
+    inside = np.zeros(len(events), dtype=np.bool_)
     shapes = _shapes(program)
-    for layer in np.unique(layers):
-        own = layers == layer
+    for layer in np.unique(entries) if len(events) else ():
+        own = np.broadcast_to(entries == layer, inside.shape)
         if int(layer) not in shapes:
             raise EventError(
                 f"Event {np.flatnonzero(own)[0]} is addressed to layer {layer}, which is not "

@@ -63,13 +63,22 @@ class RunningChip:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        program, assume = plan.program, plan.assumptions
         self.machine = Machine(
             plan.layout,
-            assume,
+            plan.assumptions,
             track_peaks=plan.track_peaks,
             monitor_order=len(plan.monitored) > 1,
         )
+        self._begin()
+
+    def reset(self) -> None:
+        """Back to the state right after configuration, at time 0."""
+        self.machine.reset()
+        self._begin()
+
+    def _begin(self) -> None:
+        plan = self.plan
+        program, assume = plan.program, plan.assumptions
         sensor = program.chip.limits.sensor_size
         self._stage = DvsStage(program.dvs, sensor, assume.hot_pixel_filter)
         self._clock = SlowClock(
@@ -154,8 +163,10 @@ class RunningChip:
             ticks = np.flatnonzero(steps.ticks(internal=internal)) if mask else np.zeros(0, int)
             parts.append((np.full(len(ticks), at.TICK_ROW), np.full(len(ticks), mask), ticks))
         source, word, step = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = np.argsort(step, kind="stable")
-        return source[order].astype(np.int8), word[order].astype(np.int64), step[order]
+        if max(len(part[0]) for part in parts) < len(step):  # of one kind they are in order
+            order = np.argsort(step, kind="stable")
+            source, word, step = source[order], word[order], step[order]
+        return source.astype(np.int8), word.astype(np.int64), step
 
     def _leaking(self, internal: bool) -> int:
         return sum(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class Twin:
 
     def reset(self) -> None:
         """Back to the state right after configuration, at time 0."""
-        self._chip = RunningChip(self._plan)
+        self._chip.reset()
 
     def restart_time(self) -> None:
         """Let time, and the slow clock's phase, start at 0 again; all states stay."""
@@ -200,8 +201,18 @@ class Twin:
         if workers < 1:
             raise SettingsError(f"threads must be at least 1, found {threads}.")
 
+        layer = self.entry if entry is None else entry
+        idle: SimpleQueue[RunningChip] = SimpleQueue()
+        for _ in range(min(workers, len(recordings))):
+            idle.put(RunningChip(self._plan))
+
         def run_one(events: Events) -> TwinRun:
-            return self._run_on(RunningChip(self._plan), events, entry, outside, record_load)
+            chip = idle.get()
+            try:
+                chip.reset()
+                return self._run_on(chip, events, layer, outside, record_load)
+            finally:
+                idle.put(chip)
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             return list(pool.map(run_one, recordings))
