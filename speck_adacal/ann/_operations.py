@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,72 +11,11 @@ from sinabs import layers as sl
 from torch import fx, nn
 from torch.nn import functional as F
 
+from speck_adacal.ann import _arithmetic as arithmetic
 from speck_adacal.ann import _layers as layers
 from speck_adacal.ann import modules as m
+from speck_adacal.ann._call import Call, RefusedError, Steps
 from speck_adacal.ann.graph import Kind
-from speck_adacal.errors import ModelError
-
-Steps = list[tuple[Kind, nn.Module]]
-
-
-class RefusedError(ModelError):
-    """A supported operation with settings that are not; the text says which."""
-
-
-@dataclass(frozen=True, eq=False)
-class Call:
-    """One traced call with its arguments, where fx nodes stand for tensors.
-
-    Attributes:
-        key: the module's type, the function, or the method's name.
-        label: how messages call it.
-        args: positional arguments (for a method, the object first).
-        kwargs: keyword arguments.
-        module: the called module, or None.
-        values: every fx node's value on the example batch.
-    """
-
-    key: Any
-    label: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    module: nn.Module | None
-    values: dict[fx.Node, Any]
-
-    @classmethod
-    def of(cls, node: fx.Node, values: dict[fx.Node, Any], root: nn.Module) -> Call:
-        """The call that `node` records."""
-        module = None
-        key: Any = node.target
-        label = str(getattr(node.target, "__name__", node.target))
-        if node.op == "call_module":
-            module = root.get_submodule(str(node.target))
-            key = type(module)
-            label = key.__name__
-        return cls(key, label, tuple(node.args), dict(node.kwargs), module, values)
-
-    def get(self, position: int, name: str, default: Any = None) -> Any:
-        """An argument by position or keyword, fx nodes replaced by their example values."""
-        value = self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
-        return fx.map_arg(value, self.values.__getitem__)
-
-    @property
-    def in_place(self) -> bool:
-        """Whether the first argument is overwritten."""
-        if self.module is not None:
-            return bool(getattr(self.module, "inplace", False))
-        name = str(getattr(self.key, "__name__", self.key))
-        operators = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
-        flag = self.kwargs.get("inplace", False)
-        if self.key in (F.relu, F.relu6):
-            flag = flag or (len(self.args) > 1 and self.args[1])
-        return self.key in operators or bool(flag) or (name.endswith("_") and name[0] != "_")
-
-    def tensor_nodes(self, known: set[fx.Node]) -> list[fx.Node]:
-        """The fx nodes among the arguments that carry data, in order, repeats kept."""
-        found: list[fx.Node] = []
-        fx.map_arg((self.args, self.kwargs), lambda n: found.append(n) if n in known else None)
-        return found
 
 
 def handler_for(call: Call) -> Callable[[Call], Steps] | None:
@@ -162,70 +100,6 @@ def _reshaped(call: Call, x: torch.Tensor) -> Steps:
     raise RefusedError(f"it turns {tuple(x.shape[1:])} into {found}; only flattening is")
 
 
-def _add(call: Call) -> Steps:
-    left, right = call.get(0, "input"), call.get(1, "other")
-    if call.kwargs.get("alpha", 1) != 1:
-        raise RefusedError("it has alpha other than 1")
-    if _two_tensors(call):
-        if left.shape != right.shape:
-            raise RefusedError(f"it broadcasts {tuple(left.shape)} and {tuple(right.shape)}")
-        return [(Kind.ADD, m.Add())]
-    constant = right if isinstance(call.args[0], fx.Node) and _carries(call, 0) else left
-    return _affine(call, torch.tensor(1.0), torch.as_tensor(constant))
-
-
-def _subtract(call: Call) -> Steps:
-    if _two_tensors(call) or not _carries(call, 0):
-        raise RefusedError("only subtracting a constant is")
-    return _affine(call, torch.tensor(1.0), -torch.as_tensor(call.get(1, "other")))
-
-
-def _multiply(call: Call) -> Steps:
-    if _two_tensors(call):
-        raise RefusedError("it multiplies two activations; only constants are")
-    constant = call.get(1, "other") if _carries(call, 0) else call.get(0, "input")
-    return _affine(call, torch.as_tensor(constant), torch.tensor(0.0))
-
-
-def _divide(call: Call) -> Steps:
-    if _two_tensors(call) or not _carries(call, 0):
-        raise RefusedError("only dividing by a constant is")
-    return _affine(call, 1.0 / torch.as_tensor(call.get(1, "other")), torch.tensor(0.0))
-
-
-def _carries(call: Call, position: int) -> bool:
-    """Whether an argument depends on the network's input: it has the batch axis."""
-    node = call.args[position] if position < len(call.args) else None
-    return isinstance(node, fx.Node) and node.op != "get_attr" and _depends(node)
-
-
-def _depends(node: fx.Node) -> bool:
-    return node.op == "placeholder" or any(_depends(n) for n in node.all_input_nodes)
-
-
-def _two_tensors(call: Call) -> bool:
-    return _carries(call, 0) and _carries(call, 1)
-
-
-def _affine(call: Call, weight: torch.Tensor, bias: torch.Tensor) -> Steps:
-    x = next(v for i in (0, 1) if _carries(call, i) for v in [call.get(i, "")])
-    channels = x.shape[1]
-    return [
-        (Kind.SCALE, m.Scale(_channelwise(weight, x, channels), _channelwise(bias, x, channels)))
-    ]
-
-
-def _channelwise(value: torch.Tensor, x: torch.Tensor, channels: int) -> torch.Tensor:
-    value = value.detach().float()
-    if value.numel() == 1:
-        return value.reshape(1).expand(channels).clone()
-    axis = x.ndim - value.ndim
-    shape = (1,) * axis + tuple(value.shape)
-    if shape != (1, channels) + (1,) * (x.ndim - 2):
-        raise RefusedError(f"its constant has shape {tuple(value.shape)}; one value per channel is")
-    return value.reshape(channels).clone()
-
-
 def _concat(call: Call) -> Steps:
     tensors, dim = call.get(0, "tensors"), call.get(1, "dim", 0)
     if dim % tensors[0].ndim != 1:
@@ -289,7 +163,7 @@ def _function(call: Call) -> Steps:
     """Functional forms of the same."""
     args, kwargs = fx.map_arg((call.args, call.kwargs), call.values.__getitem__)
     for node in fx.map_arg(call.args[1:3], lambda n: n):
-        if isinstance(node, fx.Node) and _depends(node):
+        if isinstance(node, fx.Node) and arithmetic.depends_on_input(node):
             raise RefusedError("its weights are computed from the input")
     try:
         return layers.from_function(call.label, *args, **kwargs)
@@ -327,10 +201,10 @@ _METHODS: dict[str, Callable[[Call], Steps]] = {
     **dict.fromkeys(("relu", "relu_"), _relu),
     **dict.fromkeys(("clamp", "clamp_", "clip"), _clamp),
     **dict.fromkeys(("clamp_min", "clamp_min_"), _clamp_min),
-    **dict.fromkeys(("add", "add_"), _add),
-    **dict.fromkeys(("sub", "sub_"), _subtract),
-    **dict.fromkeys(("mul", "mul_"), _multiply),
-    **dict.fromkeys(("div", "div_"), _divide),
+    **dict.fromkeys(("add", "add_"), arithmetic.add),
+    **dict.fromkeys(("sub", "sub_"), arithmetic.subtract),
+    **dict.fromkeys(("mul", "mul_"), arithmetic.multiply),
+    **dict.fromkeys(("div", "div_"), arithmetic.divide),
     "mean": _mean,
 }
 
@@ -341,10 +215,10 @@ _FUNCTIONS: dict[Any, Callable[[Call], Steps]] = {
     F.hardtanh: _hardtanh,
     **dict.fromkeys((torch.clamp, torch.clip), _clamp),
     torch.clamp_min: _clamp_min,
-    **dict.fromkeys((operator.add, operator.iadd, torch.add), _add),
-    **dict.fromkeys((operator.sub, operator.isub, torch.sub), _subtract),
-    **dict.fromkeys((operator.mul, operator.imul, torch.mul), _multiply),
-    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), _divide),
+    **dict.fromkeys((operator.add, operator.iadd, torch.add), arithmetic.add),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub), arithmetic.subtract),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul), arithmetic.multiply),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), arithmetic.divide),
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _concat),
     operator.getitem: _getitem,
     F.pad: _pad,

@@ -22,6 +22,13 @@ from speck_adacal.chip.branches import (
     sole_reader,
     unspiking_source,
 )
+from speck_adacal.chip.kernels import (
+    conv_kernel,
+    conv_shape,
+    linear_kernel,
+    place,
+    pool_edge,
+)
 from speck_adacal.chip.threshold_choice import balance_channels, fine_readout
 from speck_adacal.errors import ModelError
 
@@ -117,7 +124,7 @@ def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
             signals[node.name] = ins[0]
         else:
             raise ModelError(
-                f"{_place(node)} is a {node.kind.value} operation, which no Speck core can do; "
+                f"{place(node)} is a {node.kind.value} operation, which no Speck core can do; "
                 "a core is a convolution, spiking neurons and sum pooling, so "
                 f"{REPLACEMENTS.get(node.kind, 'replace it by those')}."
             )
@@ -144,7 +151,7 @@ def _one_output(graph: LayerGraph) -> None:
     readers = graph.consumers(graph.nodes[0].name)
     if len(readers) > 1:
         raise ModelError(
-            f"The network's input is read by {', '.join(_place(node) for node in readers)}; "
+            f"The network's input is read by {', '.join(place(node) for node in readers)}; "
             "deployment sends input events to one core: put one convolution before the branches."
         )
 
@@ -153,18 +160,18 @@ def _add(node: Node, ins: list[_Signal]) -> _Signal:
     shapes = [signal.shape for signal in ins]
     if len(set(shapes)) > 1:
         raise ModelError(
-            f"{_place(node)} adds maps of shapes {', '.join(map(str, shapes))}; cores can only "
+            f"{place(node)} adds maps of shapes {', '.join(map(str, shapes))}; cores can only "
             "send to the same core if their maps have one shape: use a strided 1×1 convolution."
         )
     if not all(np.allclose(signal.amplitude, ins[0].amplitude) for signal in ins):
         raise ModelError(
-            f"{_place(node)} adds spikes of different values, which one core's weights cannot "
+            f"{place(node)} adds spikes of different values, which one core's weights cannot "
             "tell apart; put a convolution with a ReLU behind the addition that is shared."
         )
     sources = tuple(source for signal in ins for source in signal.sources)
     if len(set(sources)) != len(sources) or not all(signal.sources for signal in ins):
         raise ModelError(
-            f"{_place(node)} adds one map to itself, or the network's input; a core sends each "
+            f"{place(node)} adds one map to itself, or the network's input; a core sends each "
             "spike once to a core: scale the weights, or put a convolution on one branch."
         )
     pools = tuple(pool for signal in ins for pool in signal.pools)
@@ -188,12 +195,12 @@ def _fold_weights(
     layer_recipe = _neuron_recipe(node, after, recipe)
     module = node.module
     if isinstance(module, nn.Linear):
-        kernel, stride, padding = _linear_kernel(node, module, signal.shape)
+        kernel, stride, padding = linear_kernel(node, module, signal.shape)
     elif isinstance(module, nn.Conv2d):
-        kernel, stride, padding = _conv_kernel(node, module)
+        kernel, stride, padding = conv_kernel(node, module)
     else:
         raise ModelError(
-            f"{_place(node)} is a {type(module).__name__}, which no Speck core can do; "
+            f"{place(node)} is a {type(module).__name__}, which no Speck core can do; "
             "use a two-dimensional convolution or a linear layer."
         )
     out_channels = kernel.shape[0]
@@ -204,7 +211,7 @@ def _fold_weights(
         layer_recipe = balance_channels(layer_recipe, kernel)
     threshold = _per_channel(layer_recipe, out_channels)
     bias = module.bias.detach().double().numpy() if module.bias is not None else 0.0
-    out_shape = _conv_shape(node, signal.shape, kernel.shape, stride, padding)
+    out_shape = conv_shape(node, signal.shape, kernel.shape, stride, padding)
     return FoldedLayer(
         name=node.name,
         recipe=layer_recipe,
@@ -224,7 +231,7 @@ def _neuron_recipe(node: Node, after: Node | None, recipe: Recipe) -> LayerRecip
         return recipe[node.name]
     if after.kind is not Kind.ACTIVATION:
         raise ModelError(
-            f"{_place(node)} is followed by {_place(after)} ({after.kind.value}) instead of an "
+            f"{place(node)} is followed by {place(after)} ({after.kind.value}) instead of an "
             "activation; every core of the chip ends in spiking neurons, so put a ReLU behind "
             "it, and pooling behind the ReLU."
         )
@@ -232,10 +239,10 @@ def _neuron_recipe(node: Node, after: Node | None, recipe: Recipe) -> LayerRecip
 
 
 def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signal:
-    edge = _pool_edge(node)
+    edge = pool_edge(node)
     if not signal.sources:
         raise ModelError(
-            f"{_place(node)} pools the network's input, which no core does; "
+            f"{place(node)} pools the network's input, which no core does; "
             "pool the images or recordings before they are encoded, or use the DVS stage's pooling."
         )
     pools = tuple(pool * edge for pool in signal.pools)
@@ -245,84 +252,6 @@ def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signa
     divisor = edge * edge if node.kind is Kind.AVG_POOL else 1
     shape = (channels, height // edge, width // edge)
     return _Signal(signal.amplitude / divisor, shape, signal.sources, pools)
-
-
-def _pool_edge(node: Node) -> int:
-    module = node.module
-    size, stride, padding = (
-        getattr(module, key, default)
-        for key, default in (("kernel_size", 1), ("stride", None), ("padding", 0))
-    )
-    edges = {*_pair(size), *_pair(size if stride is None else stride)}
-    norm = getattr(module, "norm_type", 1)
-    if len(edges) != 1 or set(_pair(padding)) != {0} or norm != 1:
-        raise ModelError(
-            f"{_place(node)} pools with size {size}, stride {stride}, padding {padding}; the chip "
-            "pools square tiles without overlap or padding, so make size and stride equal."
-        )
-    return int(edges.pop())
-
-
-def _linear_kernel(
-    node: Node, module: nn.Linear, shape: tuple[int, int, int]
-) -> tuple[Floats, tuple[int, int], tuple[int, int]]:
-    channels, height, width = shape
-    if module.in_features != channels * height * width:
-        raise ModelError(
-            f"{_place(node)} expects {module.in_features} inputs but the map before it is "
-            f"{channels}×{height}×{width}; check input_shape."
-        )
-    weight = module.weight.detach().double().numpy()
-    return weight.reshape(-1, channels, height, width), (1, 1), (0, 0)
-
-
-def _conv_kernel(node: Node, module: nn.Conv2d) -> tuple[Floats, tuple[int, int], tuple[int, int]]:
-    if isinstance(module.padding, str) or module.padding_mode != "zeros":
-        raise ModelError(
-            f"{_place(node)} uses padding {module.padding!r} ({module.padding_mode}); "
-            "the chip pads with zeros by a whole number of pixels."
-        )
-    if set(module.dilation) != {1}:
-        raise ModelError(
-            f"{_place(node)} uses dilation {module.dilation}; the chip has none: use dilation 1."
-        )
-    return (
-        _ungrouped(module),
-        _pair(module.stride),
-        _pair(module.padding),
-    )
-
-
-def _ungrouped(module: nn.Conv2d) -> Floats:
-    """A grouped convolution as a full one: the chip has no groups, zeros take their place."""
-    weight = module.weight.detach().double().numpy()
-    if module.groups == 1:
-        return weight
-    full = np.zeros((module.out_channels, module.in_channels, *weight.shape[2:]))
-    ins, outs = module.in_channels // module.groups, module.out_channels // module.groups
-    for group in range(module.groups):
-        rows, columns = (slice(group * n, (group + 1) * n) for n in (outs, ins))
-        full[rows, columns] = weight[rows]
-    return full
-
-
-def _conv_shape(
-    node: Node,
-    in_shape: tuple[int, int, int],
-    kernel_shape: tuple[int, ...],
-    stride: tuple[int, int],
-    padding: tuple[int, int],
-) -> tuple[int, int, int]:
-    if kernel_shape[1] != in_shape[0]:
-        raise ModelError(
-            f"{_place(node)} expects {kernel_shape[1]} channels but gets {in_shape[0]}; "
-            "check input_shape."
-        )
-    height, width = (
-        (in_shape[1 + axis] + 2 * padding[axis] - kernel_shape[2 + axis]) // stride[axis] + 1
-        for axis in (0, 1)
-    )
-    return (kernel_shape[0], height, width)
 
 
 def _per_channel(recipe: LayerRecipe, channels: int) -> Floats:
@@ -344,13 +273,3 @@ def _as_map(shape: tuple[int, ...]) -> tuple[int, int, int]:
     raise ModelError(
         f"The network's input shape is {shape}; the chip takes (channels, height, width)."
     )
-
-
-def _pair(value: object) -> tuple[int, int]:
-    if isinstance(value, (tuple, list)):
-        return (int(value[0]), int(value[-1]))
-    return (int(value), int(value))  # type: ignore[call-overload]
-
-
-def _place(node: Node) -> str:
-    return f"{node.name!r} ({node.source})" if node.source else f"{node.name!r}"

@@ -80,6 +80,7 @@ def correct_on_twin(
             if choice.surely_better(kept, losses):
                 kept = choice
         losses, adapted, deployment = kept.losses, kept.adapted, kept.deployment
+        _write_initial(deployment, position)  # the last one tried stands in the configuration
         values[f"part of the shift:{name}"] = kept.part
     values["log loss"] = float(losses.mean())
     return _recorded(adapted, StepRecord("chip correction", time.perf_counter() - started, values))
@@ -94,9 +95,15 @@ def _restarted(deployment: Deployment, adapted: AdaptedNetwork, position: int) -
     if after.scale != before.scale:  # the initial potentials set it: all integers change
         return deploy_network(adapted, chip=deployment.chip, cores=deployment.cores)
     layers[position] = after
+    changed = replace(deployment, adapted=adapted, layers=tuple(layers))
+    _write_initial(changed, position)
+    return changed
+
+
+def _write_initial(deployment: Deployment, position: int) -> None:
+    """Put a layer's initial states into the configuration, which deployments may share."""
     core = deployment.mapped.configuration.cnn_layers[deployment.cores[position]]
-    core.neurons_initial_value = layers[position].initial.swapaxes(1, 2).tolist()
-    return replace(deployment, adapted=adapted, layers=tuple(layers))
+    core.neurons_initial_value = deployment.layers[position].initial.swapaxes(1, 2).tolist()
 
 
 def _activations(

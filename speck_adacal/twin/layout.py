@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin.memory import LANES
 from speck_adacal.twin.program import ChipProgram, CoreProgram, Destination
+from speck_adacal.twin.vectors import LANES
 
 CORES = 9
 DVS_ROW = 9  # the DVS stage as a source of events

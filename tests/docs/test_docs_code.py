@@ -27,6 +27,52 @@ from speck_adacal.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+# What the README's command lines take for granted: a user's module, weights, and samples.
+USERS_FILES = """```python title="my_module.py"
+from torch import nn
+
+
+def make_net():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1, bias=False),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(196, 10, bias=False),
+    )
+```
+
+```python
+import numpy as np
+import torch
+from my_module import make_net
+from safetensors.torch import save_file
+
+from speck_adacal import AdaptSettings
+from speck_adacal.adaptation.batches import encode_samples
+from speck_adacal.events.demo import load_demo_digits
+
+torch.manual_seed(0)
+save_file(make_net().state_dict(), "net.safetensors")
+digits = load_demo_digits()
+images, labels = digits.images[:80], digits.labels[:80]
+np.savez("images.npz", images=images)
+np.savez("labelled.npz", images=images, labels=labels)
+recordings = encode_samples(images, (1, 28, 28), AdaptSettings()).recordings()
+columns = {
+    name: np.concatenate([getattr(r, field) for r in recordings])
+    for name, field in zip("xypt", ("x", "y", "channel", "t_us"))
+}
+offsets = np.cumsum([0, *map(len, recordings)])
+np.savez("recordings.npz", **columns, offsets=offsets, labels=labels, sensor_size=[28, 28, 1])
+```
+
+```bash
+speck-adacal demo --out other.bundle
+```
+
+"""
 BLOCK = re.compile(r"^```(\w+)?(?: title=\"([^\"\n]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SKIPPED = re.compile(r"\*Not run by the tests: .+\.\*\s*\Z")
 NUMBER = re.compile(r"\d[\d,]*\.?\d*")
@@ -63,7 +109,7 @@ def run_command(line: str) -> None:
         runpy.run_path(words[1], run_name="__main__")
     if not words or words[0].removeprefix(".venv/bin/") != "speck-adacal":
         return
-    said = re.search(r"# exit code (\d)", line)
+    said = re.search(r"#.* exit code (\d)", line)
     with pytest.raises(SystemExit) as stop:
         main(words[1:])
     assert (stop.value.code or 0) == int(said[1] if said else 0), line
@@ -124,6 +170,11 @@ def scratch(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(DOCS)))
 def test_the_code_of_a_page_runs(page, scratch, capsys):
     text = page.read_text()
+    assert run_page(text, capsys) == len(blocks_of(text))
+
+
+def test_the_code_of_the_readme_runs(scratch, capsys):
+    text = USERS_FILES + README.read_text()
     assert run_page(text, capsys) == len(blocks_of(text))
 
 

@@ -49,15 +49,6 @@ def test_the_demo_still_gives_what_is_recorded(tmp_path):
     ]
 
 
-def test_the_python_example_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "my_network.bundle" / "chip.json").is_file()
-
-
 def test_the_readme_names_files_that_exist():
     text = (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
