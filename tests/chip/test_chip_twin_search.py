@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from speck_adacal import AdaptSettings, adapt, deploy, save
+from speck_adacal.chip.fold import fold
 from speck_adacal.chip.simulate import run_on_twin
-from speck_adacal.chip.twin_search.candidate import Candidate, Move, layer_moves
+from speck_adacal.chip.twin_search.candidate import (
+    Candidate,
+    Move,
+    channel_moves,
+    layer_moves,
+)
+from speck_adacal.chip.twin_search.descent import Descent, Steps
 from speck_adacal.chip.twin_search.evaluate import TwinEvaluator
 from speck_adacal.chip.twin_search.front import non_dominated, thinned
 from speck_adacal.chip.twin_search.objective import log_loss, one_hot
@@ -77,8 +84,12 @@ def test_a_kept_prefix_changes_nothing(adapted, depth):
     events = recordings(6)
     evaluator = TwinEvaluator(adapted, events)
     evaluator.keep(adapted.recipe, depth)
-    for move in [pair[0] for pair in layer_moves(adapted.recipe, 1.3, 0.25)]:
-        recipe = move(Candidate.base(adapted.recipe)).apply(adapted.recipe)
+    layers = layer_moves(adapted.recipe, 1.3, 0.25)
+    channels = list(channel_moves(evaluator.channels, 1.5, 0.25))
+    assert len(channels) == 2 * (4 + 6)  # the readout's are left alone
+    base = Candidate.base(adapted.recipe, evaluator.channels)
+    for move in [pair[0] for pair in [*layers, *channels[::3]]]:
+        recipe = move(base).apply(adapted.recipe)
         deployment = deploy(replace(adapted, recipe=recipe))
         same(evaluator.run(recipe), run_on_twin(deployment, events), deployment.cores)
 
@@ -181,14 +192,46 @@ def test_bad_input(adapted):
         find_front(adapted, recordings(4), LABELS[:4])
     with pytest.raises(CalibrationError, match="one label each"):
         find_front(adapted, recordings(24), LABELS[:4])
-    for wrong in ({"prices": ()}, {"held_out": 1.0}, {"rounds": 0}, {"factor": 1.0}):
+    wrongs = ({"prices": ()}, {"held_out": 1.0}, {"rounds": 0}, {"factor": 1.0})
+    for wrong in (*wrongs, {"channel_factor": 1.0}):
         with pytest.raises(SettingsError):
             FrontSettings(**wrong)
 
 
 def test_a_share_leaves_the_layers_behind_alone():
-    shared = Move("share", 0, 2.0)(Candidate((1.0, 1.0, 1.0), (0.0,) * 3))
+    shared = Move("share", 0, 2.0)(Candidate((1.0, 1.0, 1.0), (0.0,) * 3, ((),) * 3, ((),) * 3))
     np.testing.assert_allclose(np.cumprod(shared.gains), [2.0, 1.0, 1.0])
+
+
+def test_a_channel_of_twice_the_threshold_fires_half_as_often_for_twice_as_much(adapted):
+    base = Candidate.base(adapted.recipe, (4, 6, 0))
+    recipe = Move("share", 0, 2.0, 1)(base).apply(adapted.recipe)
+    before, after = (fold(adapted.graph, r) for r in (adapted.recipe, recipe))
+    factor = np.array([1.0, 0.5, 1.0, 1.0])
+    np.testing.assert_allclose(after[0].weight, before[0].weight * factor[:, None, None, None])
+    np.testing.assert_allclose(after[0].initial, before[0].initial)  # in thresholds
+    np.testing.assert_allclose(after[1].weight, before[1].weight / factor[:, None, None])
+    moved = Move("start", 0, 0.25, 1)(base).apply(adapted.recipe)
+    shift = fold(adapted.graph, moved)[0].initial - before[0].initial
+    np.testing.assert_allclose(shift, 0.5 * (1 - factor)[:, None, None] * np.ones_like(shift))
+
+
+def test_a_descent_ends_where_it_is_told_what_it_found(adapted):
+    """Less log loss and price than at the start, as the whole chip gives it on all recordings."""
+    events, price = recordings(40), 0.3
+    descent = Descent(
+        adapted.recipe,
+        TwinEvaluator(adapted, events),
+        LABELS,
+        Steps(rounds=1, factor=1.25, shift=0.25, channel_factor=1.5),
+    )
+    start = descent.start()
+    end = descent.descend(start, price)
+    value = [descent.loss(c) + price * np.log2(descent.tried[c].mean_synops) for c in (start, end)]
+    assert end != start
+    assert value[1] < value[0]
+    deployment = deploy(replace(adapted, recipe=end.apply(adapted.recipe)))
+    same(descent.tried[end], run_on_twin(deployment, events), deployment.cores)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=40))

@@ -1,13 +1,17 @@
-"""What the search changes: each layer's gain on the chip, and where its potentials start."""
+"""What the search changes: gains of layers and channels on the chip, and where potentials start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+
+Floats = npt.NDArray[np.float64]
+ByChannel = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -18,51 +22,81 @@ class Candidate:
         gains: by layer, what the core's threshold is multiplied by; the layers behind it are not
             compensated, so that a gain of 2 halves all later activity.
         starts: by layer, added to the initial potential, in thresholds.
+        channel_gains: by layer and channel, what the channel's threshold is multiplied by; here
+            the next layer makes up for it, each spike of the channel being worth so much more.
+            Empty for a layer whose channels are left alone.
+        channel_starts: by layer and channel, added to the initial potential, in thresholds.
     """
 
     gains: tuple[float, ...]
     starts: tuple[float, ...]
+    channel_gains: ByChannel
+    channel_starts: ByChannel
 
     @classmethod
-    def base(cls, recipe: Recipe) -> Candidate:
-        """The base recipe itself."""
+    def base(cls, recipe: Recipe, channels: Sequence[int]) -> Candidate:
+        """The base recipe itself.
+
+        Args:
+            recipe: the base.
+            channels: by layer, the number of channels to be changed one by one, or 0.
+        """
         layers = len(recipe.layers)
-        return cls((1.0,) * layers, (0.0,) * layers)
+        ones, zeros = (tuple((value,) * n for n in channels) for value in (1.0, 0.0))
+        return cls((1.0,) * layers, (0.0,) * layers, ones, zeros)
 
     def apply(self, base: Recipe) -> Recipe:
         """The recipe of this candidate."""
         total = np.cumprod(self.gains)
         layers = tuple(
-            _changed(layer, float(total[i]), self.starts[i]) for i, layer in enumerate(base.layers)
+            _changed(
+                layer,
+                float(total[i]) * _column(self.channel_gains[i], 1.0),
+                self.starts[i] + _column(self.channel_starts[i], 0.0),
+            )
+            for i, layer in enumerate(base.layers)
         )
         return replace(base, layers=layers)
 
 
-def _changed(layer: LayerRecipe, factor: float, start: float) -> LayerRecipe:
+def _column(values: tuple[float, ...], idle: float) -> Floats:
+    """`[channels]`, or `[]` where no channel differs: the layer keeps its one threshold."""
+    return np.array(idle if all(value == idle for value in values) else values)
+
+
+def _changed(layer: LayerRecipe, factor: Floats, start: Floats) -> LayerRecipe:
+    initial = np.asarray(layer.initial_potential, dtype=np.float64)
     threshold = np.asarray(layer.threshold * factor)
-    initial = np.asarray(layer.initial_potential)
     shift = np.asarray(layer.rho * start * threshold)
-    if shift.ndim:
-        shift = shift.reshape(-1, *(1,) * max(0, initial.ndim - 1))
-    return replace(layer, threshold=threshold, initial_potential=initial * factor + shift)
+    scale, shift = (_as_map(value, initial.ndim) for value in (factor, shift))
+    return replace(layer, threshold=threshold, initial_potential=initial * scale + shift)
+
+
+def _as_map(values: Floats, axes: int) -> Floats:
+    """`[channels]` as `[channels, 1, 1]` where the initial potential is a map."""
+    return values.reshape(-1, *(1,) * max(0, axes - 1)) if values.ndim else values
 
 
 @dataclass(frozen=True)
 class Move:
-    """A change at one layer: a `gain`, a `share` (the next layer makes up for it) or a `start`.
+    """A change at one layer or channel.
 
     Attributes:
-        kind: one of the three.
+        kind: `"gain"`, `"share"` (the next layer makes up for it) or `"start"`.
         layer: where; no layer before it is changed.
-        amount: a factor, or for `start` a shift in thresholds.
+        amount: a factor, or for `"start"` a shift in thresholds.
+        channel: None for all; of one channel only share and start can be changed.
     """
 
     kind: str
     layer: int
     amount: float
+    channel: int | None = None
 
     def __call__(self, candidate: Candidate) -> Candidate:
         """The changed candidate."""
+        if self.channel is not None:
+            return self._of_channel(candidate, self.channel)
         if self.kind == "start":
             starts = list(candidate.starts)
             starts[self.layer] += self.amount
@@ -72,6 +106,18 @@ class Move:
         if self.kind == "share":
             gains[self.layer + 1] /= self.amount
         return replace(candidate, gains=tuple(gains))
+
+    def _of_channel(self, candidate: Candidate, channel: int) -> Candidate:
+        starts = self.kind == "start"
+        table = [
+            list(row) for row in (candidate.channel_starts if starts else candidate.channel_gains)
+        ]
+        row = table[self.layer]
+        row[channel] = row[channel] + self.amount if starts else row[channel] * self.amount
+        changed = tuple(map(tuple, table))
+        if starts:
+            return replace(candidate, channel_starts=changed)
+        return replace(candidate, channel_gains=changed)
 
 
 def layer_moves(recipe: Recipe, factor: float, shift: float) -> Iterator[tuple[Move, Move]]:
@@ -85,3 +131,16 @@ def layer_moves(recipe: Recipe, factor: float, shift: float) -> Iterator[tuple[M
         yield Move("start", layer, -shift), Move("start", layer, shift)
         if layer + 1 in hidden:
             yield Move("share", layer, factor), Move("share", layer, 1 / factor)
+
+
+def channel_moves(
+    channels: Sequence[int], factor: float, shift: float
+) -> Iterator[tuple[Move, Move]]:
+    """The same for single channels, `channels[i]` of them in layer i."""
+    for layer in reversed(range(len(channels))):
+        for channel in range(channels[layer]):
+            yield (
+                Move("share", layer, factor, channel),
+                Move("share", layer, 1 / factor, channel),
+            )
+            yield Move("start", layer, -shift, channel), Move("start", layer, shift, channel)

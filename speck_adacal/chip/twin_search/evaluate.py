@@ -19,7 +19,7 @@ from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.adaptation.recipe import Recipe
 from speck_adacal.chip.deploy import deploy_network
 from speck_adacal.chip.fan_out import is_chain
-from speck_adacal.chip.fold import fold
+from speck_adacal.chip.fold import FoldedLayer, fold
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
 from speck_adacal.errors import ModelError
 from speck_adacal.events.types import Events
@@ -27,6 +27,7 @@ from speck_adacal.twin import ChipProgram, CoreProgram, Spikes, Twin, program_fr
 
 Ints = npt.NDArray[np.int64]
 _KEPT_PER_LAYER = 2
+_MOST_CHANNELS = 64  # of a layer whose channels are changed one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +83,8 @@ class TwinEvaluator:
     Attributes:
         evaluations: recipes run so far; one on a part of the recordings counts as that part.
         classes: number of output neurons.
+        channels: by layer, how many channels can be changed one by one: none of the readout and
+            of layers of more than 64.
 
     Raises:
         ModelError: the network is not a chain of layers that a chip can run.
@@ -101,6 +104,7 @@ class TwinEvaluator:
         self.evaluations = 0.0
         self._cores = deployment.cores
         self.classes = deployment.classes
+        self.channels = tuple(_few_channels(layer.folded) for layer in deployment.layers)
         self._program = program_from_configuration(deployment.mapped.configuration, chip=chip)
         self._threads = threads
         self._kept: list[OrderedDict[bytes, _Arrival]] = [OrderedDict() for _ in self._cores]
@@ -183,6 +187,11 @@ class TwinEvaluator:
             )
         program = ChipProgram(self._program.chip, cores)
         return Twin(program, observe=(observe,))
+
+
+def _few_channels(layer: FoldedLayer) -> int:
+    channels = layer.out_shape[0]
+    return 0 if layer.recipe.readout or channels > _MOST_CHANNELS else channels
 
 
 def _with_integers(core: CoreProgram, layer: QuantisedLayer) -> CoreProgram:
