@@ -1,6 +1,6 @@
 """AdaFire forward against sinabs' IAF with MaxSpike, and against the machine's copy bandwidth.
 
-    python benchmarks/bench_neuron.py [--repeats 15] [--json FILE]
+    python benchmarks/bench_neuron.py [--repeats 15]
 
 Same tensors, one process, runs taken in turn, medians. Copy bandwidth is that of `Tensor.copy_`
 into an existing tensor. AdaFire is timed four ways: with a new output tensor right after sinabs
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -23,12 +21,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from machine import machine
 from rich.console import Console
 from rich.table import Table
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
 
+from speck_adacal.bundle import new_file
 from speck_adacal.snn import AdaFire
+
+RESULT = Path(__file__).parent / "results" / "bench_neuron.json"
 
 SHAPES = {
     "ResNet-20, first stage": (16, 8, 16, 32, 32),
@@ -42,26 +44,13 @@ def main() -> None:
     """Time every shape and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
+    ran_on = machine()
     rows = [bench(name, shape, arguments.repeats) for name, shape in SHAPES.items()]
     show(rows)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(record(rows), indent=1) + "\n")
-
-
-def record(rows: list[dict[str, float | str]]) -> dict[str, object]:
-    """The rows, and the machine they were timed on."""
-    machine = {
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "load before": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
-    return {"command": "python benchmarks/bench_neuron.py", "machine": machine, "rows": rows}
+    result = {"command": "python benchmarks/bench_neuron.py", "machine": ran_on, "rows": rows}
+    with new_file(RESULT, force=True) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 @torch.no_grad()

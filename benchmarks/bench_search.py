@@ -1,6 +1,6 @@
 """Sensitivity tables with cached prefixes against running the whole network for every cell.
 
-    python benchmarks/bench_search.py [--samples 256] [--every 8] [--mode isolated]
+    python benchmarks/bench_search.py [--samples 256] [--every 9]
 
 ResNet-20, 19 layers, φ of 1..8 and ρ of 1..10 by halves, T = 8. "Straightforward" runs the whole
 network through sinabs' IAF with MaxSpike for each cell; because that takes long, every n-th cell
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ablation_data import cifar10, resnet20
+from machine import machine
 from rich.console import Console
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
@@ -37,7 +37,9 @@ from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, LayerGraph
+from speck_adacal.bundle import new_file
 
+RESULT = Path(__file__).parent / "results" / "bench_search.json"
 PHIS = tuple(range(1, 9))
 RHOS = tuple(np.arange(1.0, 10.01, 0.5))
 
@@ -162,16 +164,15 @@ def _channels_first(evaluator: Evaluator, x: torch.Tensor) -> Evaluator:
 
 
 def main() -> None:
-    """Both tables in the chosen mode."""
+    """Both tables in both modes."""
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).parents[2] / "shared/data/cifar10_resnet20_akamaster.npz"
     parser.add_argument("--weights", type=Path, default=default)
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--samples", type=int, default=256)
-    parser.add_argument("--every", type=int, default=6, help="run every n-th layer's cells")
-    parser.add_argument("--mode", choices=("isolated", "in_situ"), default="isolated")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--every", type=int, default=9, help="run every n-th layer's cells")
     arguments = parser.parse_args()
+    ran_on = machine()
     train, _ = cifar10(arguments.data, arguments.samples, 1)
     graph = resnet20(arguments.weights)
     settings = AdaptSettings(time_steps=8, phi=4, per_channel=True, input_coding="analog")
@@ -185,17 +186,25 @@ def main() -> None:
     }
     warm = {n: v[:1] for n, v in list(jobs["phi"].items())[:1]}
     small = replace(settings, batch_size=8)
-    sensitivity(Evaluator(graph, [train.x[:8]], small), recipe, warm, mode=arguments.mode)
-    found = [
-        bench(name, evaluator, recipe, variants, train.x, arguments.mode, arguments.every)
-        for name, variants in jobs.items()
-    ]
-    console = Console(width=None if sys.stdout.isatty() else 170)
-    for row in found:
-        console.print(row)
-        console.print(f"{row.table}: {row.straightforward_s / row.cached_s:.1f} times faster")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([vars(r) for r in found], indent=1))
+    found = []
+    console = Console()
+    for mode in ("isolated", "in_situ"):
+        sensitivity(Evaluator(graph, [train.x[:8]], small), recipe, warm, mode=mode)
+        for name, variants in jobs.items():
+            row = bench(name, evaluator, recipe, variants, train.x, mode, arguments.every)
+            console.print(row)
+            console.print(
+                f"{name}, {mode}: {row.straightforward_s / row.cached_s:.1f} times faster"
+            )
+            found.append(vars(row))
+    result = {
+        "command": "python benchmarks/bench_search.py",
+        "samples": arguments.samples,
+        "machine": ran_on,
+        "rows": found,
+    }
+    with new_file(RESULT, force=True) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
