@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 OUT ?= demo_out
+DATA ?= ../shared/data
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(STAMP)
 	$(BIN)/speck-adacal demo --out $(OUT) --force
@@ -19,6 +20,17 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Needs MNIST and CIFAR-10 (`speck-adacal datasets fetch`) and the networks in DATA.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench_neuron.py
+	$(BIN)/python benchmarks/bench_search.py --weights $(DATA)/cifar10_resnet20_akamaster.npz
+	$(BIN)/python benchmarks/bench_twin.py --data $(DATA)
+	$(BIN)/python benchmarks/bench_end_to_end.py
+	$(BIN)/python benchmarks/compare_simulators.py --data $(DATA)
+	$(BIN)/python benchmarks/compare_peers.py
+	$(BIN)/python benchmarks/speed_figure.py
+	$(BIN)/python scripts/update_docs.py
 
 docs: $(STAMP)
 	$(BIN)/mkdocs build --strict

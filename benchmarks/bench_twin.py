@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from machine import machine
 from numba import njit
 
 from speck_adacal.bundle.atomic import new_file
@@ -32,37 +31,14 @@ from speck_adacal.twin.machine import Machine
 from speck_adacal.twin.memory import update_rows
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
 RESULTS = Path(__file__).resolve().parent / "results"
-
-
-def machine() -> dict[str, object]:
-    """What the figures were taken on."""
-    cpu = platform.processor() or platform.machine()
-    info, features = Path("/proc/cpuinfo"), []
-    if info.is_file():
-        lines = dict(
-            (part.strip() for part in line.split(":", 1))
-            for line in info.read_text(encoding="utf-8").splitlines()
-            if ":" in line
-        )
-        cpu = lines.get("model name", cpu)
-        features = [f for f in ("avx2", "avx512bw") if f in lines.get("flags", "").split()]
-    return {
-        "cpu": cpu,
-        "vectors": features,
-        "processors": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "clock": "CPU seconds of one thread; two threads: wall time",
-    }
 
 
 def save(name: str, figures: dict[str, object]) -> None:
     """Write `results/<name>.json`, whole or not at all."""
     with new_file(RESULTS / f"{name}.json", force=True) as temporary:
-        text = json.dumps({"machine": machine(), **figures}, indent=2)
+        clock = "CPU seconds of one thread; two threads: wall time"
+        text = json.dumps({"machine": {**machine(), "clock": clock}, **figures}, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

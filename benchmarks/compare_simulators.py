@@ -124,7 +124,7 @@ def run_dense(program: ChipProgram, events: Events) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--environments", type=Path, required=True, help="folder for the peers")
+    parser.add_argument("--environments", type=Path, default=Path("out") / "peers")
     arguments = parser.parse_args()
     environments = arguments.environments.resolve()
     recordings = recordings_of(load(arguments.data, "nmnist_train1000"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+from speed_tables import machine_line
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -204,8 +205,7 @@ def render_twin_speed(result: dict[str, Any]) -> str:
         ),
     }
     lines = [
-        f"{machine['cpu']}, {', '.join(machine['vectors']).upper()}, {machine['processors']} "
-        f"processors, load {machine['load_average']:.1f}; one thread in CPU seconds, best of all:",
+        f"{machine_line(machine)}; one thread in CPU seconds, best of all:",
         "",
         "| what | figure |",
         "|---|---|",

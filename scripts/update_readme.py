@@ -19,6 +19,7 @@ from typing import Any
 
 import docs_tables as docs
 import readme_tables as tables
+import speed_tables as speed
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -49,6 +50,9 @@ def render(text: str) -> str:
         "camera_model": docs.render_camera_model,
         "simulated_recorded": docs.render_simulated_recorded,
         "compare_peers": docs.render_peers,
+        "bench_neuron": speed.render_neuron,
+        "bench_search": speed.render_search,
+        "bench_end_to_end": speed.render_end_to_end,
     }
     for name, renderer in renderers.items():
         bodies[name] = renderer(record(name))

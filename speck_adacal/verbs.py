@@ -116,7 +116,7 @@ def pareto_front(
 
     Raises:
         CalibrationError: too few samples, of a wrong shape, or another number of labels.
-        ModelError: the network is not a chain that the chip can run.
+        ModelError: the chip cannot run the network.
     """
     batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
     targets = reference_decisions(adapted, batches) if labels is None else labels

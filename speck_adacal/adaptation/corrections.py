@@ -20,7 +20,7 @@ from speck_adacal.adaptation.reconstruct import reconstruct_weights
 from speck_adacal.adaptation.walk import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.snn.adafire import AdaFire
-from speck_adacal.snn.network import SpikingNetwork
+from speck_adacal.snn.network import SpikingNetwork, spiking_neuron
 
 _ROUNDS = 4
 _CHANNEL_KEEPING = (Kind.ADD, Kind.AVG_POOL, Kind.MAX_POOL)
@@ -166,12 +166,7 @@ class _Layer:
 
 def centred_potential(node: Node, layer: LayerRecipe, walk: Walk, steps: int) -> LayerRecipe:
     """`layer` with its potential corrected on what reaches `node` at this point of a walk."""
-    neuron = AdaFire(
-        torch.as_tensor(layer.threshold),
-        phi=layer.phi,
-        rho=layer.rho,
-        initial_potential=torch.as_tensor(layer.initial_potential),
-    )
+    neuron = spiking_neuron(layer)
     _Layer(node, neuron, walk, steps).shift_potential()
     return _with_potential(layer, {layer.name: neuron.initial_potential.detach().clone()})
 

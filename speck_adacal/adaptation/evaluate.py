@@ -259,7 +259,7 @@ def half_uncertain(logits: torch.Tensor) -> float:
 def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:
     """Everything of the layers that decides what a network does, for hashing."""
     return [
-        [x.name, x.phi, x.rho, np.asarray(x.threshold), np.asarray(x.initial_potential)]
+        [x.name, x.phi, x.rho, x.lower_clip, *map(np.asarray, (x.threshold, x.initial_potential))]
         for x in layers
         if not x.readout
     ]

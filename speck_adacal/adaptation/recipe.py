@@ -122,6 +122,7 @@ class LayerRecipe:
             shape `()`, `[channels]`, or the full layer's. Half a threshold unless calibrated.
         readout: True for the classifier's output neurons, which exist on the chip only (in
             the float network the classifier's membrane potential is read).
+        lower_clip: how far below zero a potential may fall, in firing thresholds; None: open.
     """
 
     name: str
@@ -130,6 +131,14 @@ class LayerRecipe:
     threshold: npt.NDArray[np.float64]
     initial_potential: npt.NDArray[np.float64]
     readout: bool = False
+    lower_clip: float | None = None
+
+    @property
+    def lowest_potential(self) -> npt.NDArray[np.float64] | None:
+        """The lower clip in the unit of the threshold; None where it is open."""
+        if self.lower_clip is None:
+            return None
+        return np.asarray(-self.lower_clip * self.firing_threshold)
 
     @property
     def firing_threshold(self) -> npt.NDArray[np.float64]:

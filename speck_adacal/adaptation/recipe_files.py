@@ -26,6 +26,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             "rho": layer.rho,
             "threshold": np.asarray(layer.threshold).tolist(),
             "readout": layer.readout,
+            "lower_clip": layer.lower_clip,
         }
         for layer in recipe.layers
     ]
@@ -85,4 +86,5 @@ def _layer(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Lay
         threshold=np.asarray(entry["threshold"], dtype=np.float64),
         initial_potential=tensors[_POTENTIAL + entry["name"]].numpy(),
         readout=entry["readout"],
+        lower_clip=None if entry.get("lower_clip") is None else float(entry["lower_clip"]),
     )

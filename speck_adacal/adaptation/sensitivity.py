@@ -16,8 +16,7 @@ from speck_adacal.adaptation.progress import track
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.errors import SettingsError
-from speck_adacal.snn.adafire import AdaFire
-from speck_adacal.snn.network import SpikingNetwork, Value, run_nodes
+from speck_adacal.snn.network import SpikingNetwork, Value, run_nodes, spiking_neuron
 
 Array = npt.NDArray[np.float64]
 Variants = Mapping[str, Sequence[LayerRecipe]]
@@ -163,7 +162,7 @@ class _Cells:
                 before = dict(network._activity)
                 own = network.layer(node.name)
                 for column, layer in enumerate(self.variants[node.name]):
-                    network.layers[node.name.replace(".", "/")] = _neuron(layer)
+                    network.layers[node.name.replace(".", "/")] = spiking_neuron(layer)
                     ahead = dict(values)
                     network.reset()
                     run_nodes(network, nodes[at:], ahead, steps, {output})
@@ -224,7 +223,7 @@ class _Cells:
         current: torch.Tensor,
     ) -> torch.Tensor:
         """Mean output of one layer on a constant input; its spikes and SynOps are noted."""
-        neuron = _neuron(layer)
+        neuron = spiking_neuron(layer)
         steps = self.evaluator.settings.time_steps
         mean = neuron.run(current, steps).mean(1)
         counts = mean * (steps / _shaped(neuron.theta, mean.ndim - 1))
@@ -266,15 +265,6 @@ def _run_ann(nodes: Sequence[Node], values: dict[str, torch.Tensor], output: str
             if last[name] == node.name and name != output:
                 values.pop(name, None)
     return values[output]
-
-
-def _neuron(layer: LayerRecipe) -> AdaFire:
-    return AdaFire(
-        torch.as_tensor(layer.threshold),
-        phi=layer.phi,
-        rho=layer.rho,
-        initial_potential=torch.as_tensor(layer.initial_potential),
-    )
 
 
 def _shaped(theta: torch.Tensor, parts: int) -> torch.Tensor:

@@ -22,7 +22,8 @@ class ChipPolicy:
             total charge for a window of known length); `"leak"`: it is added at every tick of the
             slow clock, one tick a time step; `"refuse"`: a network with biases is refused.
         lower_clip: how far below zero a membrane potential may fall, in firing thresholds; None
-            leaves it open to 16 bits. A converted network loses charge at a clip.
+            leaves it to the recipe, layer by layer, where it is open to 16 bits unless a search
+            on the twin chose one. A converted network loses charge at a clip.
         window_us: duration of a sample (of T time steps); needed for `"leak"`.
 
     Raises:

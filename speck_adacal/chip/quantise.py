@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.chip.fold import FoldedLayer
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.errors import DesignRuleError
@@ -102,7 +103,7 @@ def quantise(
         folded=layer,
         weight=weight.astype(np.int8),
         threshold=max(1, int(np.rint(scale))),
-        threshold_low=_lower_clip(policy, scale),
+        threshold_low=_threshold_low(layer.recipe, policy, scale),
         bias=np.rint(leak * scale).astype(np.int16),
         initial=np.clip(np.rint(start * scale), STATE_LOW, STATE_HIGH).astype(np.int16),
         scale=scale,
@@ -111,11 +112,12 @@ def quantise(
     )
 
 
-def _lower_clip(policy: ChipPolicy, scale: float) -> int:
-    if policy.lower_clip is None:
+def _threshold_low(recipe: LayerRecipe, policy: ChipPolicy, scale: float) -> int:
+    clip = recipe.lower_clip if policy.lower_clip is None else policy.lower_clip
+    if clip is None:
         return STATE_LOW
     # 0 is broken on the chip (datasheet), and a clip above it is none.
-    return max(STATE_LOW, min(-1, -round(policy.lower_clip * scale)))
+    return max(STATE_LOW, min(-1, -round(clip * scale)))
 
 
 def _start(layer: FoldedLayer, window_steps: int) -> Floats:

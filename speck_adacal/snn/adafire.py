@@ -35,7 +35,8 @@ class AdaFire(sl.StatefulLayer):
         rho: ρ, threshold ratio.
         initial_potential: membrane potential before the first step, the same forms as
             `spike_threshold`; half the firing threshold θ by default.
-        min_v_mem: lower clip of the membrane potential; none by default.
+        min_v_mem: lower clip of the membrane potential, the same forms as `spike_threshold`;
+            none by default.
         emit_counts: emit spike counts `k` instead of amplitudes `k · θ`.
 
     Shape:
@@ -55,7 +56,7 @@ class AdaFire(sl.StatefulLayer):
         phi: int = 4,
         rho: float = 1.0,
         initial_potential: Values | None = None,
-        min_v_mem: float | None = None,
+        min_v_mem: Values | None = None,
         *,
         emit_counts: bool = False,
     ) -> None:
@@ -105,12 +106,14 @@ class AdaFire(sl.StatefulLayer):
         if tuple(self.v_mem.shape) != (batch, *shape):
             self.init_state_with_shape((batch, *shape))
         theta = broadcastable(self.theta, len(shape))
-        if fused_usable(current, self.v_mem):
+        low = None if self.min_v_mem is None else broadcastable(self.min_v_mem, len(shape))
+        uniform_low = low is None or low.numel() == 1
+        if uniform_low and fused_usable(current, self.v_mem):
             if is_channels_last(current):
                 return self._fused_channels_last(current, time_steps, theta, out)
             self.v_mem = self.v_mem.contiguous()
             return self._fused(current, time_steps, theta, self.v_mem, out)
-        return self._plain(current, time_steps, theta, self.min_v_mem)
+        return self._plain(current, time_steps, theta, low)
 
     def _fused(
         self,
@@ -202,7 +205,7 @@ class AdaFire(sl.StatefulLayer):
         settings = {
             "spike_threshold": self._like_state(self.theta),
             "spike_fn": MaxSpike(int(self.phi)),
-            "min_v_mem": None if self.min_v_mem is None else float(self.min_v_mem),
+            "min_v_mem": None if self.min_v_mem is None else self._like_state(self.min_v_mem),
         }
         return self._start_like(sl.IAF(**settings))
 
@@ -230,9 +233,9 @@ class AdaFire(sl.StatefulLayer):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Take over shapes too, so that any saved layer loads into any other."""
-        for name in ("v_mem", "spike_threshold", "initial_potential"):
-            saved = state_dict.get(prefix + name)
-            if saved is not None and saved.shape != getattr(self, name).shape:
+        for name in ("v_mem", "spike_threshold", "initial_potential", "min_v_mem"):
+            saved, own = state_dict.get(prefix + name), getattr(self, name)
+            if saved is not None and own is not None and saved.shape != own.shape:
                 empty = torch.empty_like(saved)
                 setattr(self, name, empty if name == "v_mem" else constant(empty))
         super()._load_from_state_dict(state_dict, prefix, *rest)
@@ -244,7 +247,7 @@ class AdaFire(sl.StatefulLayer):
             "phi": int(self.phi),
             "rho": float(self.rho),
             "initial_potential": self.initial_potential.detach().clone(),
-            "min_v_mem": None if self.min_v_mem is None else float(self.min_v_mem),
+            "min_v_mem": None if self.min_v_mem is None else self.min_v_mem.detach().clone(),
             "emit_counts": self.emit_counts,
         }
 
@@ -281,7 +284,7 @@ class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
             num_timesteps=None if self.num_timesteps < 0 else self.num_timesteps,
             spike_threshold=plain.spike_threshold.detach(),  # type: ignore[operator]
             spike_fn=plain.spike_fn,
-            min_v_mem=None if plain.min_v_mem is None else float(plain.min_v_mem),  # type: ignore[arg-type]
+            min_v_mem=None if plain.min_v_mem is None else plain.min_v_mem.detach(),  # type: ignore[operator]
         )
         return self._start_like(layer)
 

@@ -235,10 +235,16 @@ def _spiking_module(node: Node, recipe: Any) -> nn.Module:
         return SpikingMaxPool(node.module)
     if node.kind is not Kind.ACTIVATION:
         return node.module
-    layer = recipe[node.name]
+    return spiking_neuron(recipe[node.name])
+
+
+def spiking_neuron(layer: Any) -> AdaFire:
+    """The neurons of a layer of a recipe (a `LayerRecipe`)."""
+    lowest = layer.lowest_potential
     return AdaFire(
         torch.as_tensor(layer.threshold),
         phi=layer.phi,
         rho=layer.rho,
         initial_potential=torch.as_tensor(layer.initial_potential),
+        min_v_mem=None if lowest is None else torch.as_tensor(lowest),
     )

@@ -19,11 +19,14 @@ from speck_adacal.chip.fold import fold
 from speck_adacal.chip.in_the_loop import _restarted, _shifted, correct_on_twin
 from speck_adacal.chip.levels import measure_levels
 from speck_adacal.chip.simulate import run_on_twin
+from speck_adacal.chip.twin_search.evaluate import TwinEvaluator
 from speck_adacal.chip.twin_search.objective import log_loss, one_hot
 from speck_adacal.chip.twin_search.reference import reference_decisions
+from speck_adacal.chip.twin_search.search import FrontSettings
 from speck_adacal.errors import ModelError
 from speck_adacal.events import Events
 from speck_adacal.events.demo import load_demo_digits
+from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 from tests.chip.chip_examples import plain_recipe
 
 
@@ -197,3 +200,23 @@ def test_the_correction_on_the_twin_does_not_make_decisions_worse(residual, digi
     assert record["log loss"] == pytest.approx(losses[1])
     parts = [value for name, value in record.items() if name.startswith("part of the shift")]
     assert set(parts) <= {0.0, 0.5, 1.0}
+
+
+def test_a_network_with_branches_is_searched_on_the_twin(residual, digits):
+    """As the whole chip runs it; channels whose spikes are added to others' are left alone."""
+    demo, small = digits
+    images, labels = small(demo.calibration_images)[:40], demo.calibration_labels[:40]
+    settings = FrontSettings(prices=(0.1,), rounds=1, points=4)
+    front = pareto_front(residual, images, labels, settings=settings)
+    batches = encode_samples(images, (1, 8, 8), residual.recipe.settings)
+    held = [batches.recordings()[i] for i in front.held_out_indices]
+    for point in (front.points[0], front.points[-1]):
+        simulation = run_on_twin(deploy(with_front_point(residual, point)), held)
+        assert simulation.synops.mean() == point.held_out_synops
+        assert len(point.layer_names) == len(point.layer_synops) == 7
+    stepped = front_in_steps(residual, front, images, labels)
+    assert {gap.name for gap in stepped[0].layers} <= set(front.points[0].layer_names)
+    evaluator = TwinEvaluator(residual, held)
+    by_name = dict(zip((x.name for x in residual.recipe.layers), evaluator.channels, strict=True))
+    assert by_name["stem.1"] == by_name["two.1"] == 0
+    assert by_name["one.1"] == 6

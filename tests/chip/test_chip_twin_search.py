@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from speck_adacal import AdaptSettings, adapt, deploy, save
+from speck_adacal import AdaptSettings, adapt, deploy, load, save
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.simulate import run_on_twin
 from speck_adacal.chip.twin_search.candidate import (
@@ -29,6 +30,7 @@ from speck_adacal.chip.twin_search.search import FrontSettings, find_front
 from speck_adacal.cli import main
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.events import Events
+from speck_adacal.snn import AdaFire
 from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 
 SMALL = FrontSettings(prices=(0.05, 0.3), rounds=1, points=5)
@@ -198,8 +200,8 @@ def test_bad_input(adapted):
             FrontSettings(**wrong)
 
 
-def test_a_share_leaves_the_layers_behind_alone():
-    shared = Move("share", 0, 2.0)(Candidate((1.0, 1.0, 1.0), (0.0,) * 3, ((),) * 3, ((),) * 3))
+def test_a_share_leaves_the_layers_behind_alone(adapted):
+    shared = Move("share", 0, 2.0)(Candidate.base(adapted.recipe, (0, 0, 0)))
     np.testing.assert_allclose(np.cumprod(shared.gains), [2.0, 1.0, 1.0])
 
 
@@ -287,3 +289,34 @@ def test_the_command(adapted, tmp_path, capsys):
     assert result["time_stepped"][0]["synops"] > 0
     assert "<svg" in (tmp_path / "f.svg").read_text()
     assert (tmp_path / "net.bundle" / "manifest.json").is_file()
+
+
+def test_a_lower_clip_is_narrowed_from_eight_thresholds_and_opened_beyond(adapted):
+    tighter, wider = Move("clip", 1, 0.5), Move("clip", 1, 2.0)
+    base = Candidate.base(adapted.recipe, (0, 0, 0))
+    narrowed = tighter(tighter(base))
+    assert [c.clips[1] for c in (base, tighter(base), narrowed)] == [math.inf, 4.0, 2.0]
+    assert wider(tighter(base)).clips == wider(base).clips == base.clips
+    recipe = narrowed.apply(adapted.recipe)
+    assert [layer.lower_clip for layer in recipe.layers] == [None, 2.0, None]
+    assert Candidate.base(recipe, (0, 0, 0)).clips == narrowed.clips
+
+
+def test_a_recipes_lower_clip_reaches_every_level(adapted, tmp_path):
+    layers = tuple(
+        replace(layer, lower_clip=None if layer.readout else 0.5) for layer in adapted.recipe.layers
+    )
+    clipped = replace(adapted, recipe=replace(adapted.recipe, layers=layers))
+    deployment = deploy(clipped)
+    limits = [layer.threshold_low for layer in deployment.layers]
+    assert limits[:2] == [-round(0.5 * layer.scale) for layer in deployment.layers[:2]]
+    assert limits[2] == -(2**15)
+    counts = [
+        run_on_twin(d, recordings(10)).spikes_per_core.sum() for d in (deploy(adapted), deployment)
+    ]
+    assert counts[1] >= counts[0]  # what is clipped need not be made up for
+    again = load(save(clipped, tmp_path / "clipped.adapted"))
+    assert [layer.lower_clip for layer in again.recipe.layers] == [0.5, 0.5, None]
+    neurons = [m for m in clipped.network.modules() if isinstance(m, AdaFire)]
+    for neuron, layer in zip(neurons, layers, strict=False):
+        np.testing.assert_allclose(neuron.min_v_mem, -0.5 * layer.firing_threshold, rtol=1e-6)

@@ -207,3 +207,12 @@ def test_on_a_gpu_it_is_equal_to_the_cpu(threshold):
     with torch.no_grad():
         torch.testing.assert_close(there(x.cuda()).cpu(), here(x), rtol=0, atol=1e-6)
         torch.testing.assert_close(there.v_mem.cpu(), here.v_mem, rtol=0, atol=1e-6)
+
+
+def test_a_lower_clip_for_each_channel_is_that_of_each_channel_alone():
+    current = torch.randn(3, 5, 2, 4)
+    low = torch.tensor([-0.25, -2.0])
+    both = AdaFire(1.0, 2, min_v_mem=low)(current)
+    for channel in range(2):
+        alone = AdaFire(1.0, 2, min_v_mem=float(low[channel]))(current[:, :, channel : channel + 1])
+        torch.testing.assert_close(both[:, :, channel : channel + 1], alone, rtol=0, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,9 @@ from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 
 Floats = npt.NDArray[np.float64]
 ByChannel = tuple[tuple[float, ...], ...]
+_WIDEST_CLIP = (
+    8.0  # thresholds below zero; fewer states than that fall so deep that it would matter
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Candidate:
             the next layer makes up for it, each spike of the channel being worth so much more.
             Empty for a layer whose channels are left alone.
         channel_starts: by layer and channel, added to the initial potential, in thresholds.
+        clips: by layer, the lower clip in thresholds below zero; infinite where it is open.
     """
 
     gains: tuple[float, ...]
     starts: tuple[float, ...]
     channel_gains: ByChannel
     channel_starts: ByChannel
+    clips: tuple[float, ...]
 
     @classmethod
     def base(cls, recipe: Recipe, channels: Sequence[int]) -> Candidate:
@@ -43,7 +49,8 @@ class Candidate:
         """
         layers = len(recipe.layers)
         ones, zeros = (tuple((value,) * n for n in channels) for value in (1.0, 0.0))
-        return cls((1.0,) * layers, (0.0,) * layers, ones, zeros)
+        clips = tuple(math.inf if x.lower_clip is None else x.lower_clip for x in recipe.layers)
+        return cls((1.0,) * layers, (0.0,) * layers, ones, zeros, clips)
 
     def apply(self, base: Recipe) -> Recipe:
         """The recipe of this candidate."""
@@ -53,6 +60,7 @@ class Candidate:
                 layer,
                 float(total[i]) * _column(self.channel_gains[i], 1.0),
                 self.starts[i] + _column(self.channel_starts[i], 0.0),
+                self.clips[i],
             )
             for i, layer in enumerate(base.layers)
         )
@@ -64,12 +72,17 @@ def _column(values: tuple[float, ...], idle: float) -> Floats:
     return np.array(idle if all(value == idle for value in values) else values)
 
 
-def _changed(layer: LayerRecipe, factor: Floats, start: Floats) -> LayerRecipe:
+def _changed(layer: LayerRecipe, factor: Floats, start: Floats, clip: float) -> LayerRecipe:
     initial = np.asarray(layer.initial_potential, dtype=np.float64)
     threshold = np.asarray(layer.threshold * factor)
     shift = np.asarray(layer.rho * start * threshold)
     scale, shift = (_as_map(value, initial.ndim) for value in (factor, shift))
-    return replace(layer, threshold=threshold, initial_potential=initial * scale + shift)
+    return replace(
+        layer,
+        threshold=threshold,
+        initial_potential=initial * scale + shift,
+        lower_clip=None if math.isinf(clip) else clip,
+    )
 
 
 def _as_map(values: Floats, axes: int) -> Floats:
@@ -82,7 +95,7 @@ class Move:
     """A change at one layer or channel.
 
     Attributes:
-        kind: `"gain"`, `"share"` (the next layer makes up for it) or `"start"`.
+        kind: `"gain"`, `"share"` (the next layer makes up for it), `"start"` or `"clip"`.
         layer: where; no layer before it is changed.
         amount: a factor, or for `"start"` a shift in thresholds.
         channel: None for all; of one channel only share and start can be changed.
@@ -97,6 +110,11 @@ class Move:
         """The changed candidate."""
         if self.channel is not None:
             return self._of_channel(candidate, self.channel)
+        if self.kind == "clip":
+            clips = list(candidate.clips)
+            clip = min(clips[self.layer], _WIDEST_CLIP) * self.amount
+            clips[self.layer] = clip if clip < _WIDEST_CLIP else math.inf
+            return replace(candidate, clips=tuple(clips))
         if self.kind == "start":
             starts = list(candidate.starts)
             starts[self.layer] += self.amount
@@ -125,12 +143,14 @@ def layer_moves(recipe: Recipe, factor: float, shift: float) -> Iterator[tuple[M
 
     The readout's threshold is not among them, since its spikes cost nothing.
     """
-    hidden = [i for i, layer in enumerate(recipe.layers) if not layer.readout]
-    for layer in reversed(hidden):
-        yield Move("gain", layer, factor), Move("gain", layer, 1 / factor)
-        yield Move("start", layer, -shift), Move("start", layer, shift)
-        if layer + 1 in hidden:
+    hidden = {i for i, layer in enumerate(recipe.layers) if not layer.readout}
+    for layer in reversed(range(len(recipe.layers))):
+        if layer in hidden:
+            yield Move("gain", layer, factor), Move("gain", layer, 1 / factor)
+            yield Move("start", layer, -shift), Move("start", layer, shift)
+        if {layer, layer + 1} <= hidden:
             yield Move("share", layer, factor), Move("share", layer, 1 / factor)
+        yield Move("clip", layer, 0.5), Move("clip", layer, 2.0)
 
 
 def channel_moves(

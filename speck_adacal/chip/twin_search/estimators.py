@@ -65,14 +65,13 @@ def time_stepped(
             activity = network.activity().values()
             spikes.append(_totals([layer.spikes for layer in activity]))
             synops.append(_totals([layer.synops for layer in activity if layer.synops is not None]))
-    hidden = [layer.name for layer in point.recipe.layers if not layer.readout]
-    mean = np.concatenate(spikes).mean(axis=0)
+    stepped = dict(zip(network.activity(), np.concatenate(spikes).mean(axis=0), strict=True))
+    on_chip = zip(point.layer_names, point.layer_spikes, strict=True)
     return StepEstimate(
         accuracy=float(np.mean(np.concatenate(decisions) == np.asarray(labels))),
         synops=point.layer_synops[0] + float(np.concatenate(synops).sum(axis=1).mean()),
         layers=tuple(
-            LayerGap(name, float(stepped), twin)
-            for name, stepped, twin in zip(hidden, mean, point.layer_spikes, strict=False)
+            LayerGap(name, float(stepped[name]), twin) for name, twin in on_chip if name in stepped
         ),
     )
 

@@ -2,7 +2,7 @@
 
 A chain's core never hears from the cores behind it. What reaches a layer therefore stays as it is
 while only later layers change, and is kept: a candidate that changes layer i runs layers i to the
-last. The result equals that of the whole chip bit for bit.
+last. The result equals that of the whole chip bit for bit. A network with branches runs whole.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from speck_adacal.adaptation.adapted import AdaptedNetwork
 from speck_adacal.adaptation.recipe import Recipe
+from speck_adacal.chip.branches import meeting_names
 from speck_adacal.chip.deploy import deploy_network
 from speck_adacal.chip.fan_out import is_chain
 from speck_adacal.chip.fold import FoldedLayer, fold
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
-from speck_adacal.errors import ModelError
 from speck_adacal.events.types import Events
 from speck_adacal.twin import ChipProgram, CoreProgram, Spikes, Twin, program_from_configuration
 
@@ -83,11 +83,12 @@ class TwinEvaluator:
     Attributes:
         evaluations: recipes run so far; one on a part of the recordings counts as that part.
         classes: number of output neurons.
-        channels: by layer, how many channels can be changed one by one: none of the readout and
-            of layers of more than 64.
+        names: of the layers on cores, in order of the signal (as in the recipe).
+        channels: by layer of the recipe, how many channels can be changed one by one: none of the
+            readout, of layers of more than 64, and of those whose spikes are added to others'.
 
     Raises:
-        ModelError: the network is not a chain of layers that a chip can run.
+        ModelError: the chip cannot run the network.
         DesignRuleError: it breaks the chip's rules.
     """
 
@@ -104,7 +105,12 @@ class TwinEvaluator:
         self.evaluations = 0.0
         self._cores = deployment.cores
         self.classes = deployment.classes
-        self.channels = tuple(_few_channels(layer.folded) for layer in deployment.layers)
+        folded = [layer.folded for layer in deployment.layers]
+        self.names = tuple(layer.recipe.name for layer in folded)
+        self._is_chain = is_chain(folded)
+        few = {layer.recipe.name: _few_channels(layer) for layer in folded}
+        few |= dict.fromkeys(meeting_names(adapted.graph), 0)
+        self.channels = tuple(few.get(layer.name, 0) for layer in adapted.recipe.layers)
         self._program = program_from_configuration(deployment.mapped.configuration, chip=chip)
         self._threads = threads
         self._kept: list[OrderedDict[bytes, _Arrival]] = [OrderedDict() for _ in self._cores]
@@ -133,7 +139,9 @@ class TwinEvaluator:
         )
 
     def keep(self, recipe: Recipe, upto: int | None = None) -> None:
-        """Keep what reaches every layer (up to layer `upto`) under a recipe."""
+        """Keep what reaches every layer (up to layer `upto`) of a chain under a recipe."""
+        if not self._is_chain:
+            return
         layers = self._quantised(recipe)
         keys = _prefix_keys(layers)
         last = len(layers) - 1 if upto is None else upto
@@ -148,11 +156,6 @@ class TwinEvaluator:
     def _quantised(self, recipe: Recipe) -> tuple[QuantisedLayer, ...]:
         steps = recipe.settings.time_steps
         folded = fold(self.adapted.graph, recipe)
-        if not is_chain(folded):
-            raise ModelError(
-                "The network has branches, and the search on the twin handles chains of layers; "
-                "deploy it without the search."
-            )
         return tuple(quantise(layer, window_steps=steps) for layer in folded)
 
     def _deepest(self, keys: Sequence[bytes]) -> tuple[int, _Arrival]:

@@ -27,7 +27,8 @@ class FrontPoint:
             spike counts the first decides.
         standard_error: of `accuracy` (Agresti and Coull).
         held_out_synops: SynOps a recording on the held-out recordings.
-        layer_synops, layer_spikes: of each layer, a held-out recording's mean.
+        layer_names: layers on cores, in order of the signal.
+        layer_synops, layer_spikes: of each of them, a held-out recording's mean.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class FrontPoint:
     accuracy: float
     standard_error: float
     held_out_synops: float
+    layer_names: tuple[str, ...]
     layer_synops: tuple[float, ...]
     layer_spikes: tuple[float, ...]
 
@@ -47,6 +49,7 @@ class FrontPoint:
         searched: Outcome,
         held_out: Outcome,
         labels: npt.NDArray[np.int64],
+        names: tuple[str, ...],
     ) -> FrontPoint:
         """A point from its two outcomes; `labels` are those of the held-out recordings."""
         right = held_out.counts.argmax(axis=1) == labels
@@ -59,6 +62,7 @@ class FrontPoint:
             accuracy=float(right.mean()),
             standard_error=float(np.sqrt(share * (1 - share) / (len(right) + 4))),
             held_out_synops=held_out.mean_synops,
+            layer_names=names,
             layer_synops=tuple(held_out.synops.mean(axis=0).tolist()),
             layer_spikes=tuple(held_out.spikes.mean(axis=0).tolist()),
         )
@@ -73,13 +77,14 @@ class FrontPoint:
             "search_log_loss": self.loss,
             "layers": [
                 {
-                    "name": layer.name,
-                    "threshold": layer.threshold.tolist(),
+                    "name": name,
+                    "threshold": self.recipe[name].threshold.tolist(),
+                    "lower_clip": self.recipe[name].lower_clip,
                     "synops": synops,
                     "spikes": spikes,
                 }
-                for layer, synops, spikes in zip(
-                    self.recipe.layers, self.layer_synops, self.layer_spikes, strict=True
+                for name, synops, spikes in zip(
+                    self.layer_names, self.layer_synops, self.layer_spikes, strict=True
                 )
             ],
         }

@@ -98,7 +98,7 @@ def find_front(
 
     Raises:
         CalibrationError: fewer than 20 recordings, or another number of labels.
-        ModelError: the network is not a chain that the chip can run.
+        ModelError: the chip cannot run the network.
     """
     settings = settings or FrontSettings()
     truth = np.asarray(labels, dtype=np.int64)
@@ -129,6 +129,7 @@ def find_front(
             descent.tried[candidate],
             judge.run(recipe),
             truth[hold],
+            judge.names,
         )
         for candidate in _front_of(descent, settings.points)
     )

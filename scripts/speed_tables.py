@@ -1,0 +1,73 @@
+"""Records of the speed benchmarks as Markdown tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """What a benchmark ran on, in words."""
+    vectors = ", ".join(machine["vectors"]).upper() or "no known vectors"
+    return (
+        f"{machine['cpu']}, {vectors}, {machine['processors']} processors, load "
+        f"{machine['load_average']:.1f} before"
+    )
+
+
+def render_neuron(result: dict[str, Any]) -> str:
+    """AdaFire beside sinabs' neuron."""
+    lines = [
+        f"Median milliseconds, one thread (`{result['command']}`; "
+        f"{machine_line(result['machine'])}):",
+        "",
+        "| tensor | sinabs | AdaFire, new tensor | existing | in place | copy | faster, in place | "
+        "of copy bandwidth |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        times = (
+            f"{row[key]:.2f}"
+            for key in ("sinabs ms", "new again ms", "existing ms", "in place ms", "copy ms")
+        )
+        lines.append(
+            f"| {row['shape']}, {row['MB']:.0f} MB | {' | '.join(times)} | "
+            f"{row['speed-up, in place']:.1f} × | {row['part of copy']:.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def render_search(result: dict[str, Any]) -> str:
+    """Sensitivity tables beside running everything for each cell."""
+    lines = [
+        f"ResNet-20, {result['samples']} images, T = 8 (`{result['command']}`; "
+        f"{machine_line(result['machine'])}; the straightforward way is timed on some layers and "
+        "scaled to all):",
+        "",
+        "| table | mode | cells | cached | straightforward | faster | same best candidate | "
+        "peak memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in result["rows"]:
+        faster = row["straightforward_s"] / row["cached_s"]
+        lines.append(
+            f"| {row['table']} | {row['mode']} | {row['cells']} | {row['cached_s']:.0f} s | "
+            f"{row['straightforward_s']:.0f} s | {faster:.1f} × "
+            f"| {'yes' if row['same_best'] else 'no'} ({row['cells_run']} cells compared) | "
+            f"{row['peak_mb']:,.0f} MB |"
+        )
+    return "\n".join(lines)
+
+
+def render_end_to_end(result: dict[str, Any]) -> str:
+    """From the trained network to simulated decisions."""
+    lines = [
+        f"The shipped network, {result['calibration']} calibration digits, {result['digits']} "
+        f"digits simulated; median of {result['repeats']} (`{result['command']}`; "
+        f"{machine_line(result['machine'])}):",
+        "",
+        "| | step | seconds |",
+        "|---|---|---|",
+    ]
+    for name, steps in result["seconds"].items():
+        lines += [f"| {name} | {step} | {seconds:.3f} |" for step, seconds in steps.items()]
+    return "\n".join(lines)
