@@ -113,7 +113,7 @@ def main() -> None:
     """Search, measure, and write the results and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--calibration", type=int, default=150)
+    parser.add_argument("--calibration", type=int, default=300)
     parser.add_argument("--samples", type=int, default=400)
     parser.add_argument("--stock-samples", type=int, default=200)
     parser.add_argument("--stock-steps", type=int, nargs="+", default=[60, 80, 100, 150, 200, 300])

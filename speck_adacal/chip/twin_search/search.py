@@ -43,7 +43,7 @@ class FrontSettings:
         SettingsError: a field is out of range.
     """
 
-    prices: tuple[float, ...] = (0.02, 0.06, 0.15, 0.4)
+    prices: tuple[float, ...] = (0.02, 0.06, 0.15, 0.25, 0.4)
     rounds: int = 2
     factor: float = 1.25
     shift: float = 0.25
