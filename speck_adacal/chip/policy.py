@@ -23,7 +23,7 @@ class ChipPolicy:
             slow clock, one tick a time step; `"refuse"`: a network with biases is refused.
         lower_clip: how far below zero a membrane potential may fall, in firing thresholds; None
             leaves it to the recipe, layer by layer, where it is open to 16 bits unless a search
-            on the twin chose one. A converted network loses charge at a clip.
+            on the twin chose one; infinity opens all. A converted network loses charge at a clip.
         window_us: duration of a sample (of T time steps); needed for `"leak"`.
 
     Raises:
@@ -39,9 +39,9 @@ class ChipPolicy:
             raise SettingsError(
                 f"ChipPolicy.bias must be one of {', '.join(BIASES)}, found {self.bias!r}."
             )
-        if self.lower_clip is not None and not 0 < self.lower_clip < float("inf"):
+        if self.lower_clip is not None and not self.lower_clip > 0:
             raise SettingsError(
-                "ChipPolicy.lower_clip must be None (open) or above 0 firing thresholds, found "
+                "ChipPolicy.lower_clip must be above 0 firing thresholds, or None, found "
                 f"{self.lower_clip!r}."
             )
         if self.window_us is not None and self.window_us < 1:

@@ -114,7 +114,7 @@ def quantise(
 
 def _threshold_low(recipe: LayerRecipe, policy: ChipPolicy, scale: float) -> int:
     clip = recipe.lower_clip if policy.lower_clip is None else policy.lower_clip
-    if clip is None:
+    if clip is None or np.isinf(clip):
         return STATE_LOW
     # 0 is broken on the chip (datasheet), and a clip above it is none.
     return max(STATE_LOW, min(-1, -round(clip * scale)))

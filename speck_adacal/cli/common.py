@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import shlex
 import sys
 import warnings
@@ -115,18 +116,21 @@ def parse_slice(text: str | None) -> slice:
 
 
 def parse_lower_clip(text: str) -> float | None:
-    """`"open"` to None, `"threshold"` to 1, a number to itself (in firing thresholds).
+    """`"recipe"` to None, `"open"` to infinity, `"threshold"` to 1, a number (in firing thresholds)
+    to itself.
 
     Raises:
         SettingsError: it is none of these.
     """
-    if text in ("open", "threshold"):
-        return None if text == "open" else 1.0
+    named = {"recipe": None, "open": math.inf, "threshold": 1.0}
+    if text in named:
+        return named[text]
     try:
         return float(text)
     except ValueError:
         raise SettingsError(
-            f"--lower-clip {text!r} is neither 'open' nor 'threshold' nor a number of thresholds."
+            f"--lower-clip is {text!r}; give 'recipe', 'open', 'threshold', or how many firing "
+            "thresholds below zero."
         ) from None
 
 

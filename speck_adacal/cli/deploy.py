@@ -34,10 +34,11 @@ def command(
         str,
         typer.Option(
             "--lower-clip",
-            help="Where a membrane potential stops falling: 'open' (16 bits), 'threshold' (as "
-            "sinabs does), or firing thresholds below zero.",
+            help="Where a membrane potential stops falling: 'recipe' (open, unless `front` chose "
+            "otherwise), 'open' (16 bits), 'threshold' (as sinabs does), or firing thresholds "
+            "below zero.",
         ),
-    ] = "open",
+    ] = "recipe",
     window_us: Annotated[
         int | None, typer.Option("--window-us", help="Duration of a sample in µs, for a leak.")
     ] = None,

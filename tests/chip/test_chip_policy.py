@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,15 +132,27 @@ def test_policies_are_compared_on_the_same_samples(adapted, images):
     recordings = _recordings(adapted, images)
     found = compare_policies(adapted, recordings, labels, chip="speck2f")
     assert [(row.bias, row.lower_clip) for row in found] == [
-        ("initial", None),
-        ("initial", 1.0),
-        ("leak", None),
+        ("initial", "open"),
+        ("initial", "1 threshold"),
+        ("leak", "open"),
     ]
     assert all(row.accuracy is not None and row.synops > 0 for row in found if not row.refused)
     assert found[0].accuracy == simulate(deploy(adapted), recordings).accuracy(labels)
     bare = adapt(network(bias=False), images, input_shape=(1, 8, 8))
     kinds = compare_policies(bare, recordings, labels, chip="speck2f")
     assert [row.bias for row in kinds] == ["none", "none"]
+
+
+def test_the_clips_of_a_recipe_are_compared_too(adapted, images):
+    layers = tuple(replace(layer, lower_clip=0.5) for layer in adapted.recipe.layers)
+    clipped = replace(adapted, recipe=replace(adapted.recipe, layers=layers))
+    labels, recordings = np.zeros(12, np.int64), _recordings(adapted, images)
+    found = compare_policies(clipped, recordings, labels, chip="speck2f")
+    assert [row.lower_clip for row in found] == ["by layer", "open", "1 threshold", "by layer"]
+    assert found[0].synops == simulate(deploy(clipped), recordings).synops.mean()
+    opened = deploy(clipped, policy=ChipPolicy(lower_clip=math.inf))
+    assert {layer.threshold_low for layer in opened.layers} == {STATE_LOW}
+    assert found[1].synops == simulate(opened, recordings).synops.mean()
 
 
 def _recordings(adapted, images):

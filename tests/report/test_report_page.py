@@ -137,10 +137,12 @@ def test_every_measured_number_is_on_the_page(measured):
         assert [percent(100 * v) for v in shown] in rows
     for core, rate in details.load.worst_per_s.items():
         assert [str(core), f"{rate:,.0f}"] in rows
-    assert [(p.bias, p.lower_clip) for p in details.policies] == [("none", None), ("none", 1.0)]
+    assert [(p.bias, p.lower_clip) for p in details.policies] == [
+        ("none", "open"),
+        ("none", "1 threshold"),
+    ]
     for policy in details.policies:
-        clip = "open" if policy.lower_clip is None else "1 threshold"
-        shown = [clip, percent(100 * policy.accuracy), f"{policy.synops:,.0f}"]
+        shown = [policy.lower_clip, percent(100 * policy.accuracy), f"{policy.synops:,.0f}"]
         assert ["none in this network", *shown] in rows
     for layer in details.autopsy.layers:
         row = next(r for r in rows if r[0] == layer.name and f"{layer.scale:.4g} (" in r[1])
