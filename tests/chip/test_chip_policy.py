@@ -237,7 +237,7 @@ def test_deploy_says_what_became_of_the_biases(adapted, tmp_path, capsys):
     assert "part of the initial potentials" in said
     line = ["deploy", source, "--out", tmp_path / "c", "--bias", "leak"]
     assert "window_us" in said_by(capsys, line, code=1)
-    assert "neither" in said_by(capsys, [*line, "--lower-clip", "low"], code=1)
+    assert "how many firing thresholds" in said_by(capsys, [*line, "--lower-clip", "low"], code=1)
     line += ["--window-us", 80_000, "--lower-clip", "threshold"]
     assert "slow clock (100 Hz)" in said_by(capsys, line)
 
