@@ -17,8 +17,8 @@ def machine_line(machine: dict[str, Any]) -> str:
 def render_neuron(result: dict[str, Any]) -> str:
     """AdaFire beside sinabs' neuron."""
     lines = [
-        f"Median milliseconds, one thread (`{result['command']}`; "
-        f"{machine_line(result['machine'])}):",
+        f"Median milliseconds, torch with {result['machine']['threads']} threads "
+        f"(`{result['command']}`; {machine_line(result['machine'])}):",
         "",
         "| tensor | sinabs | AdaFire, new tensor | existing | in place | copy | faster, in place | "
         "of copy bandwidth |",

@@ -22,6 +22,7 @@ from speck_adacal.twin.program import (
 from speck_adacal.twin.reading import program_from_configuration
 from speck_adacal.twin.readout import ReadoutRun
 from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.running import PreparedInput
 from speck_adacal.twin.simulator import Twin
 from speck_adacal.twin.spike_log import MonitorStream, Spikes
 from speck_adacal.twin.timing import LatencyModel
@@ -41,6 +42,7 @@ __all__ = [
     "MonitorStream",
     "PowerEstimate",
     "PowerModel",
+    "PreparedInput",
     "ReadoutProgram",
     "ReadoutRun",
     "Remedy",

@@ -53,6 +53,31 @@ class Plan:
     track_peaks: bool
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedInput:
+    """A chunk of input, checked, past the DVS stage, and in the order of the kernel.
+
+    Attributes:
+        events: the checked events.
+        steps: events and ticks of the slow clock.
+        seen: what the DVS stage's monitor sees.
+        step_of_event: int64, the step of each event.
+        source: int8, row of `Layout.routes` of each root event.
+        word: int64, packed root events.
+        step: int64, the step of each root event.
+        end_us: time up to which the chunk goes.
+    """
+
+    events: InputEvents
+    steps: Steps
+    seen: StageEvents
+    step_of_event: Ints
+    source: npt.NDArray[np.int8]
+    word: Ints
+    step: Ints
+    end_us: int
+
+
 class RunningChip:
     """States of one running chip; not shared between threads.
 
@@ -92,14 +117,30 @@ class RunningChip:
 
     def run(self, events: InputEvents, end_us: int, *, record_load: bool) -> TwinRun:
         """Run the next chunk, up to `end_us`."""
+        return self.run_prepared(self.prepare(events, end_us), record_load=record_load)
+
+    def prepare(self, events: InputEvents, end_us: int) -> PreparedInput:
+        """Lead the next chunk past the clocks and the DVS stage, up to the cores."""
         at_dvs = events.layer == self.plan.program.chip.dvs_layer
         steps = self._clock.steps(events.t_us, at_dvs, end_us)
-        self.time_us = end_us
         step_of_event = np.flatnonzero(steps.event >= 0)
         seen, passed = self._through_stage(events, steps, at_dvs, step_of_event)
         source, word, step = self._roots(events, steps, passed, step_of_event)
-        trace = self.machine.run(source, word, record_load=record_load)
-        return self._result(events, steps, seen, step[trace.roots], trace, step, step_of_event)
+        return PreparedInput(events, steps, seen, step_of_event, source, word, step, end_us)
+
+    def run_prepared(self, given: PreparedInput, *, record_load: bool) -> TwinRun:
+        """Run the cores on a prepared chunk, by a chip in the state it was prepared for."""
+        self.time_us = given.end_us
+        trace = self.machine.run(given.source, given.word, record_load=record_load)
+        return self._result(
+            given.events,
+            given.steps,
+            given.seen,
+            given.step[trace.roots],
+            trace,
+            given.step,
+            given.step_of_event,
+        )
 
     def restart_time(self) -> None:
         """Let time, and the external clock's phase, start at 0 again."""

@@ -23,7 +23,7 @@ from speck_adacal.twin.layout import lay_out
 from speck_adacal.twin.program import ChipProgram
 from speck_adacal.twin.reading import program_from_configuration
 from speck_adacal.twin.result import TwinRun
-from speck_adacal.twin.running import Plan, RunningChip
+from speck_adacal.twin.running import Plan, PreparedInput, RunningChip
 from speck_adacal.twin.timing import LatencyModel
 
 
@@ -183,7 +183,7 @@ class Twin(MemoryAccess):
 
     def run_many(
         self,
-        recordings: Sequence[Events],
+        recordings: Sequence[Events | PreparedInput],
         *,
         entry: int | None = None,
         threads: int | None = None,
@@ -193,7 +193,7 @@ class Twin(MemoryAccess):
         """Run recordings in parallel, each from the state after configuration.
 
         Args:
-            recordings: inputs.
+            recordings: inputs, or what `prepare` made of them.
             entry, outside, record_load: as in `run`.
             threads: by default one a processor.
         """
@@ -206,16 +206,34 @@ class Twin(MemoryAccess):
         for _ in range(min(workers, len(recordings))):
             idle.put(RunningChip(self._plan))
 
-        def run_one(events: Events) -> TwinRun:
+        def run_one(events: Events | PreparedInput) -> TwinRun:
             chip = idle.get()
             try:
                 chip.reset()
+                if isinstance(events, PreparedInput):
+                    return chip.run_prepared(events, record_load=record_load)
                 return self._run_on(chip, events, layer, outside, record_load)
             finally:
                 idle.put(chip)
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
             return list(pool.map(run_one, recordings))
+
+    def prepare(
+        self, events: Events, *, entry: int | None = None, outside: str = "error"
+    ) -> PreparedInput:
+        """Check a recording once, for several runs of it from the state after configuration.
+
+        It serves every twin whose DVS stage, clocks and entry are the same; thresholds, weights
+        and states may differ.
+
+        Args:
+            events: input.
+            entry, outside: as in `run`.
+        """
+        layer = self.entry if entry is None else entry
+        checked = checked_input(self.program, events, layer, after_us=0, outside=outside)
+        return RunningChip(self._plan).prepare(checked, events.duration_us)
 
     def _run_on(
         self,

@@ -41,6 +41,24 @@ def test_many_recordings_equal_single_runs(threads):
         assert_same(run, twin.run(events, entry=entry))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_prepared_recording_runs_as_the_recording_itself(seed):
+    """Again and again, whatever ran in between, leaking on the slow clock too."""
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    entry = next(iter(program.cores))
+    shape = program.cores[entry].in_shape
+    recordings = [random_events(rng, shape, int(n)) for n in rng.integers(0, 30, 4)]
+    twin = Twin(program, slow_clock_hz=2000.0)
+    prepared = [twin.prepare(events, entry=entry) for events in recordings]
+    for _ in range(2):
+        for events, run in zip(recordings, twin.run_many(prepared), strict=True):
+            whole = twin.run(events, entry=entry)
+            assert_same(run, whole)
+            assert run.end_us == whole.end_us
+            assert run.input_events == whole.input_events
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_both_kernels_agree(seed):
     """The tree kernel against the general one, on whatever trees the generator makes."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,14 @@ from speck_adacal.chip.fan_out import is_chain
 from speck_adacal.chip.fold import FoldedLayer, fold
 from speck_adacal.chip.quantise import QuantisedLayer, quantise
 from speck_adacal.events.types import Events
-from speck_adacal.twin import ChipProgram, CoreProgram, Spikes, Twin, program_from_configuration
+from speck_adacal.twin import (
+    ChipProgram,
+    CoreProgram,
+    PreparedInput,
+    Spikes,
+    Twin,
+    program_from_configuration,
+)
 
 Ints = npt.NDArray[np.int64]
 _KEPT_PER_LAYER = 2
@@ -69,6 +76,15 @@ class _Arrival:
     events: tuple[Events, ...]
     synops: Ints
     spikes: Ints
+    _prepared: dict[int, PreparedInput] = field(default_factory=dict)
+
+    def prepared(self, twin: Twin, part: slice = slice(None)) -> list[PreparedInput]:
+        """What a twin, whose first core this reaches, takes; prepared when first asked for."""
+        wanted = range(len(self.events))[part]
+        for index in wanted:
+            if index not in self._prepared:
+                self._prepared[index] = twin.prepare(self.events[index], outside="drop")
+        return [self._prepared[index] for index in wanted]
 
 
 class TwinEvaluator:
@@ -126,11 +142,10 @@ class TwinEvaluator:
         """
         layers = self._quantised(recipe)
         first, arrival = self._deepest(_prefix_keys(layers))
-        events = arrival.events[part]
-        self.evaluations += len(events) / len(arrival.events)
-        runs = self._twin(layers, first, self._cores[-1]).run_many(
-            events, threads=self._threads, outside="drop"
-        )
+        twin = self._twin(layers, first, self._cores[-1])
+        prepared = arrival.prepared(twin, part)
+        self.evaluations += len(prepared) / len(arrival.events)
+        runs = twin.run_many(prepared, threads=self._threads)
         tail = list(self._cores[first:])
         return Outcome(
             counts=np.stack([_class_counts(run.output, self.classes) for run in runs]),
@@ -168,7 +183,7 @@ class TwinEvaluator:
     def _through(self, layers: Sequence[QuantisedLayer], layer: int, arrival: _Arrival) -> _Arrival:
         core = self._cores[layer]
         twin = self._twin(layers[: layer + 1], layer, core)
-        runs = twin.run_many(arrival.events, threads=self._threads, outside="drop")
+        runs = twin.run_many(arrival.prepared(twin), threads=self._threads)
         pool = layers[layer].folded.pool
         synops = np.array([[run.synops_per_core[core]] for run in runs])
         spikes = np.array([[run.spikes_per_core[core]] for run in runs])
