@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import update_readme
+from safetensors.numpy import load_file
+
+from speck_adacal.events.demo import demo_checkpoint_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_readme_shows_the_recorded_results():
     text = (ROOT / "README.md").read_text()
     assert update_readme.render(text) == text, "run: python scripts/update_readme.py"
+
+
+def test_the_demos_network_is_what_the_readme_says():
+    weights = sum(tensor.size for tensor in load_file(demo_checkpoint_path()).values())
+    levels = json.loads((ROOT / "benchmarks" / "results" / "levels_digits_cnn.json").read_text())
+    assert levels["levels"][0]["level"] == "ann"
+    said = f"({weights:,} weights, {100 * levels['levels'][0]['accuracy']:.2f} % on"
+    assert said in (ROOT / "README.md").read_text()
 
 
 def test_the_demo_still_gives_what_is_recorded(tmp_path):
