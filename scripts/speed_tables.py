@@ -17,7 +17,7 @@ def machine_line(machine: dict[str, Any]) -> str:
 def render_neuron(result: dict[str, Any]) -> str:
     """AdaFire beside sinabs' neuron."""
     lines = [
-        f"Median milliseconds, torch with {result['machine']['threads']} threads "
+        f"Median milliseconds, torch threads: {result['machine']['threads']} "
         f"(`{result['command']}`; {machine_line(result['machine'])}):",
         "",
         "| tensor | sinabs | AdaFire, new tensor | existing | in place | copy | faster, in place | "
