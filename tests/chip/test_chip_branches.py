@@ -78,7 +78,7 @@ def residual(digits):
         nn.functional.cross_entropy(network(images[rows]), labels[rows]).backward()
         optimiser.step()
     network.eval()
-    return adapt(network, images, input_shape=(1, 8, 8), settings=AdaptSettings(time_steps=32))
+    return adapt(network, images, input_shape=(1, 8, 8), settings=AdaptSettings(time_steps=64))
 
 
 def test_a_residual_network_runs_on_the_chip_at_every_level(residual, digits):
