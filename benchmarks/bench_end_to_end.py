@@ -14,26 +14,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from machine import machine
+from machine import machine, save
 
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.adaptation.batches import encode_samples
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.bundle import new_file
 from speck_adacal.chip.network import DEVICES
 from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.virtual_samna import ensure_samna
 
-RESULT = Path(__file__).parent / "results" / "bench_end_to_end.json"
 CHIP = "speck2f"
 SHAPE = (1, 28, 28)
 
@@ -126,8 +122,7 @@ def main() -> None:
         "machine": ran_on,
         "seconds": medians,
     }
-    with new_file(RESULT, force=True) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    save("bench_end_to_end", result)
 
 
 if __name__ == "__main__":

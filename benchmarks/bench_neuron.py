@@ -12,25 +12,20 @@ as `SpikingNetwork` runs it.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from machine import machine
+from machine import machine, save
 from rich.console import Console
 from rich.table import Table
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
 
-from speck_adacal.bundle import new_file
 from speck_adacal.snn import AdaFire
-
-RESULT = Path(__file__).parent / "results" / "bench_neuron.json"
 
 SHAPES = {
     "ResNet-20, first stage": (16, 8, 16, 32, 32),
@@ -49,8 +44,7 @@ def main() -> None:
     rows = [bench(name, shape, arguments.repeats) for name, shape in SHAPES.items()]
     show(rows)
     result = {"command": "python benchmarks/bench_neuron.py", "machine": ran_on, "rows": rows}
-    with new_file(RESULT, force=True) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    save("bench_neuron", result)
 
 
 @torch.no_grad()

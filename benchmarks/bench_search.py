@@ -13,7 +13,6 @@ order, and a last bit decides whether a neuron fires. How far that moves KL is r
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ablation_data import cifar10, resnet20
-from machine import machine
+from machine import machine, save
 from rich.console import Console
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
@@ -37,9 +36,7 @@ from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, LayerGraph
-from speck_adacal.bundle import new_file
 
-RESULT = Path(__file__).parent / "results" / "bench_search.json"
 PHIS = tuple(range(1, 9))
 RHOS = tuple(np.arange(1.0, 10.01, 0.5))
 
@@ -203,8 +200,7 @@ def main() -> None:
         "machine": ran_on,
         "rows": found,
     }
-    with new_file(RESULT, force=True) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    save("bench_search", result)
 
 
 if __name__ == "__main__":

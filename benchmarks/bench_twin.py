@@ -11,7 +11,6 @@ random weights and events of the same shapes are used, and the lines say so. Wri
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -19,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine
+from machine import save as save_record
 from numba import njit
 
-from speck_adacal.bundle.atomic import new_file
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.twin import ChipProgram, CoreProgram, Destination, DvsProgram, Twin
@@ -31,15 +30,12 @@ from speck_adacal.twin.machine import Machine
 from speck_adacal.twin.memory import update_rows
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def save(name: str, figures: dict[str, object]) -> None:
-    """Write `results/<name>.json`, whole or not at all."""
-    with new_file(RESULTS / f"{name}.json", force=True) as temporary:
-        clock = "CPU seconds of one thread; two threads: wall time"
-        text = json.dumps({"machine": {**machine(), "clock": clock}, **figures}, indent=2)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    """Write a record with what it was timed on."""
+    clock = "CPU seconds of one thread; two threads: wall time"
+    save_record(name, {"machine": {**machine(), "clock": clock}, **figures})
 
 
 def best_s(work: Callable[[], object], repeats: int = 15, clock=time.thread_time) -> float:

@@ -1,12 +1,23 @@
-"""What a benchmark ran on, for its record."""
+"""What a benchmark ran on, and its record."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from pathlib import Path
 
 import torch
+
+from speck_adacal.bundle import new_file
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def save(name: str, result: dict[str, object]) -> None:
+    """Write `results/<name>.json`, whole or not at all."""
+    with new_file(RESULTS / f"{name}.json", force=True) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def machine() -> dict[str, object]:

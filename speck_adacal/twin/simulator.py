@@ -220,20 +220,24 @@ class Twin(MemoryAccess):
             return list(pool.map(run_one, recordings))
 
     def prepare(
-        self, events: Events, *, entry: int | None = None, outside: str = "error"
-    ) -> PreparedInput:
-        """Check a recording once, for several runs of it from the state after configuration.
+        self, recordings: Sequence[Events], *, entry: int | None = None, outside: str = "error"
+    ) -> list[PreparedInput]:
+        """Check recordings once, for several runs of each from the state after configuration.
 
         It serves every twin whose DVS stage, clocks and entry are the same; thresholds, weights
         and states may differ.
 
         Args:
-            events: input.
+            recordings: inputs.
             entry, outside: as in `run`.
         """
         layer = self.entry if entry is None else entry
-        checked = checked_input(self.program, events, layer, after_us=0, outside=outside)
-        return RunningChip(self._plan).prepare(checked, events.duration_us)
+        chip, prepared = RunningChip(self._plan), []
+        for events in recordings:
+            chip.reset()
+            checked = checked_input(self.program, events, layer, after_us=0, outside=outside)
+            prepared.append(chip.prepare(checked, events.duration_us))
+        return prepared
 
     def _run_on(
         self,

@@ -176,6 +176,7 @@ def test_the_code_of_a_page_runs(page, scratch, capsys):
 def test_the_code_of_the_readme_runs(scratch, capsys):
     text = USERS_FILES + README.read_text()
     assert run_page(text, capsys) == len(blocks_of(text))
+    assert (scratch / "my_network.bundle" / "chip.json").is_file()
 
 
 def test_a_page_whose_code_fails_fails(scratch, capsys):

@@ -24,13 +24,18 @@ def assert_same(one, other):
     np.testing.assert_array_equal(one.synops_per_core, other.synops_per_core)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_many_recordings_equal_single_runs(threads):
-    rng = np.random.default_rng(threads)
+def random_case(seed, count):
+    """A program, the core that events enter, and recordings for it."""
+    rng = np.random.default_rng(seed)
     program = random_program(rng)
     entry = next(iter(program.cores))
     shape = program.cores[entry].in_shape
-    recordings = [random_events(rng, shape, int(n)) for n in rng.integers(0, 20, 12)]
+    return program, entry, [random_events(rng, shape, int(n)) for n in rng.integers(0, 20, count)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_many_recordings_equal_single_runs(threads):
+    program, entry, recordings = random_case(threads, 12)
     twin = Twin(program)
     twin.run(recordings[0], entry=entry)
     before = {core: twin.membrane(core) for core in program.cores}
@@ -44,13 +49,9 @@ def test_many_recordings_equal_single_runs(threads):
 @pytest.mark.parametrize("seed", range(20))
 def test_a_prepared_recording_runs_as_the_recording_itself(seed):
     """Again and again, whatever ran in between, leaking on the slow clock too."""
-    rng = np.random.default_rng(seed)
-    program = random_program(rng)
-    entry = next(iter(program.cores))
-    shape = program.cores[entry].in_shape
-    recordings = [random_events(rng, shape, int(n)) for n in rng.integers(0, 30, 4)]
+    program, entry, recordings = random_case(seed, 4)
     twin = Twin(program, slow_clock_hz=2000.0)
-    prepared = [twin.prepare(events, entry=entry) for events in recordings]
+    prepared = twin.prepare(recordings, entry=entry)
     for _ in range(2):
         for events, run in zip(recordings, twin.run_many(prepared), strict=True):
             whole = twin.run(events, entry=entry)

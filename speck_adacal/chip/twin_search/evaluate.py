@@ -81,9 +81,9 @@ class _Arrival:
     def prepared(self, twin: Twin, part: slice = slice(None)) -> list[PreparedInput]:
         """What a twin, whose first core this reaches, takes; prepared when first asked for."""
         wanted = range(len(self.events))[part]
-        for index in wanted:
-            if index not in self._prepared:
-                self._prepared[index] = twin.prepare(self.events[index], outside="drop")
+        missing = [index for index in wanted if index not in self._prepared]
+        found = twin.prepare([self.events[index] for index in missing], outside="drop")
+        self._prepared.update(zip(missing, found, strict=True))
         return [self._prepared[index] for index in wanted]
 
 
