@@ -34,7 +34,7 @@ class FrontSettings:
         factor: first step of thresholds.
         shift: first step of initial potentials, in thresholds.
         channel_factor: step of a single channel's threshold, for which the next layer makes up;
-            None searches layers only, in a third of the time.
+            None searches layers only, which is faster.
         held_out: share of the recordings that the search does not see.
         points: the most points of the front.
         seed: of the split.
