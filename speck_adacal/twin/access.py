@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import ConfigurationError, EventError, SettingsError
-from speck_adacal.twin import kernel
+from speck_adacal.twin import core_kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.program import CoreProgram
 from speck_adacal.twin.running import Plan, RunningChip
@@ -59,7 +59,7 @@ class MemoryAccess:
             )
         self._chip.machine.state[self._address(core, x, y, feature)] = value
         if self._plan.assumptions.lose_event_after_write:
-            self._chip.machine.counters[core, kernel.LOSE_NEXT] = 1
+            self._chip.machine.counters[core, core_kernel.LOSE_NEXT] = 1
 
     def read_weight(self, core: int, place: tuple[int, int, int, int]) -> int:
         """The weight `(output feature, input feature, row, column)` in a core's memory now.

@@ -1,4 +1,4 @@
-"""What one core does: an input event, a tick of the slow clock, the order of its spikes.
+"""What one core does: an input event, a tick of the slow clock.
 
 Compiled; all arguments are integers and addresses, see `memory`.
 """
@@ -31,7 +31,6 @@ MASK16 = 0xFFFF
 MASKS = 16 * (16 * 1024 // LANES + 1)  # vectors that the largest kernel reaches
 GROUP = 64  # neurons whose spikes are one mask
 SPARE = at.SPARE_SPIKES
-_BY_FEATURE, _BACKWARDS = 1, 2
 
 
 @njit
@@ -256,26 +255,3 @@ def tick_spikes(  # type: ignore[no-untyped-def]
     at_spikes = counter(core, SPIKES)
     store64(counters, at_spikes, load64(counters, at_spikes) + count - start)
     return count
-
-
-@njit
-def _by_feature(word):  # type: ignore[no-untyped-def]
-    return ((word & MASK16) << 32) | ((word >> 16) & 0xFFFFFFFF)
-
-
-@njit
-def order_spikes(pending, start, end, order):  # type: ignore[no-untyped-def]
-    """Put the spikes of one event, which come by row, column, feature, into another order."""
-    if order == _BACKWARDS:
-        for i in range((end - start) // 2):
-            kept = load64(pending, start + i)
-            store64(pending, start + i, load64(pending, end - 1 - i))
-            store64(pending, end - 1 - i, kept)
-    elif order == _BY_FEATURE:
-        for i in range(start + 1, end):  # insertion keeps equal spikes in place
-            word = load64(pending, i)
-            j = i - 1
-            while j >= start and _by_feature(load64(pending, j)) > _by_feature(word):
-                store64(pending, j + 1, load64(pending, j))
-                j -= 1
-            store64(pending, j + 1, word)

@@ -6,7 +6,7 @@ an event is delivered the kernel makes sure that its worst case fits the buffers
 returns and continues, after the caller has grown them, where it stopped.
 
 All arguments are integers: addresses (see `memory`), lengths and options. `core_kernel` has the
-work inside one core.
+work inside one core, `delivery` what happens between two.
 """
 
 from __future__ import annotations
@@ -14,115 +14,25 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.core_kernel import (
-    DECIMATED,
-    DROPPED,
-    EVENTS,
-    LOSE_NEXT,
-    SPIKES,
-    SYNOPS,
-    counter,
-    event_spikes,
-    order_spikes,
-    pack,
-    tick_spikes,
+from speck_adacal.twin.core_kernel import SYNOPS, counter, event_spikes, tick_spikes
+from speck_adacal.twin.delivery import (
+    BREADTH_FIRST,
+    LEAK_FIRES,
+    WRAP,
+    refused,
+    routed,
+    send,
+    worst_tick,
 )
 from speck_adacal.twin.memory import load8, load64, store64
 from speck_adacal.twin.stamp import STAMP
-
-__all__ = ["DECIMATED", "DROPPED", "EVENTS", "LOSE_NEXT", "SPIKES", "SYNOPS", "run_events"]
 
 DONE, GROW_PENDING, GROW_LOG, STALE = 0, 1, 2, 3
 
 # Places in `control`: where the kernel stands between two calls.
 ROOT, DEPTH, PENDING, LOGGED, CURRENT, HEAD, SLOT, CONTROLS = range(8)
-# Bits of `options`.
-WRAP, BREADTH_FIRST, LEAK_FIRES, PASS_FIRST, DECIMATE_MONITOR = 1, 2, 4, 8, 16
 FRAMES = 16  # the deepest chain has nine cores
 FRAME = 3  # first waiting spike, end, slot of its next destination
-MASK16 = 0xFFFF
-
-
-@njit
-def _log(start, end, root, pending, log, log_root, logged):  # type: ignore[no-untyped-def]
-    for i in range(start, end):
-        store64(log, logged, load64(pending, i))
-        store64(log_root, logged, root)
-        logged += 1
-    return logged
-
-
-@njit
-def _decimated(core, start, end, row, pending, counters, options):  # type: ignore[no-untyped-def]
-    """Keep one spike of every n; returns the end of those kept."""
-    interval = load64(row, at.DECIMATION)
-    chosen = 0 if options & PASS_FIRST else interval - 1
-    kept = start
-    for i in range(start, end):
-        count = load64(counters, counter(core, DECIMATED))
-        store64(counters, counter(core, DECIMATED), count + 1 if count + 1 < interval else 0)
-        if count == chosen:
-            store64(pending, kept, load64(pending, i))
-            kept += 1
-    return kept
-
-
-@njit
-def send(  # type: ignore[no-untyped-def]
-    core, start, end, root, row, order, pending, log, log_root, logged, counters, options
-):
-    """Order, monitor and decimate one event's spikes. Returns their new end and the log's."""
-    if order and end - start > 1:
-        order_spikes(pending, start, end, order)
-    monitored = load64(row, at.MONITOR)
-    if monitored and not options & DECIMATE_MONITOR:
-        logged = _log(start, end, root, pending, log, log_root, logged)
-    if load64(row, at.DECIMATION) > 1:
-        end = _decimated(core, start, end, row, pending, counters, options)
-    if monitored and options & DECIMATE_MONITOR:
-        logged = _log(start, end, root, pending, log, log_root, logged)
-    return (end if load64(row, at.DESTINATIONS) else start), logged
-
-
-@njit
-def _worst_tick(mask, table, tick_order, tick_cores):  # type: ignore[no-untyped-def]
-    """Spikes that a tick can cause at most: one a neuron."""
-    worst = 0
-    for place in range(tick_cores):
-        core = load64(tick_order, place)
-        if (mask >> core) & 1:
-            row = table + core * at.COLUMNS * 8
-            neurons = load64(row, at.HEIGHT) * load64(row, at.WIDTH)
-            worst += neurons * load64(row, at.FEATURES)
-    return worst
-
-
-@njit
-def routed(word, route):  # type: ignore[no-untyped-def]
-    """A waiting spike as the event that arrives at one of its destinations."""
-    shift = load64(route, at.ROUTE_SHIFT_LOG2)
-    return pack(
-        load64(route, at.ROUTE_LAYER),
-        ((word >> 32) & MASK16) >> shift,
-        ((word >> 16) & MASK16) >> shift,
-        (word & MASK16) + load64(route, at.ROUTE_FEATURE_SHIFT),
-    )
-
-
-@njit
-def refused(core, event, row, counters):  # type: ignore[no-untyped-def]
-    """Is the event lost, or outside the core's input? Counts it then."""
-    if load64(counters, counter(core, LOSE_NEXT)):
-        store64(counters, counter(core, LOSE_NEXT), 0)
-    elif (
-        (event & MASK16) < load64(row, at.IN_FEATURES)
-        and ((event >> 16) & MASK16) < load64(row, at.IN_WIDTH)
-        and ((event >> 32) & MASK16) < load64(row, at.IN_HEIGHT)
-    ):
-        return False
-    at_count = counter(core, DROPPED)
-    store64(counters, at_count, load64(counters, at_count) + 1)
-    return True
 
 
 @njit(cache=True, nogil=True)
@@ -186,7 +96,7 @@ def run_events(  # type: ignore[no-untyped-def]
             source = load8(root_source, next_root)
             word = load64(root_word, next_root)
             if source == at.TICK_ROW:
-                worst = _worst_tick(word, table, tick_order, tick_cores) if fires else 0
+                worst = worst_tick(word, table, tick_order, tick_cores) if fires else 0
                 if worst > pending_room:
                     status = GROW_PENDING
                     break

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
-from speck_adacal.twin import core_kernel, kernel, tree_kernel
+from speck_adacal.twin import core_kernel, delivery, kernel, tree_kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.layout import Layout, aligned
@@ -106,10 +106,10 @@ class Machine:
         return Trace(
             words=self._log[:logged].copy(),
             roots=self._log_root[:logged].copy(),
-            events=change[:, kernel.EVENTS],
-            spikes=change[:, kernel.SPIKES],
-            synops=change[:, kernel.SYNOPS],
-            dropped=change[:, kernel.DROPPED],
+            events=change[:, core_kernel.EVENTS],
+            spikes=change[:, core_kernel.SPIKES],
+            synops=change[:, core_kernel.SYNOPS],
+            dropped=change[:, core_kernel.DROPPED],
             load=load,
         )
 
@@ -215,10 +215,10 @@ def _address(array: npt.NDArray[np.generic]) -> int:
 
 def _options(assumptions: Assumptions) -> int:
     chosen = {
-        kernel.WRAP: assumptions.overflow == "wrap",
-        kernel.BREADTH_FIRST: assumptions.arbitration == "breadth_first",
-        kernel.LEAK_FIRES: assumptions.leak_fires,
-        kernel.PASS_FIRST: assumptions.decimator_passes == "first",
-        kernel.DECIMATE_MONITOR: assumptions.decimator_before_monitor,
+        delivery.WRAP: assumptions.overflow == "wrap",
+        delivery.BREADTH_FIRST: assumptions.arbitration == "breadth_first",
+        delivery.LEAK_FIRES: assumptions.leak_fires,
+        delivery.PASS_FIRST: assumptions.decimator_passes == "first",
+        delivery.DECIMATE_MONITOR: assumptions.decimator_before_monitor,
     }
     return sum(bit for bit, on in chosen.items() if on)

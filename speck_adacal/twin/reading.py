@@ -1,7 +1,6 @@
 """Reads a samna-like `SpeckConfiguration` (the real library's or the virtual one's).
 
-Objects are read by attribute name only. samna's tensors have x before y: weights
-`[out][in][x][y]`, membrane potentials `[feature][x][y]`.
+samna's tensors have x before y: weights `[out][in][x][y]`, membrane potentials `[feature][x][y]`.
 """
 
 from __future__ import annotations
@@ -12,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip_description import ChipDescription, load_chip_description
-from speck_adacal.errors import ConfigurationError
 from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.fields import FieldReader
 from speck_adacal.twin.program import (
     ChipProgram,
     CoreProgram,
     Destination,
     DvsFilterProgram,
     DvsProgram,
-    Pair,
     ReadoutProgram,
     Shape,
 )
@@ -40,7 +38,7 @@ def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipPro
         ConfigurationError: naming the first field that is missing or out of range.
     """
     description = load_chip_description(chip)
-    reader = _Reader(config, "")
+    reader = FieldReader(config, "")
     layers = reader.sequence("cnn_layers", len(description.cores))
     dvs = _dvs(reader)
     cores: dict[int, CoreProgram] = {}
@@ -58,108 +56,19 @@ def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipPro
     return program
 
 
-class _Reader:
-    """Typed access to the attributes of one configuration object."""
-
-    def __init__(self, target: Any, path: str) -> None:
-        self.target = target
-        self.path = path
-
-    def name(self, attribute: str) -> str:
-        return f"{self.path}.{attribute}" if self.path else attribute
-
-    def raw(self, attribute: str, default: Any = None) -> Any:
-        try:
-            return getattr(self.target, attribute)
-        except AttributeError:
-            if default is not None:
-                return default
-        raise ConfigurationError(
-            f"The chip configuration has no field {self.name(attribute)}; "
-            "pass an object with the fields of samna's SpeckConfiguration."
-        )
-
-    def child(self, attribute: str) -> _Reader:
-        return _Reader(self.raw(attribute, _NOTHING), self.name(attribute))
-
-    def sequence(self, attribute: str, length: int) -> list[_Reader]:
-        try:
-            items = list(self.raw(attribute))
-        except TypeError:
-            items = []
-        if len(items) != length:
-            raise self.invalid(attribute, f"{len(items)} items", f"{length} items")
-        return [_Reader(item, f"{self.name(attribute)}[{i}]") for i, item in enumerate(items)]
-
-    def integer(self, attribute: str, default: int | None = None) -> int:
-        value = self.raw(attribute, default)
-        try:
-            number = int(value)
-            whole = bool(number == value)
-        except (TypeError, ValueError, OverflowError):
-            whole = False
-        if not whole:
-            raise self.invalid(attribute, repr(value), "a whole number")
-        return number
-
-    def flag(self, attribute: str, default: bool | None = None) -> bool:
-        value = self.integer(attribute, default)
-        if value not in (0, 1):
-            raise self.invalid(attribute, repr(value), "True or False")
-        return bool(value)
-
-    def pair(self, attribute: str, default: Pair | None = None) -> Pair:
-        """An x/y pair, as `(y, x)`."""
-        if default is not None and not hasattr(self.target, attribute):
-            return default
-        child = self.child(attribute)
-        return child.integer("y"), child.integer("x")
-
-    def tensor(self, attribute: str, dtype: type[np.signedinteger]) -> npt.NDArray[Any]:
-        """A nested list or array of integers that must fit `dtype`."""
-        try:
-            array = np.asarray(self.raw(attribute))
-        except ValueError:
-            raise self.invalid(attribute, "lists of different lengths", "a regular array") from None
-        if array.size == 0:
-            return np.zeros(array.shape, dtype=dtype)
-        if array.dtype.kind not in "iufb" or not np.array_equal(array, np.trunc(array)):
-            raise self.invalid(attribute, f"values of type {array.dtype}", "whole numbers")
-        limits = np.iinfo(dtype)
-        bad = (array < limits.min) | (array > limits.max)
-        if bad.any():
-            where = tuple(int(i) for i in np.argwhere(bad)[0])
-            found = f"{array[where]} at {list(where)}"
-            raise self.invalid(attribute, found, f"{limits.min} to {limits.max}")
-        return np.ascontiguousarray(array, dtype=dtype)
-
-    def invalid(self, attribute: str, found: str, allowed: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"The chip configuration has {self.name(attribute)} = {found}, allowed is {allowed}; "
-            "correct this field."
-        )
-
-
-class _Nothing:
-    """Stands for an optional part that the configuration object does not have."""
-
-
-_NOTHING = _Nothing()
-
-
-def _configured(layers: list[_Reader], dvs: DvsProgram) -> list[int]:
+def _configured(layers: list[FieldReader], dvs: DvsProgram) -> list[int]:
     found = {i for i, layer in enumerate(layers) if _has_weights(layer)}
     targets = [d.layer for d in dvs.destinations]
     targets += [d.layer for i in found for d in _destinations(layers[i])]
     return sorted(found | {layer for layer in targets if 0 <= layer < len(layers)})
 
 
-def _has_weights(layer: _Reader) -> bool:
+def _has_weights(layer: FieldReader) -> bool:
     weights = layer.tensor("weights", np.int8)
     return weights.size > 1 or bool(weights.any())
 
 
-def _destinations(layer: _Reader) -> tuple[Destination, ...]:
+def _destinations(layer: FieldReader) -> tuple[Destination, ...]:
     found = []
     for slot, entry in enumerate(layer.sequence("destinations", 2)):
         if entry.flag("enable"):
@@ -169,13 +78,13 @@ def _destinations(layer: _Reader) -> tuple[Destination, ...]:
     return tuple(found)
 
 
-def _shape(dimensions: _Reader, attribute: str) -> Shape:
+def _shape(dimensions: FieldReader, attribute: str) -> Shape:
     shape = dimensions.child(attribute)
     height, width = shape.pair("size")
     return shape.integer("feature_count"), height, width
 
 
-def _core(index: int, layer: _Reader, description: ChipDescription) -> CoreProgram:
+def _core(index: int, layer: FieldReader, description: ChipDescription) -> CoreProgram:
     dimensions = layer.child("dimensions")
     out_shape = _shape(dimensions, "output_shape")
     weights = layer.tensor("weights", np.int8)
@@ -205,7 +114,7 @@ def _core(index: int, layer: _Reader, description: ChipDescription) -> CoreProgr
     )
 
 
-def _initial(layer: _Reader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
+def _initial(layer: FieldReader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
     values = layer.tensor("neurons_initial_value", np.int16)
     if not values.any():
         return None
@@ -215,7 +124,7 @@ def _initial(layer: _Reader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
     return np.ascontiguousarray(values.transpose(0, 2, 1))
 
 
-def _bias(layer: _Reader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
+def _bias(layer: FieldReader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
     values = layer.tensor("biases", np.int16)
     if not values.any():
         return None
@@ -224,7 +133,7 @@ def _bias(layer: _Reader, out_shape: Shape) -> npt.NDArray[np.int16] | None:
     return values
 
 
-def _decimation(layer: _Reader, description: ChipDescription) -> int:
+def _decimation(layer: FieldReader, description: ChipDescription) -> int:
     if not layer.flag("output_decimator_enable", False):
         return 1
     intervals = description.limits.decimator_intervals
@@ -236,7 +145,7 @@ def _decimation(layer: _Reader, description: ChipDescription) -> int:
     return intervals[interval]
 
 
-def _clock_divider(factory: _Reader, description: ChipDescription) -> int:
+def _clock_divider(factory: FieldReader, description: ChipDescription) -> int:
     low, high = description.clock_dividers
     divider = factory.integer("internal_slow_clk_divider", low)
     if not low <= divider <= high:
@@ -244,7 +153,7 @@ def _clock_divider(factory: _Reader, description: ChipDescription) -> int:
     return divider
 
 
-def _dvs(reader: _Reader) -> DvsProgram:
+def _dvs(reader: FieldReader) -> DvsProgram:
     layer = reader.child("dvs_layer")
     mirror = layer.pair("mirror", (0, 0))
     return DvsProgram(
@@ -264,7 +173,7 @@ def _dvs(reader: _Reader) -> DvsProgram:
     )
 
 
-def _dvs_filter(layer: _Reader) -> DvsFilterProgram | None:
+def _dvs_filter(layer: FieldReader) -> DvsFilterProgram | None:
     if not layer.flag("enable", False):
         return None
     return DvsFilterProgram(
@@ -276,7 +185,7 @@ def _dvs_filter(layer: _Reader) -> DvsFilterProgram | None:
     )
 
 
-def _readout(layer: _Reader) -> ReadoutProgram | None:
+def _readout(layer: FieldReader) -> ReadoutProgram | None:
     if not layer.flag("enable", False):
         return None
     window = 32 if layer.flag("low_pass_filter32_not16", False) else 16

@@ -10,7 +10,15 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-_SOURCES = ("layout.py", "vectors.py", "memory.py", "core_kernel.py", "kernel.py", "tree_kernel.py")
+_SOURCES = (
+    "layout.py",
+    "vectors.py",
+    "memory.py",
+    "core_kernel.py",
+    "delivery.py",
+    "kernel.py",
+    "tree_kernel.py",
+)
 
 
 def source_stamp() -> int:

@@ -17,17 +17,8 @@ from numba import njit
 
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.core_kernel import SYNOPS, counter, event_spikes, tick_spikes
-from speck_adacal.twin.kernel import (
-    DONE,
-    GROW_LOG,
-    GROW_PENDING,
-    LEAK_FIRES,
-    STALE,
-    WRAP,
-    refused,
-    routed,
-    send,
-)
+from speck_adacal.twin.delivery import LEAK_FIRES, WRAP, refused, routed, send
+from speck_adacal.twin.kernel import DONE, GROW_LOG, GROW_PENDING, STALE
 from speck_adacal.twin.memory import load8, load64, store64
 from speck_adacal.twin.stamp import STAMP
 

@@ -1,0 +1,34 @@
+"""What a chip is: memories, limits, bit widths, latency and idle power, from `chip_configs/*.toml`.
+
+Each number stands once, in the TOML file of its chip, with unit, source and grade.
+"""
+
+from speck_adacal.chip_description.files import (
+    known_chips,
+    load_chip_description,
+    read_chip_description,
+)
+from speck_adacal.chip_description.memory import (
+    core_memory_use,
+    kernel_memory_words,
+    neuron_memory_words,
+)
+from speck_adacal.chip_description.types import (
+    ChipDescription,
+    ChipLimits,
+    CoreMemory,
+    Quantity,
+)
+
+__all__ = [
+    "ChipDescription",
+    "ChipLimits",
+    "CoreMemory",
+    "Quantity",
+    "core_memory_use",
+    "kernel_memory_words",
+    "known_chips",
+    "load_chip_description",
+    "neuron_memory_words",
+    "read_chip_description",
+]
