@@ -116,10 +116,10 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kl-ratio", type=float, default=1.25)
     parser.add_argument("--exit-loss", type=float, default=0.005)
     parser.add_argument("--search-steps", type=int, default=2)
-    parser.add_argument("--search-samples", type=int, default=256)
-    parser.add_argument("--table-samples", type=int, default=128)
+    parser.add_argument("--search-samples", type=int, default=512)
+    parser.add_argument("--table-samples", type=int, default=512)
     parser.add_argument("--correction-samples", type=int, default=48)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
 
 
@@ -202,11 +202,13 @@ def record(rows: list[Row], test: Images, arguments: argparse.Namespace) -> dict
 class Tester:
     """Measures stages on the test images, in shards that a killed run need not repeat."""
 
-    def __init__(self, pipeline: Pipeline, test: Images, folder: Path) -> None:
+    def __init__(
+        self, pipeline: Pipeline, test: Images, folder: Path, temperature: float = 1.0
+    ) -> None:
         journal = Journal(folder)
         self.labels, self.steps = test.y.numpy(), pipeline.settings.time_steps
         self.shards = [
-            Evaluator(pipeline.graph, [x], pipeline.settings, y, journal)
+            Evaluator(pipeline.graph, [x], pipeline.settings, y, journal, temperature=temperature)
             for x, y in zip(test.x.split(_SHARD), test.y.split(_SHARD), strict=True)
         ]
 
@@ -216,9 +218,10 @@ class Tester:
         accuracy = float((ann == self.labels).mean())
         return Row("network", accuracy, 1, 0, 0, _ann_energy(self.shards[0]), 0)
 
-    def found(self, stage: Stage) -> Found:
-        """Everything measured of one network."""
-        shards = [s.measure(stage.recipe, stage.graph) for s in self.shards]
+    def found(self, stage: Stage, scale: float = 1.0) -> Found:
+        """Everything measured of one network, its outputs times `scale` in the KL."""
+        scaled = [s.with_output_scale(scale) for s in self.shards]
+        shards = [s.measure(stage.recipe, stage.graph) for s in scaled]
         part = np.array([s.samples for s in self.shards]) / len(self.labels)
         return Found(
             np.concatenate([f.outputs for f in shards]),

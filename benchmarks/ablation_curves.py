@@ -1,10 +1,14 @@
 """Curves behind the ablation: searched against uniform, exits against a constant bar, and errors.
 
-    python benchmarks/ablation_curves.py [--data FOLDER] [--work FOLDER] [--test 2000] [--json FILE]
+    python benchmarks/ablation_curves.py [--data FOLDER] [--work FOLDER] [--json FILE]
 
 Networks are searched on training images and measured on test images, at T = 8. Give the same
 options as to `ablation.py`: finished work is shared through the work folder, and a killed run goes
 on. The results file is written after every point; `ablation_figures.py` draws it.
+
+KL is given twice: at temperature 1 with the outputs as they are (eq. 9), which a few images that
+are decided otherwise make up, and as searched: at the temperature at which the ANN is half
+uncertain, the outputs at the one scale that suits them on training images.
 """
 
 from __future__ import annotations
@@ -36,7 +40,6 @@ def main() -> None:
     """Search, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_common(parser)
-    parser.set_defaults(test=2000)
     parser.add_argument("--phis", type=int, nargs="*", default=[2, 3, 4, 6])
     parser.add_argument("--rhos", type=float, nargs="*", default=[2.0, 1.5, 3.0])
     parser.add_argument("--rho-phi", type=int, default=4, help="φ of the curves over ρ")
@@ -53,19 +56,20 @@ def main() -> None:
         curves.put(name, points)
     for phi in arguments.phis:
         uniform = pipeline.uniform(phi)
-        curves.add("uniform φ", uniform, phi=phi)
-        curves.add("searched φ", pipeline.search_phi(uniform), phi=phi)
+        curves.pair("φ", uniform, pipeline.search_phi(uniform), phi=phi)
     for rho in arguments.rhos:
         uniform = pipeline.uniform(arguments.rho_phi, rho)
-        curves.add("uniform ρ", uniform, rho=rho)
-        curves.add("searched ρ", pipeline.search_rho_at(uniform), rho=rho)
+        curves.pair("ρ", uniform, pipeline.search_rho_at(uniform), rho=rho)
 
 
 class Curves:
     """The results so far, written after every point."""
 
     def __init__(self, pipeline: Pipeline, test: Images, arguments: argparse.Namespace) -> None:
-        self.tester = Tester(pipeline, test, arguments.work / "journal")
+        folder = arguments.work / "journal"
+        self.tester = Tester(pipeline, test, folder)
+        self._pipeline = pipeline
+        self._as_searched = Tester(pipeline, test, folder, pipeline.evaluator.temperature)
         self._path = arguments.json or arguments.work / "ablation_curves.json"
         self._found: dict[str, Any] = {
             "command": "python benchmarks/ablation_curves.py",
@@ -80,19 +84,35 @@ class Curves:
         self._found["curves"][name] = points
         _write(self._path, self._found)
 
-    def add(self, name: str, stage: Stage, **tags: float) -> None:
-        """One more point of a curve, measured on the test images."""
+    def pair(self, name: str, uniform: Stage, searched: Stage, **tags: float) -> None:
+        """Both networks on the test images, and what changed, image by image."""
+        before, after = self._measured(uniform), self._measured(searched)
+        self.add(f"uniform {name}", uniform, before, **tags)
+        changes = {}
+        for key in before:
+            change = after[key] - before[key]
+            changes[f"{key} change"] = float(change.mean())
+            changes[f"{key} change error"] = float(change.std(ddof=1) / np.sqrt(len(change)))
+        self.add(f"searched {name}", searched, after, **tags, **changes)
+
+    def _measured(self, stage: Stage) -> dict[str, np.ndarray]:
+        """Whether right, and both KLs, of every test image."""
         found = self.tester.found(stage)
-        right = found.outputs.mean(1).argmax(1) == self.tester.labels
-        point = {
-            **tags,
-            "spikes": found.spikes,
-            "synops": found.synops,
-            "accuracy": float(right.mean()),
-            "kl": float(found.kl.mean()),
-            "kl_error": float(found.kl.std(ddof=1) / np.sqrt(len(found.kl))),
-            "calibration_kl": stage.kl,
+        scale = self._pipeline.evaluator.measure(stage.recipe, stage.graph).output_scale
+        return {
+            "accuracy": (found.outputs.mean(1).argmax(1) == self.tester.labels).astype(float),
+            "kl": found.kl,
+            "kl as searched": self._as_searched.found(stage, scale).kl,
         }
+
+    def add(self, name: str, stage: Stage, measured: dict[str, np.ndarray], **tags: float) -> None:
+        """One more point of a curve."""
+        found = self.tester.found(stage)
+        point = {**tags, "spikes": found.spikes, "synops": found.synops}
+        for key, values in measured.items():
+            point[key] = float(values.mean())
+            point[f"{key} error"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+        point["calibration kl"] = stage.kl
         Console(stderr=True).print(name, point)
         self.put(name, [*self._found["curves"].get(name, []), point])
 

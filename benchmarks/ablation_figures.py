@@ -47,14 +47,18 @@ def draw_curves(found: dict[str, Any], path: Path) -> None:
             continue
         x = [p["spikes"] / 1e3 for p in points]
         style = "o-" if name.startswith("searched") else "s--"
-        errors = [p["kl_error"] for p in points]
-        axes[0].errorbar(x, [p["kl"] for p in points], errors, fmt=style, label=name, capsize=2)
+        errors = [p["kl as searched error"] for p in points]
+        axes[0].errorbar(
+            x, [p["kl as searched"] for p in points], errors, fmt=style, label=name, capsize=2
+        )
         axes[1].plot(x, [100 * p["accuracy"] for p in points], style, label=name)
     for name in ("calibrated bars", "constant bar"):
         points = sorted(curves[name], key=lambda p: p["steps"])
         x = [p["steps"] for p in points]
         axes[2].plot(x, [100 * p["accuracy"] for p in points], "o-", label=name)
-    axes[0].set(xlabel="spikes an image (thousands, simulated)", ylabel="KL(ANN ‖ SNN) (nats)")
+    axes[0].set(
+        xlabel="spikes an image (thousands, simulated)", ylabel="KL(ANN ‖ SNN) as searched (nats)"
+    )
     axes[1].set(xlabel="spikes an image (thousands, simulated)", ylabel="accuracy (%)")
     axes[2].set(xlabel="mean time steps", ylabel="accuracy (%)")
     axes[1].set_title(f"ResNet-20, {found['images']} CIFAR-10 test images, T = 8, simulated")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from speck_adacal.adaptation.distance import best_scale, half_uncertain, kl_divergence
 from speck_adacal.adaptation.energy import EnergyConstants, count_macs
 from speck_adacal.adaptation.journal import Journal, digest
 from speck_adacal.adaptation.pieces import CalibrationBatches
@@ -32,6 +32,7 @@ class Measurement:
 
     Attributes:
         kl: mean KL(ANN ‖ SNN) over soft-max outputs (eq. 9), in nats.
+        output_scale: factor on the outputs in that KL; 1 unless the evaluator fits it.
         kl_error: its standard error.
         sample_kl: KL of every sample, `[samples]`.
         accuracy: part of the samples classified right; NaN without labels.
@@ -45,6 +46,7 @@ class Measurement:
     """
 
     kl: float
+    output_scale: float
     kl_error: float
     sample_kl: Array
     accuracy: float
@@ -80,6 +82,8 @@ class Evaluator:
             stands; None chooses the one at which the ANN's soft-max is half as uncertain as can
             be on these samples. On images that a network was trained on it is so sure that at
             temperature 1 hardly any change of its outputs is seen.
+        fit_scale: whether each network's outputs are scaled by the one factor that brings its
+            mean KL down most, which changes no decision (see `best_scale`).
         channels_last: run convolutions in that memory order, about 1.7 times faster on CPUs.
             It adds in another order than PyTorch's default; a last bit can decide whether a
             neuron fires, so that figures of the two orders differ by single spikes. Without it
@@ -99,8 +103,10 @@ class Evaluator:
         constants: EnergyConstants | None = None,
         temperature: float | None = 1.0,
         channels_last: bool = True,
+        fit_scale: bool = False,
     ) -> None:
         self.graph, self.settings, self.channels_last = graph, settings, channels_last
+        self.fit_scale, self.output_scale = fit_scale, 1.0
         self.constants = constants or EnergyConstants()
         largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
         size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
@@ -121,11 +127,7 @@ class Evaluator:
             logits = [self._ann(p) for p in self.pieces]
         self.temperature = temperature or half_uncertain(torch.cat(logits))
         self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
-        coding: tuple[object, ...] = (
-            settings.time_steps,
-            settings.input_coding,
-            self.temperature,
-        )
+        coding: tuple[object, ...] = (settings.time_steps, settings.input_coding)
         coding += () if channels_last else ("channels first",)
         self._data_key = digest(self.pieces, graph, coding)
 
@@ -145,25 +147,33 @@ class Evaluator:
         light.pieces, light.targets, light.batches = [], [], self.batches.without_data()
         return light
 
-    def distance(self, index: int, output: torch.Tensor) -> torch.Tensor:
-        """KL(ANN ‖ SNN) of each sample of piece `index`, from mean outputs `[batch, classes]`."""
-        return kl_divergence(self.targets[index], output, self.temperature)
+    def with_output_scale(self, scale: float) -> Evaluator:
+        """The same samples, with this factor on the outputs of every network."""
+        scaled = copy.copy(self)
+        scaled.fit_scale, scaled.output_scale = False, scale
+        return scaled
+
+    def distance(self, target: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """KL(ANN ‖ SNN) of each sample.
+
+        Args:
+            target: the ANN's log-probabilities (of `targets`), `[batch, classes]`.
+            output: mean outputs of the spiking network, `[batch, classes]`.
+        """
+        return kl_divergence(target, output, self.temperature / self.output_scale)
 
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
         network.fan_out = self.fan_out
         network.channels_last = self.channels_last
-        outputs, kls, spikes, synops = [], [], [], []
-        for index, piece in enumerate(self.pieces):
-            output = self.run_piece(network, piece)
-            kls.append(self.distance(index, output.mean(1)))
-            outputs.append(output)
+        outputs, spikes, synops = [], [], []
+        for piece in self.pieces:
+            outputs.append(self.run_piece(network, piece))
             layers = list(network.activity().values())
             spikes.append(torch.stack([a.spikes for a in layers]))
             synops.append(torch.stack([a.synops for a in layers if a.synops is not None]))
         return {
             "outputs": torch.cat(outputs).numpy(),
-            "kl": torch.cat(kls).double().numpy(),
             "spikes": torch.cat(spikes, 1).numpy(),
             "synops": torch.cat(synops, 1).numpy(),
         }
@@ -187,15 +197,18 @@ class Evaluator:
         return output
 
     def _summary(self, found: dict[str, np.ndarray]) -> Measurement:
-        outputs, kl = found["outputs"], found["kl"]
-        decided = outputs.mean(1).argmax(1)
-        wanted = torch.cat(self.targets).argmax(1).numpy()
+        outputs, target = found["outputs"], torch.cat(self.targets)
+        mean = torch.from_numpy(outputs).mean(1)
+        scale = best_scale(target, mean, self.temperature) if self.fit_scale else self.output_scale
+        kl = self.with_output_scale(scale).distance(target, mean).double().numpy()
+        decided, wanted = mean.argmax(1).numpy(), target.argmax(1).numpy()
         synops = self._with_input(found["synops"])
         energy = synops.sum(0) * self.constants.ac_pj / 1000
         energy = energy + self.analog_macs * self.constants.mac_pj / 1000
         accuracy = np.nan if self.labels is None else float((decided == self.labels).mean())
         return Measurement(
             kl=float(kl.mean()),
+            output_scale=scale,
             kl_error=float(kl.std(ddof=1) / np.sqrt(len(kl))) if len(kl) > 1 else float("nan"),
             sample_kl=kl,
             accuracy=float(accuracy),
@@ -227,33 +240,6 @@ class Evaluator:
             else:
                 reached.add(node.name)
         return total
-
-
-def kl_divergence(
-    target: torch.Tensor, output: torch.Tensor, temperature: float = 1.0
-) -> torch.Tensor:
-    """KL(ANN ‖ SNN) per sample (eq. 9), in nats; from log-probabilities, so never log 0.
-
-    Args:
-        target: the ANN's log-probabilities at the same temperature, `[batch, classes]`.
-        output: mean outputs of the spiking network, `[batch, classes]`.
-        temperature: divides `output`.
-    """
-    return (target.exp() * (target - F.log_softmax(output / temperature, 1))).sum(1)
-
-
-def half_uncertain(logits: torch.Tensor) -> float:
-    """The temperature at which the mean entropy of the soft-max is half of log C."""
-    classes = logits.shape[1]
-    if classes < 2:
-        return 1.0
-    low, high = -12.0, 12.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        log_p = F.log_softmax(logits.double() / math.exp(middle), 1)
-        entropy = float(-(log_p.exp() * log_p).sum(1).mean()) / math.log(classes)
-        low, high = (middle, high) if entropy < 0.5 else (low, middle)
-    return math.exp((low + high) / 2)
 
 
 def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:

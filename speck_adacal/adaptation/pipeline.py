@@ -20,6 +20,7 @@ from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
 from speck_adacal.adaptation.recipe import AdaptSettings, Recipe, StepRecord
 from speck_adacal.adaptation.refine import Bench, Caps, cheapest, fitted, refine
+from speck_adacal.adaptation.samples import search_samples
 from speck_adacal.adaptation.search import Limit, Search
 from speck_adacal.adaptation.spaces import PHI, RHO, Space
 from speck_adacal.adaptation.thresholds import observe, thresholds
@@ -57,51 +58,18 @@ class Pipeline:
         with self._step("thresholds") as values:
             self._statistics = observe(graph, self._data)
             values["layers"] = float(len(self._statistics))
-        pieces = self._data.first(self.plan.search_samples)
-        samples = sum(len(p) for p in pieces)
-        some = None if labels is None else labels[:samples]
-        steps = min(self.plan.search_steps or settings.time_steps, settings.time_steps)
-        short = replace(settings, time_steps=steps)
-        temperature = self.plan.temperature
-        self.evaluator = Evaluator(
-            graph, self._shown(pieces, steps), short, some, self._journal, temperature=temperature
-        )
-        few = self._data.first(min(self.plan.table_samples, samples))
-        self._table_evaluator = Evaluator(
-            graph,
-            self._shown(few, steps),
-            short,
-            journal=self._journal,
-            temperature=self.evaluator.temperature,
-        )
-        self._validator = self._held_out(samples, short)
+        self.samples = search_samples(graph, self._data, settings, self.plan, labels, self._journal)
+        self.evaluator = self.samples.search
         self._labels = labels
-
-    def _shown(self, pieces: list[torch.Tensor], steps: int) -> list[torch.Tensor]:
-        """The first `steps` steps of every sample."""
-        return pieces if self._data.analog else [p[:, :steps] for p in pieces]
-
-    def _held_out(self, used: int, settings: AdaptSettings) -> Evaluator | None:
-        """Samples that searches never see, or None where there are none."""
-        if self.plan.validation_samples < 1:
-            return None
-        pieces = self._data.first(used + self.plan.validation_samples)
-        rest = torch.cat(pieces)[used:]
-        if len(rest) == 0:
-            return None
-        shown = self._shown([rest], settings.time_steps)
-        temperature = self.evaluator.temperature
-        return Evaluator(
-            self.graph, shown, settings, journal=self._journal, temperature=temperature
-        )
 
     def _validated(self, start: Stage, found: Stage) -> Stage:
         """`found`, if it is better than `start` on held-out samples too; else `start`."""
-        if self._validator is None:
+        held_out = self.samples.held_out
+        if held_out is None:
             return found
         with self._step(f"validation:{found.name}") as values:
-            before = self._validator.measure(start.recipe, start.graph)
-            after = self._validator.measure(found.recipe, found.graph)
+            before = held_out.measure(start.recipe, start.graph)
+            after = held_out.measure(found.recipe, found.graph)
             values |= {"kl_start": before.kl, "kl": after.kl, "kept": float(after.kl < before.kl)}
             if after.kl < before.kl:
                 return found
@@ -190,9 +158,9 @@ class Pipeline:
         samples = min(self.settings.correction_samples, self.evaluator.samples)
         return Bench(
             self.graph,
-            self._table_evaluator,
+            self.samples.table,
             self.evaluator,
-            self._validator or self.evaluator,
+            self.samples.held_out or self.evaluator,
             self._data.first(samples),
             self.settings.time_steps,
             lambda name, recipe: self.corrected(name, recipe, self.graph),
@@ -282,7 +250,7 @@ class Pipeline:
                 jobs=plan.jobs,
                 mode=plan.mode,
                 epsilon=plan.epsilon,
-                table_evaluator=self._table_evaluator,
+                table_evaluator=self.samples.table,
             )
             result = search.run(limit, [at], plan.evaluations)
             values |= {

@@ -37,6 +37,8 @@ class AdaptPlan:
         mode: sensitivities "in_situ" or "isolated".
         jobs: joblib jobs for sensitivity tables.
         temperature: of the soft-max in the KL; 1 is eq. 9, None chooses one (see `Evaluator`).
+        fit_scale: whether KL is taken at the scale of the outputs that suits each network. Which
+            class is largest does not depend on it, so nothing is spent on bringing it back.
         epsilon: thinning of the frontier, as a part of the reference KL; 0 is exact.
     """
 
@@ -58,6 +60,7 @@ class AdaptPlan:
     mode: str = "in_situ"
     jobs: int = 1
     temperature: float | None = None
+    fit_scale: bool = True
     epsilon: float = 0.0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from joblib import Parallel, delayed
 
-from speck_adacal.adaptation.evaluate import Evaluator, kl_divergence, layer_values
+from speck_adacal.adaptation.evaluate import Evaluator, layer_values
 from speck_adacal.adaptation.journal import digest
 from speck_adacal.adaptation.progress import track
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
@@ -91,7 +91,12 @@ def sensitivity(
     names = [n for n in SpikingNetwork(graph, recipe).spiking_names if variants.get(n)]
     width = max(len(variants[n]) for n in names)
     described = [layer_values(variants[n]) for n in names]
-    reference = (layer_values(recipe.layers), evaluator.settings.time_steps, evaluator.temperature)
+    if evaluator.fit_scale:  # the reference's; around it, a candidate's own is no better
+        scale = evaluator.measure(recipe, graph).output_scale if mode == "in_situ" else 1.0
+        evaluator = evaluator.with_output_scale(scale)
+    steps = evaluator.settings.time_steps
+    scales = (evaluator.temperature, evaluator.output_scale)
+    reference = (layer_values(recipe.layers), steps, *scales)
     order = "cells 2" if evaluator.channels_last else "cells 2, channels first"
     setting = digest(order, graph, reference, described, mode)
     kept: dict[int, dict[str, np.ndarray]] = {}
@@ -172,7 +177,7 @@ class _Cells:
                 network.reset()
             self._advance(network, node, at, values, steps)
         last = values[output][0].mean(1)
-        result["reference_kl"] = self._kl(target, last).numpy()
+        result["reference_kl"] = self.evaluator.distance(target, last).numpy()
         total = sum(
             float(a.synops.sum()) for a in network._activity.values() if a.synops is not None
         )
@@ -206,12 +211,12 @@ class _Cells:
                 ahead = {n: v.repeat(len(layers), *(1,) * (v.ndim - 1)) for n, v in values.items()}
                 ahead[node.name] = torch.cat(means)
                 found = _run_ann(nodes[at + 1 :], ahead, output)
-                kl = self._kl(target.repeat(len(layers), 1), found).view(len(layers), -1)
-                result["kl"][row, : len(layers)] = kl.numpy()
+                kl = self.evaluator.distance(target.repeat(len(layers), 1), found)
+                result["kl"][row, : len(layers)] = kl.view(len(layers), -1).numpy()
             values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
             later = {name for n in nodes[at + 1 :] for name in n.inputs} | {output}
             values = {name: v for name, v in values.items() if name in later}
-        result["reference_kl"] = self._kl(target, values[output]).numpy()
+        result["reference_kl"] = self.evaluator.distance(target, values[output]).numpy()
         result["reference_synops"] = result["reference_spikes"] = np.array(0.0)
 
     def _one_layer(
@@ -232,9 +237,6 @@ class _Cells:
         result["synops"][row, column] = float((counts * fans).sum(dtype=torch.float64))
         return mean
 
-    def _kl(self, target: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        return kl_divergence(target, output, self.evaluator.temperature)
-
     def _note(
         self,
         result: dict[str, np.ndarray],
@@ -245,7 +247,7 @@ class _Cells:
         network: SpikingNetwork,
     ) -> None:
         activity = network._activity.values()
-        result["kl"][row, column] = self._kl(target, mean).numpy()
+        result["kl"][row, column] = self.evaluator.distance(target, mean).numpy()
         result["spikes"][row, column] = sum(float(a.spikes.sum()) for a in activity)
         result["synops"][row, column] = sum(
             float(a.synops.sum()) for a in activity if a.synops is not None

@@ -85,7 +85,7 @@ def test_refinement_is_no_worse_at_no_more_spikes_on_held_out_samples_too(world)
     assert after.kl <= before.kl
     assert after.spikes_per_sample <= before.spikes_per_sample
     assert after.synops_per_sample <= before.synops_per_sample
-    held = pipeline._validator
+    held = pipeline.samples.held_out
     assert held.measure(found.recipe, found.graph).kl <= held.measure(start.recipe, start.graph).kl
     thin = pipeline.search_rho(found)
     assert thin.kl <= found.kl * plan.kl_ratio * (1 + 1e-9)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speck_adacal.adaptation.refine import _CAUTION, cheapest_harm, exchange
+from speck_adacal.adaptation.proposals import CAUTION, cheapest_harm, exchange
 from speck_adacal.adaptation.sensitivity import SensitivityTable
 from speck_adacal.adaptation.spaces import FACTORS
 
@@ -35,7 +35,7 @@ def table(seed: int, layers: int, width: int) -> SensitivityTable:
 def totals(found: SensitivityTable, choice: dict[str, int]) -> np.ndarray:
     rows = [found.layers.index(n) for n in choice]
     columns = list(choice.values())
-    harm = found.kl - 1.0 + _CAUTION * found.kl_error
+    harm = found.kl - 1.0 + CAUTION * found.kl_error
     parts = (harm, found.spikes - 10, found.synops - 20)
     return np.array([p[rows, columns].sum() for p in parts])
 

@@ -1,0 +1,65 @@
+"""Which calibration samples a search measures on, and which it never sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.journal import Journal
+from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.plan import AdaptPlan
+from speck_adacal.adaptation.recipe import AdaptSettings
+from speck_adacal.ann.graph import LayerGraph
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSamples:
+    """Evaluators of one network at one number of steps and one temperature.
+
+    Attributes:
+        search: samples that proposals are ranked on.
+        table: the first of them, for sensitivity tables.
+        held_out: samples behind them, which propose nothing; None where there are none.
+    """
+
+    search: Evaluator
+    table: Evaluator
+    held_out: Evaluator | None
+
+
+def search_samples(
+    graph: LayerGraph,
+    data: CalibrationBatches,
+    settings: AdaptSettings,
+    plan: AdaptPlan,
+    labels: torch.Tensor | None,
+    journal: Journal,
+) -> SearchSamples:
+    """The first samples of `data`, shown for `plan.search_steps` steps.
+
+    Raises:
+        CalibrationError: as for `Evaluator`.
+    """
+    pieces = data.first(plan.search_samples)
+    used = sum(len(p) for p in pieces)
+    steps = min(plan.search_steps or settings.time_steps, settings.time_steps)
+    short = replace(settings, time_steps=steps)
+
+    def evaluator(
+        chosen: Sequence[torch.Tensor], y: torch.Tensor | None, temperature: float | None
+    ) -> Evaluator:
+        shown = chosen if data.analog else [p[:, :steps] for p in chosen]
+        return Evaluator(
+            graph, shown, short, y, journal, temperature=temperature, fit_scale=plan.fit_scale
+        )
+
+    search = evaluator(pieces, None if labels is None else labels[:used], plan.temperature)
+    table = evaluator(data.first(min(plan.table_samples, used)), None, search.temperature)
+    held_out = None
+    if plan.validation_samples > 0:
+        rest = torch.cat(data.first(used + plan.validation_samples))[used:]
+        held_out = evaluator([rest], None, search.temperature) if len(rest) else None
+    return SearchSamples(search, table, held_out)
