@@ -133,6 +133,12 @@ class LayerRecipe:
     readout: bool = False
     lower_clip: float | None = None
 
+    def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """A number, or one a channel, in the shape that acts on each channel's potentials."""
+        array = np.asarray(values, dtype=np.float64)
+        axes = np.ndim(self.initial_potential)
+        return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim and axes else array
+
     @property
     def lowest_potential(self) -> npt.NDArray[np.float64] | None:
         """The lower clip in the unit of the threshold; None where it is open."""

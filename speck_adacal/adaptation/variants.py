@@ -44,9 +44,7 @@ def with_threshold(
 ) -> LayerRecipe:
     """`layer` with another V_th, φ or ρ; its potential stays as far from half of θ as it was."""
     rho = layer.rho if rho is None else float(rho)
-    moved = np.asarray(rho * threshold) / 2 - layer.firing_threshold / 2
-    if layer.initial_potential.ndim > 1 and moved.ndim == 1:
-        moved = moved.reshape(-1, *(1,) * (layer.initial_potential.ndim - 1))
+    moved = layer.beside_potential((rho * threshold - layer.firing_threshold) / 2)
     return replace(
         layer,
         phi=layer.phi if phi is None else phi,

@@ -105,13 +105,11 @@ def _common(values: Sequence[Floats]) -> Floats:
 def _moved(layer: LayerRecipe, firing: Floats) -> LayerRecipe:
     """The layer with another firing threshold; its start keeps its distance from half of it."""
     before = np.asarray(layer.firing_threshold)
-    initial = np.asarray(layer.initial_potential, dtype=np.float64)
-    offset = np.atleast_1d((firing - before) / 2)
-    offset = offset.reshape(-1, *(1,) * max(0, initial.ndim - 1)) if offset.size > 1 else offset[0]
+    offset = layer.beside_potential((firing - before) / 2)
     return replace(
         layer,
         rho=1.0,
         threshold=firing,
-        initial_potential=initial + offset,
+        initial_potential=layer.initial_potential + offset,
         phi=int(np.ceil(layer.phi * max(1.0, float((before / firing).max())) - 1e-9)),
     )

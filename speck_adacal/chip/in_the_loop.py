@@ -167,9 +167,8 @@ def _shifted(adapted: AdaptedNetwork, name: str, shift: npt.NDArray[np.float64])
     def change(layer: LayerRecipe) -> LayerRecipe:
         if layer.name != name:
             return layer
-        initial = np.asarray(layer.initial_potential, dtype=np.float64)
-        extra = shift.reshape(-1, *(1,) * max(0, initial.ndim - 1))
-        return replace(layer, initial_potential=initial + extra)
+        initial = layer.initial_potential + layer.beside_potential(shift)
+        return replace(layer, initial_potential=initial)
 
     layers = tuple(change(layer) for layer in adapted.recipe.layers)
     return replace(adapted, recipe=replace(adapted.recipe, layers=layers))

@@ -43,7 +43,6 @@ def balance_channels(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
         return recipe
     allowed = _WIDEST_SPREAD * float(np.median(alive))
     raised = np.maximum(threshold, largest / (recipe.rho * allowed))
-    offset = (raised - threshold) / 2  # the potential keeps its distance from half a threshold
-    initial = np.asarray(recipe.initial_potential)
-    offset = offset.reshape(-1, *(1,) * max(0, initial.ndim - 1))
-    return replace(recipe, threshold=raised, initial_potential=initial + offset)
+    # the potential keeps its distance from half a threshold
+    initial = recipe.initial_potential + recipe.beside_potential((raised - threshold) / 2)
+    return replace(recipe, threshold=raised, initial_potential=initial)

@@ -73,21 +73,14 @@ def _column(values: tuple[float, ...], idle: float) -> Floats:
 
 
 def _changed(layer: LayerRecipe, factor: Floats, start: Floats, clip: float) -> LayerRecipe:
-    initial = np.asarray(layer.initial_potential, dtype=np.float64)
     threshold = np.asarray(layer.threshold * factor)
-    shift = np.asarray(layer.rho * start * threshold)
-    scale, shift = (_as_map(value, initial.ndim) for value in (factor, shift))
+    scale, shift = map(layer.beside_potential, (factor, layer.rho * start * threshold))
     return replace(
         layer,
         threshold=threshold,
-        initial_potential=initial * scale + shift,
+        initial_potential=np.asarray(layer.initial_potential * scale + shift),
         lower_clip=None if math.isinf(clip) else clip,
     )
-
-
-def _as_map(values: Floats, axes: int) -> Floats:
-    """`[channels]` as `[channels, 1, 1]` where the initial potential is a map."""
-    return values.reshape(-1, *(1,) * max(0, axes - 1)) if values.ndim else values
 
 
 @dataclass(frozen=True)

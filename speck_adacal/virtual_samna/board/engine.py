@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from speck_adacal.errors import DeviceError, SpeckAdacalError
 from speck_adacal.twin.power import PowerModel
@@ -27,6 +26,7 @@ from speck_adacal.virtual_samna.board.clock import (
 )
 from speck_adacal.virtual_samna.board.inputs import Command, Segment, sort_input
 from speck_adacal.virtual_samna.board.outputs import ChipModel, Output
+from speck_adacal.virtual_samna.board.pending import FAR_US, Pending
 from speck_adacal.virtual_samna.graph.batch import Batch, Columns
 
 log = logging.getLogger("speck_adacal.virtual_samna.board")
@@ -39,7 +39,6 @@ GIVE_UP_S = 2.0
 MOST_TICKS = 256
 """Most ticks of the slow clock done at a time."""
 SHORTEST_WAIT_S = 0.0005
-FAR_US = 1 << 62
 
 
 class Engine:
@@ -71,10 +70,7 @@ class Engine:
         self._emit = emit
         self._chip: ChipModel | None = None
         self._power_model: PowerModel | None = None
-        self._queue: deque[Segment | Command] = deque()
-        self._sensor: deque[Segment] = deque()  # time stamps are board time
-        self._arrived = 0  # input events ever queued
-        self._processed = 0  # those taken out again
+        self._pending = Pending(self.stop_watch)
         self._slice = SMALLEST_SLICE
         self._last_us = 0
         self._closing = False
@@ -91,7 +87,7 @@ class Engine:
     def waiting(self) -> int:
         """Input events that are not yet processed."""
         with self.changed:
-            return sum(_events_of(item) for item in self._queue)
+            return self._pending.waiting()
 
     @property
     def chip(self) -> ChipModel | None:
@@ -105,7 +101,7 @@ class Engine:
                 self.lost_events += len(batch)
                 return
             for item in sort_input(batch, self.clock.now_us()):
-                self._put(item)
+                self._pending.put(item)
             self.changed.notify_all()
 
     def sense(self, segment: Segment) -> None:
@@ -115,13 +111,8 @@ class Engine:
         """
         if len(segment):
             with self.changed:
-                self._sensor.append(segment)
-                self._arrived += len(segment)
+                self._pending.sense(segment)
                 self.changed.notify_all()
-
-    def _put(self, item: Segment | Command) -> None:
-        self._queue.append(item)
-        self._arrived += _events_of(item)
 
     def configure(self, chip: ChipModel) -> None:
         """Process what is due, then go on with another chip."""
@@ -147,7 +138,7 @@ class Engine:
     def _is_idle(self) -> bool:
         """No input waits, and nothing that the sensor has seen by now."""
         now = self.clock.now_us() if self.clock.real_time else FAR_US - 1
-        return not self._queue and self._sensor_due_us() > now
+        return not self._pending.input and self._pending.sensor_due_us() > now
 
     def catch_up(self) -> None:
         """Wait until what is due now has been processed; given up if nothing moves."""
@@ -155,14 +146,14 @@ class Engine:
             return
         with self.changed:
             now = self.clock.now_us() if self.clock.real_time else FAR_US
-            goal = self._arrived
-            while not (self._closing or self._processed >= goal or self._head_due_us() > now):
-                if not self._wait_for_progress(self._processed):
+            pending, goal = self._pending, self._pending.arrived
+            while not (self._closing or pending.processed >= goal or pending.head_due_us() > now):
+                if not self._wait_for_progress(pending.processed):
                     return
 
     def _wait_for_progress(self, before: int) -> bool:
         """Wait until the count of processed events is no longer `before`; False if it stays."""
-        return self.changed.wait_for(lambda: self._processed != before, GIVE_UP_S)
+        return self.changed.wait_for(lambda: self._pending.processed != before, GIVE_UP_S)
 
     def advance(self, time_us: int) -> None:
         """Move virtual time on by so many µs, with the ticks of the slow clock in between."""
@@ -189,9 +180,7 @@ class Engine:
             if self._closing:
                 return
             self._closing = True
-            self.lost_events += sum(_events_of(item) for item in self._queue)
-            self._queue.clear()
-            self._sensor.clear()
+            self.lost_events += self._pending.drop_all()
             self.changed.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -223,40 +212,16 @@ class Engine:
         """Seconds until something is due, in real time."""
         if not self.clock.real_time:
             return threading.TIMEOUT_MAX
-        due = min(self.slow_clock.next_tick_us(), self._head_due_us())
+        due = min(self.slow_clock.next_tick_us(), self._pending.head_due_us())
         if due >= FAR_US:
             return threading.TIMEOUT_MAX
         return max((due - self.clock.now_us()) / 1e6, SHORTEST_WAIT_S)
 
-    def _head_due_us(self) -> int:
-        """When the next input or sensor event is due."""
-        return min(self._input_due_us(), self._sensor_due_us())
-
-    def _sensor_due_us(self) -> int:
-        return int(self._sensor[0].columns["timestamp"][0]) if self._sensor else FAR_US
-
-    def _input_due_us(self) -> int:
-        if not self._queue:
-            return FAR_US
-        head = self._queue[0]
-        if isinstance(head, Command):
-            return head.arrived_us
-        return int(self._due_us(head.part(0, 1))[0])
-
-    def _due_us(self, segment: Segment) -> npt.NDArray[np.int64]:
-        """Board times at which the events of a segment go out."""
-        stamps = segment.columns["timestamp"]
-        if segment.sensor:
-            return stamps
-        due = np.full(len(segment), segment.arrived_us, np.int64)
-        if self.stop_watch.enabled:
-            due = np.maximum(due, stamps + self.stop_watch.offset_us())
-        return due
-
     def _step(self) -> bool:
         """Do the next due thing; False if nothing is due. Called with the lock held."""
         limit = self.clock.now_us() if self.clock.real_time else FAR_US - 1
-        from_input, from_sensor = self._input_due_us(), self._sensor_due_us()
+        pending = self._pending
+        from_input, from_sensor = pending.input_due_us(), pending.sensor_due_us()
         head = min(from_input, from_sensor)
         if head > limit:
             return self.clock.real_time and self._tick_until(limit)
@@ -264,11 +229,11 @@ class Engine:
             return True
         try:
             if from_sensor < from_input:
-                self._do_segment(self._sensor, min(limit, from_input))
-            elif isinstance(self._queue[0], Command):
+                self._do_segment(pending.sensor, min(limit, from_input))
+            elif isinstance(pending.input[0], Command):
                 self._do_command()
             else:
-                self._do_segment(self._queue, min(limit, from_sensor))
+                self._do_segment(pending.input, min(limit, from_sensor))
         except SpeckAdacalError:
             self.errors += 1
             log.exception("%s: a part of the input could not be processed.", self._name)
@@ -285,8 +250,8 @@ class Engine:
         return True
 
     def _do_command(self) -> None:
-        command = self._queue.popleft()
-        self._processed += 1
+        command = self._pending.input[0]
+        self._pending.take(self._pending.input, 1)
         if self._chip is not None and isinstance(command, Command):
             self._give_out(self._chip.command(command, max(self._last_us, self.clock.now_us())))
         else:
@@ -296,13 +261,10 @@ class Engine:
         """Process the part of the first segment that is due before the limit and the next tick."""
         segment: Segment = queue[0]
         head = segment.part(0, self._slice)
-        due = np.maximum(np.maximum.accumulate(self._due_us(head)), self._last_us)
+        due = np.maximum(np.maximum.accumulate(self._pending.due_us(head)), self._last_us)
         until = min(limit_us, self.slow_clock.next_tick_us())
         count = max(int(np.searchsorted(due, until, side="right")), 1)
-        queue.popleft()
-        if count < len(segment):
-            queue.appendleft(segment.part(count))
-        self._processed += count
+        self._pending.take(queue, count)
         self._last_us = int(due[count - 1])
         self.clock.move_to(self._last_us)
         if self._chip is None:
@@ -331,7 +293,3 @@ class Engine:
         if not self.stop_watch.enabled:
             return np.full(len(times_us), self.stop_watch.at(0) & STAMP_MASK, np.int64)
         return np.maximum(times_us - self.stop_watch.offset_us(), 0) & STAMP_MASK
-
-
-def _events_of(item: Segment | Command) -> int:
-    return len(item) if isinstance(item, Segment) else 1
