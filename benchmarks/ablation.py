@@ -37,6 +37,8 @@ from speck_adacal.adaptation.plan import AdaptPlan, Stage
 from speck_adacal.ann import LayerGraph
 
 _SHARD = 500
+_DECIDING = ("train", "steps", "phi", "kl_ratio", "exit_loss", "search_steps", "search_samples",
+             "table_samples", "correction_samples", "rounds")  # fmt: skip
 DATA = {"digits": "mnist", "fashion": "fashion_mnist"} | {n: d for n, (_, d) in NETWORKS.items()}
 
 
@@ -100,7 +102,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--network", choices=("resnet20", *DATA), default="resnet20")
     parser.add_argument("--budgets", type=int, nargs="*", default=[4, 2], help="uniform φ to beat")
     parser.add_argument("--json", type=Path, default=None, help="where the results go")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    given = {n: getattr(arguments, n) for n in _DECIDING}
+    arguments.options = "".join(
+        f" --{n.replace('_', '-')} {v}" for n, v in given.items() if v != parser.get_default(n)
+    )
+    return arguments
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -185,16 +192,14 @@ def measured(
 
 def record(rows: list[Row], test: Images, arguments: argparse.Namespace) -> dict[str, object]:
     """What is written: the rows, and all that decides them."""
-    kept = ("network", "train", "steps", "phi", "kl_ratio", "exit_loss", "search_steps",
-            "search_samples", "table_samples", "correction_samples", "rounds")  # fmt: skip
     return {
         "command": f"python benchmarks/ablation.py --network {arguments.network}"
-        f" --test {len(test.y)}",
+        f" --test {len(test.y)}{arguments.options}",
         "level": "accuracy, spikes, SynOps simulated; energy estimated, "
         f"{EnergyConstants().source}",
         "images": len(test.y),
         "choices made on": "training images only",
-        "settings": {name: getattr(arguments, name, None) for name in kept},
+        "settings": {name: getattr(arguments, name) for name in ("network", *_DECIDING)},
         "rows": [asdict(r) for r in rows],
     }
 

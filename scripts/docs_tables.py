@@ -97,6 +97,36 @@ def render_paper_errors(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def render_searched_curves(result: dict[str, Any]) -> str:
+    """What searching changed at equal spikes, image by image, with standard errors."""
+    curves = result["curves"]
+    lines = [
+        f"ResNet-20, T = 8, {result['images']:,} CIFAR-10 test images, all else on training images "
+        f"(`{result['command']}`; simulated; changes are means over the images, ± one standard "
+        "error):",
+        "",
+        "| uniform | spikes, thousands | searched | accuracy | change, points | KL, eq. 9 | change "
+        "| KL, as searched | change |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for sign, key in (("φ", "phi"), ("ρ", "rho")):
+        pairs = zip(curves[f"uniform {sign}"], curves[f"searched {sign}"], strict=True)
+        for before, after in sorted(pairs, key=lambda pair: pair[0][key]):
+            cells = [f"{before['accuracy']:.2%}", _change(after, "accuracy", 100, 2)]
+            for kl in ("kl", "kl as searched"):
+                cells += [f"{before[kl]:.4f}", _change(after, kl, 1, 4)]
+            lines.append(
+                f"| {sign} = {before[key]:g} | {before['spikes'] / 1e3:.0f} "
+                f"| {after['spikes'] / 1e3:.0f} | {' | '.join(cells)} |"
+            )
+    return "\n".join(lines)
+
+
+def _change(point: dict[str, float], key: str, unit: float, digits: int) -> str:
+    change, error = point[f"{key} change"] * unit, point[f"{key} change error"] * unit
+    return f"{change:+.{digits}f} ± {error:.{digits}f}"
+
+
 def render_paper_search(result: dict[str, Any]) -> str:
     """How often a random choice of φ has more KL than uniform ones of the same SynOps."""
     uniform = sorted(result["curves"]["uniform"], key=lambda p: p["synops"])
@@ -191,7 +221,10 @@ def render_twin_speed(result: dict[str, Any]) -> str:
         "share of the ceiling where events reach all 25 columns": (
             f"{layer['all_columns_fraction_of_ceiling']:.0%}"
         ),
+        "a mean event of this layer, at the ceiling": f"{layer['ceiling_ns_per_event']:.0f} ns",
         "an event that reaches one column": f"{layer['one_column_ns_per_event']:.0f} ns",
+        "a mean event's time where nothing fires": f"{layer['time_without_firing']:.0%}",
+        "the same, events in order of place": f"{layer['time_without_firing_sorted']:.0%}",
         "N-MNIST recordings, the NIR paper's network, stock thresholds": (
             f"{result['nmnist']['best_times_real_time']:.0f} × real time"
         ),
