@@ -59,6 +59,7 @@ def draw_curves(found: dict[str, Any], path: Path) -> None:
     axes[0].set(
         xlabel="spikes an image (thousands, simulated)", ylabel="KL(ANN ‖ SNN) as searched (nats)"
     )
+    axes[0].set_yscale("log")
     axes[1].set(xlabel="spikes an image (thousands, simulated)", ylabel="accuracy (%)")
     axes[2].set(xlabel="mean time steps", ylabel="accuracy (%)")
     axes[1].set_title(f"ResNet-20, {found['images']} CIFAR-10 test images, T = 8, simulated")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any_speed", deadline=None)  # no test asserts wall time
+settings.load_profile("any_speed")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
