@@ -34,11 +34,12 @@ from speck_adacal.adaptation.exits import ExitRule, apply_rule
 from speck_adacal.adaptation.journal import Journal
 from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import AdaptPlan, Stage
+from speck_adacal.adaptation.search import Limit
 from speck_adacal.ann import LayerGraph
 
 _SHARD = 500
-_DECIDING = ("train", "steps", "phi", "kl_ratio", "exit_loss", "search_steps", "search_samples",
-             "table_samples", "correction_samples", "rounds")  # fmt: skip
+_DECIDING = ("train", "steps", "phi", "kl_ratio", "wide_kl_ratio", "exit_loss", "search_steps",
+             "search_samples", "table_samples", "correction_samples", "rounds")  # fmt: skip
 DATA = {"digits": "mnist", "fashion": "fashion_mnist"} | {n: d for n, (_, d) in NETWORKS.items()}
 
 
@@ -121,6 +122,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--phi", type=int, default=8, help="of AdaFire in the rows with SSC, IAT")
     parser.add_argument("--kl-ratio", type=float, default=1.25)
+    parser.add_argument("--wide-kl-ratio", type=float, default=4.0, help="of SSC alone, at T")
     parser.add_argument("--exit-loss", type=float, default=0.005)
     parser.add_argument("--search-steps", type=int, default=2)
     parser.add_argument("--search-samples", type=int, default=512)
@@ -183,6 +185,9 @@ def measured(
     thin = short.search_rho(base)
     yield tester.row("+ SSC", thin)
     yield tester.row("+ SSC + IAT", thin, short.calibrate_exit(thin))
+    start = whole.uniform(arguments.phi)
+    wide = whole.search_rho(start, Limit(kl=start.kl * arguments.wide_kl_ratio))
+    yield tester.row(f"+ SSC, KL × {arguments.wide_kl_ratio:g}", wide)
     for k in arguments.budgets:
         uniform = whole.uniform(k)
         yield tester.row(f"φ = {k}", uniform)
