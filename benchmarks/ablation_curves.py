@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ablation import Tester, _write, add_common, pipelines
+from ablation import Found, Tester, _write, add_common, pipelines
 from ablation_data import Images, cifar10, resnet20
 from rich.console import Console
 
@@ -86,18 +86,14 @@ class Curves:
 
     def pair(self, name: str, uniform: Stage, searched: Stage, **tags: float) -> None:
         """Both networks on the test images, and what changed, image by image."""
-        before, after = self._measured(uniform), self._measured(searched)
-        self.add(f"uniform {name}", uniform, before, **tags)
-        changes = {}
-        for key in before:
-            change = after[key] - before[key]
-            changes[f"{key} change"] = float(change.mean())
-            changes[f"{key} change error"] = float(change.std(ddof=1) / np.sqrt(len(change)))
-        self.add(f"searched {name}", searched, after, **tags, **changes)
+        found = [self.tester.found(stage) for stage in (uniform, searched)]
+        before, after = (self._measured(*x) for x in zip((uniform, searched), found, strict=True))
+        changes = summarised({f"{key} change": after[key] - before[key] for key in before})
+        self._add(f"uniform {name}", uniform, found[0], tags | summarised(before))
+        self._add(f"searched {name}", searched, found[1], tags | changes | summarised(after))
 
-    def _measured(self, stage: Stage) -> dict[str, np.ndarray]:
+    def _measured(self, stage: Stage, found: Found) -> dict[str, np.ndarray]:
         """Whether right, and both KLs, of every test image."""
-        found = self.tester.found(stage)
         scale = self._pipeline.evaluator.measure(stage.recipe, stage.graph).output_scale
         return {
             "accuracy": (found.outputs.mean(1).argmax(1) == self.tester.labels).astype(float),
@@ -105,16 +101,18 @@ class Curves:
             "kl as searched": self._as_searched.found(stage, scale).kl,
         }
 
-    def add(self, name: str, stage: Stage, measured: dict[str, np.ndarray], **tags: float) -> None:
-        """One more point of a curve."""
-        found = self.tester.found(stage)
-        point = {**tags, "spikes": found.spikes, "synops": found.synops}
-        for key, values in measured.items():
-            point[key] = float(values.mean())
-            point[f"{key} error"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+    def _add(self, name: str, stage: Stage, found: Found, figures: Point) -> None:
+        point = {**figures, "spikes": found.spikes, "synops": found.synops}
         point["calibration kl"] = stage.kl
         Console(stderr=True).print(name, point)
         self.put(name, [*self._found["curves"].get(name, []), point])
+
+
+def summarised(values: dict[str, np.ndarray]) -> Point:
+    """Mean of each, and its standard error under its name and "error"."""
+    means = {key: float(x.mean()) for key, x in values.items()}
+    errors = {f"{k} error": float(x.std(ddof=1) / np.sqrt(len(x))) for k, x in values.items()}
+    return means | errors
 
 
 def exits(

@@ -26,9 +26,11 @@ class FieldReader:
         self.path = path
 
     def name(self, attribute: str) -> str:
+        """The field as messages name it, from the configuration down."""
         return f"{self.path}.{attribute}" if self.path else attribute
 
     def raw(self, attribute: str, default: Any = None) -> Any:
+        """The field as it is; a `ConfigurationError` where it is missing without a default."""
         try:
             return getattr(self.target, attribute)
         except AttributeError:
@@ -40,9 +42,11 @@ class FieldReader:
         )
 
     def child(self, attribute: str) -> FieldReader:
+        """A part of the object; one that is missing has no fields."""
         return FieldReader(self.raw(attribute, _NOTHING), self.name(attribute))
 
     def sequence(self, attribute: str, length: int) -> list[FieldReader]:
+        """A list of exactly `length` parts."""
         try:
             items = list(self.raw(attribute))
         except TypeError:
@@ -52,6 +56,7 @@ class FieldReader:
         return [FieldReader(item, f"{self.name(attribute)}[{i}]") for i, item in enumerate(items)]
 
     def integer(self, attribute: str, default: int | None = None) -> int:
+        """A whole number."""
         value = self.raw(attribute, default)
         try:
             number = int(value)
@@ -63,6 +68,7 @@ class FieldReader:
         return number
 
     def flag(self, attribute: str, default: bool | None = None) -> bool:
+        """True or False; 0 and 1 will do."""
         value = self.integer(attribute, default)
         if value not in (0, 1):
             raise self.invalid(attribute, repr(value), "True or False")
@@ -94,6 +100,7 @@ class FieldReader:
         return np.ascontiguousarray(array, dtype=dtype)
 
     def invalid(self, attribute: str, found: str, allowed: str) -> ConfigurationError:
+        """The error for a field of a wrong value."""
         return ConfigurationError(
             f"The chip configuration has {self.name(attribute)} = {found}, allowed is {allowed}; "
             "correct this field."
