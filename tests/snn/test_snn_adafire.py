@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import nir
+import numba
 import numpy as np
 import pytest
 import sinabs
@@ -18,6 +19,7 @@ from torch import nn
 
 from speck_adacal.errors import ModelError, SettingsError
 from speck_adacal.snn import AdaFire, AdaFireSqueeze
+from speck_adacal.snn._kernel import _BLOCK
 
 
 def reference(x, theta, phi, start, low=None, counts=False):
@@ -73,6 +75,27 @@ def test_fused_plain_and_reference_are_equal_bit_for_bit(
     assert fused.run(other, 5, out=other) is other
     assert torch.equal(other, found)
     assert torch.equal(fused.v_mem, plain.v_mem.detach())
+
+
+@pytest.mark.parametrize("threshold", [0.7, torch.rand(3, 50, 60) + 0.1])
+def test_more_neurons_than_a_block_holds(threshold):
+    x = torch.randn(2, 3, 3, 50, 60)
+    assert x[0, 0].numel() > _BLOCK
+    fused, plain = AdaFire(threshold, 3), AdaFire(threshold, 3)
+    assert torch.equal(fused(x), plain(x.clone().requires_grad_()).detach())
+    assert torch.equal(fused.v_mem, plain.v_mem.detach())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_is_pytorchs(threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        AdaFire(0.7, 2)(torch.randn(2, 3, 4))
+        assert torch.get_num_threads() == threads
+        assert numba.get_num_threads() == min(threads, numba.config.NUMBA_NUM_THREADS)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_papers_example_of_unevenness():
