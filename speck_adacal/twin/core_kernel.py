@@ -5,6 +5,8 @@ Compiled; all arguments are integers and addresses, see `memory`.
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from numba import njit
 
 from speck_adacal.twin import layout as at
@@ -32,6 +34,36 @@ MASKS = 16 * (16 * 1024 // LANES + 1)  # vectors that the largest kernel reaches
 GROUP = 64  # neurons whose spikes are one mask
 SPARE = at.SPARE_SPIKES
 
+# What an event asks of its core's row of `Layout.table`: read once for many events, since the
+# compiler would read it again after every store. Steps are in bytes, `reach_*` are addresses.
+CoreRow = namedtuple(
+    "CoreRow",
+    "in_height in_width in_features reach_y reach_x input_words state_step weight_step threshold "
+    "low keep features reciprocal fires_once",
+)
+
+
+@njit
+def core_row(row, reach):  # type: ignore[no-untyped-def]
+    """The core's settings as values."""
+    entry = at.REACH_COLUMNS * 8
+    return CoreRow(
+        load64(row, at.IN_HEIGHT),
+        load64(row, at.IN_WIDTH),
+        load64(row, at.IN_FEATURES),
+        reach + load64(row, at.REACH_Y) * entry,
+        reach + load64(row, at.REACH_X) * entry,
+        load64(row, at.INPUT_WORDS),
+        2 * load64(row, at.STATE_STEP),
+        load64(row, at.WEIGHT_STEP),
+        load64(row, at.THRESHOLD),
+        load64(row, at.LOW),
+        load64(row, at.TO_ZERO) - 1,
+        load64(row, at.FEATURES),
+        load64(row, at.RECIPROCAL),
+        load64(row, at.FIRES_ONCE),
+    )
+
 
 @njit
 def pack(source, y, x, feature):  # type: ignore[no-untyped-def]
@@ -43,6 +75,13 @@ def pack(source, y, x, feature):  # type: ignore[no-untyped-def]
 def counter(core, name):  # type: ignore[no-untyped-def]
     """Place of a counter."""
     return core * COUNTERS + name
+
+
+@njit
+def count_up(counters, core, name, amount):  # type: ignore[no-untyped-def]
+    """Add to a counter."""
+    place = counter(core, name)
+    store64(counters, place, load64(counters, place) + amount)
 
 
 @njit
@@ -120,34 +159,32 @@ def _fire_careful(  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _append_one(lane, first, row, pending, count):  # type: ignore[no-untyped-def]
-    column = (lane * load64(row, at.RECIPROCAL)) >> 32
-    spike = first + (column << 16) + lane - column * load64(row, at.FEATURES)
-    store64(pending, count, spike)
+def _append_one(lane, first, core, pending, count):  # type: ignore[no-untyped-def]
+    column = (lane * core.reciprocal) >> 32
+    store64(pending, count, first + (column << 16) + lane - column * core.features)
 
 
 @njit
-def _fire_once(first, rows, run, state_at, state_step, row, pending, count):  # type: ignore[no-untyped-def]
+def _fire_once(first, rows, run, state_at, core, pending, count):  # type: ignore[no-untyped-def]
     """Fire the neurons in reach that stand at their threshold, once each.
 
     Where few neurons are in reach, whether one of a group fires cannot be predicted: two spikes
     are then written without asking, and count only if they are there.
     """
-    threshold, keep = load64(row, at.THRESHOLD), load64(row, at.TO_ZERO) - 1
     few = rows * run <= 4 * GROUP
     for _ in range(rows):
         for done in range(0, run, GROUP):
-            mask = _fire_group(state_at + 2 * done, run - done, threshold, keep)
+            mask = _fire_group(state_at + 2 * done, run - done, core.threshold, core.keep)
             if few:
                 for _ in range(SPARE):
-                    _append_one(done + lowest_bit(mask), first, row, pending, count)
+                    _append_one(done + lowest_bit(mask), first, core, pending, count)
                     count += mask != 0
                     mask &= mask - 1
             while mask:
-                _append_one(done + lowest_bit(mask), first, row, pending, count)
+                _append_one(done + lowest_bit(mask), first, core, pending, count)
                 count += 1
                 mask &= mask - 1
-        state_at += state_step
+        state_at += core.state_step
         first += 1 << 32
     return count
 
@@ -187,42 +224,44 @@ def _careful(  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def event_spikes(  # type: ignore[no-untyped-def]
-    core, word, row, reach, weights, state, peak, masks, pending, count, counters, wrap
+    index, word, core, row, weights, state, peak, masks, pending, count, wrap
 ):
-    """One input event: update all neurons in reach; append spikes to `pending`, return its end."""
-    in_row = (load64(row, at.REACH_Y) + ((word >> 32) & MASK16)) * at.REACH_COLUMNS
-    in_column = (load64(row, at.REACH_X) + ((word >> 16) & MASK16)) * at.REACH_COLUMNS
-    rows, run = load64(reach, in_row + at.COUNT), load64(reach, in_column + at.COUNT)
-    at_events = counter(core, EVENTS)
-    store64(counters, at_events, load64(counters, at_events) + 1)
-    if rows == 0 or run == 0:
-        return count
-    place = load64(reach, in_row + at.PLACE) + load64(reach, in_column + at.PLACE)
-    weight = load64(reach, in_row + at.WEIGHT) + load64(reach, in_column + at.WEIGHT)
-    weight_at = weights + weight + (word & MASK16) * load64(row, at.INPUT_WORDS)
-    first = load64(reach, in_row + at.FIRST) + load64(reach, in_column + at.FIRST) + (core << 48)
-    start = count
-    if load64(row, at.FIRES_ONCE) and not (wrap or peak):
-        state_at, state_step = state + 2 * place, 2 * load64(row, at.STATE_STEP)
-        if update_rows(
-            state_at,
-            weight_at,
-            rows,
-            run,
-            state_step,
-            load64(row, at.WEIGHT_STEP),
-            load64(row, at.THRESHOLD),
-            load64(row, at.LOW),
-        ):
-            count = _fire_once(first, rows, run, state_at, state_step, row, pending, count)
-    else:
-        count = _careful(
-            first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
-        )
-    at_synops, at_spikes = counter(core, SYNOPS), counter(core, SPIKES)
-    store64(counters, at_synops, load64(counters, at_synops) + rows * run)
-    store64(counters, at_spikes, load64(counters, at_spikes) + count - start)
-    return count
+    """One input event: update all neurons in reach; append spikes to `pending`.
+
+    Args:
+        index: which core. `core`, `row`: its settings as values and as their address.
+
+    Returns:
+        The new end of `pending`, and the SynOps.
+    """
+    entry = at.REACH_COLUMNS * 8
+    in_row = core.reach_y + ((word >> 32) & MASK16) * entry
+    in_column = core.reach_x + ((word >> 16) & MASK16) * entry
+    rows, run = load64(in_row, at.COUNT), load64(in_column, at.COUNT)
+    synops = rows * run
+    if synops:
+        place = load64(in_row, at.PLACE) + load64(in_column, at.PLACE)
+        weight = load64(in_row, at.WEIGHT) + load64(in_column, at.WEIGHT)
+        weight_at = weights + weight + (word & MASK16) * core.input_words
+        first = load64(in_row, at.FIRST) + load64(in_column, at.FIRST) + (index << 48)
+        if core.fires_once and not (wrap or peak):
+            state_at = state + 2 * place
+            if update_rows(
+                state_at,
+                weight_at,
+                rows,
+                run,
+                core.state_step,
+                core.weight_step,
+                core.threshold,
+                core.low,
+            ):
+                count = _fire_once(first, rows, run, state_at, core, pending, count)
+        else:
+            count = _careful(
+                first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
+            )
+    return count, synops
 
 
 @njit
@@ -252,6 +291,5 @@ def tick_spikes(  # type: ignore[no-untyped-def]
                     store64(pending, count, pack(core, out_y, out_x, feature))
                     count += 1
                 i += 1
-    at_spikes = counter(core, SPIKES)
-    store64(counters, at_spikes, load64(counters, at_spikes) + count - start)
+    count_up(counters, core, SPIKES, count - start)
     return count

@@ -8,7 +8,7 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.core_kernel import DECIMATED, DROPPED, LOSE_NEXT, counter, pack
+from speck_adacal.twin.core_kernel import DECIMATED, DROPPED, LOSE_NEXT, count_up, counter, pack
 from speck_adacal.twin.memory import load64, store64
 
 # Bits of `options`.
@@ -84,18 +84,17 @@ def routed(word, route):  # type: ignore[no-untyped-def]
 
 
 @njit
-def refused(core, event, row, counters):  # type: ignore[no-untyped-def]
+def refused(index, event, core, counters):  # type: ignore[no-untyped-def]
     """Is the event lost, or outside the core's input? Counts it then."""
-    if load64(counters, counter(core, LOSE_NEXT)):
-        store64(counters, counter(core, LOSE_NEXT), 0)
+    if load64(counters, counter(index, LOSE_NEXT)):
+        store64(counters, counter(index, LOSE_NEXT), 0)
     elif (
-        (event & MASK16) < load64(row, at.IN_FEATURES)
-        and ((event >> 16) & MASK16) < load64(row, at.IN_WIDTH)
-        and ((event >> 32) & MASK16) < load64(row, at.IN_HEIGHT)
+        (event & MASK16) < core.in_features
+        and ((event >> 16) & MASK16) < core.in_width
+        and ((event >> 32) & MASK16) < core.in_height
     ):
         return False
-    at_count = counter(core, DROPPED)
-    store64(counters, at_count, load64(counters, at_count) + 1)
+    count_up(counters, index, DROPPED, 1)
     return True
 
 

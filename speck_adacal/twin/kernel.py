@@ -14,7 +14,15 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.core_kernel import SYNOPS, counter, event_spikes, tick_spikes
+from speck_adacal.twin.core_kernel import (
+    EVENTS,
+    SPIKES,
+    SYNOPS,
+    core_row,
+    count_up,
+    event_spikes,
+    tick_spikes,
+)
 from speck_adacal.twin.delivery import (
     BREADTH_FIRST,
     LEAK_FIRES,
@@ -169,17 +177,19 @@ def run_events(  # type: ignore[no-untyped-def]
             store64(log_root, logged, root)
             logged += 1
             continue
-        if refused(target, event, row, counters):
+        core = core_row(row, reach)
+        if refused(target, event, core, counters):
             continue
-        before = load64(counters, counter(target, SYNOPS))
-        end = event_spikes(
-            target, event, row, reach, weights, state, peak, masks, pending, count, counters, wrap
+        end, synops = event_spikes(
+            target, event, core, row, weights, state, peak, masks, pending, count, wrap
         )
+        count_up(counters, target, EVENTS, 1)
+        count_up(counters, target, SPIKES, end - count)
+        count_up(counters, target, SYNOPS, synops)
         if load:
             place = (root * at.CORES + target) * 2
-            done = load64(counters, counter(target, SYNOPS)) - before
             store64(load, place, load64(load, place) + 1)
-            store64(load, place + 1, load64(load, place + 1) + done)
+            store64(load, place + 1, load64(load, place + 1) + synops)
         if end == count:
             continue
         end, logged = send(

@@ -16,7 +16,15 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.core_kernel import SYNOPS, counter, event_spikes, tick_spikes
+from speck_adacal.twin.core_kernel import (
+    EVENTS,
+    SPIKES,
+    SYNOPS,
+    core_row,
+    count_up,
+    event_spikes,
+    tick_spikes,
+)
 from speck_adacal.twin.delivery import LEAK_FIRES, WRAP, refused, routed, send
 from speck_adacal.twin.kernel import DONE, GROW_LOG, GROW_PENDING, STALE
 from speck_adacal.twin.memory import load8, load64, store64
@@ -145,6 +153,7 @@ def run_tree(  # type: ignore[no-untyped-def]
             break
         _empty(core, incoming, turns)
         row = table + core * at.COLUMNS * 8
+        settings = core_row(row, reach)
         entry = _entry(incoming, core)
         source = load64(entry, 0)
         from_dvs = source == at.DVS_ROW
@@ -158,7 +167,7 @@ def run_tree(  # type: ignore[no-untyped-def]
         neurons = load64(row, at.HEIGHT) * load64(row, at.WIDTH) * load64(row, at.FEATURES)
         spike = load64(turns, _turn(core, TAKEN))
         root = load64(turns, _turn(core, NEXT_ROOT))
-        count = 0
+        count, taken, spiked, operations = 0, 0, 0, 0
         while True:
             direct = root < roots and root <= limit
             if spike < spikes:
@@ -185,26 +194,16 @@ def run_tree(  # type: ignore[no-untyped-def]
                 spike += 1
             if tick:
                 end = tick_spikes(core, row, bias, state, peak, own, count, counters, fires, wrap)
-            elif refused(core, event, row, counters):
+            elif refused(core, event, settings, counters):
                 continue
             else:
-                before = load64(counters, counter(core, SYNOPS))
-                end = event_spikes(
-                    core,
-                    event,
-                    row,
-                    reach,
-                    weights,
-                    state,
-                    peak,
-                    masks,
-                    own,
-                    count,
-                    counters,
-                    wrap,
+                end, synops = event_spikes(
+                    core, event, settings, row, weights, state, peak, masks, own, count, wrap
                 )
+                taken += 1
+                spiked += end - count
+                operations += synops
                 if load:
-                    synops = load64(counters, counter(core, SYNOPS)) - before
                     _record(load, cause, core, synops)
             if end == count:
                 continue
@@ -214,6 +213,9 @@ def run_tree(  # type: ignore[no-untyped-def]
             )
             for i in range(start, count):
                 store64(own_root, i, cause)
+        count_up(counters, core, EVENTS, taken)
+        count_up(counters, core, SPIKES, spiked)
+        count_up(counters, core, SYNOPS, operations)
         store64(turns, _turn(core, WAITING), count)
         store64(turns, _turn(core, TAKEN), spike)
         store64(turns, _turn(core, NEXT_ROOT), root)
