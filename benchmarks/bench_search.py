@@ -3,11 +3,16 @@
     python benchmarks/bench_search.py [--samples 256] [--every 9]
 
 ResNet-20, 19 layers, φ of 1..8 and ρ of 1..10 by halves, T = 8. "Straightforward" runs the whole
-network through sinabs' IAF with MaxSpike for each cell; because that takes long, every n-th cell
-only is run and timed (`--every 1` runs all), the mean time a cell taken for all of them. Where
-cells were run in both ways, KL must agree and the best candidate of a layer be the same. That is
-checked in one memory order: the table that is timed runs channels last, which adds in another
-order, and a last bit decides whether a neuron fires. How far that moves KL is reported too.
+network through sinabs' IAF with MaxSpike for each cell, all samples in one batch; because that
+takes long, every n-th layer's cells only are run and timed (`--every 1` runs all), the mean time a
+cell taken for all of them. One cell of each such layer is also run in pieces of 64 samples, which
+suit the caches better. Where cells were run in both ways, KL must agree and the best candidate of a
+layer be the same. That is checked in one memory order: the table that is timed runs channels last,
+which adds in another order, and a last bit decides whether a neuron fires. How far that moves KL is
+reported too.
+
+What limits the cached table are the convolutions behind a layer, which must run for each of its
+candidates: reported is what multiply-adds they reach, beside those of a large matrix product.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from sinabs.activation import MaxSpike
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.energy import count_macs
 from speck_adacal.adaptation.engine import recipe_of
 from speck_adacal.adaptation.evaluate import Evaluator
 from speck_adacal.adaptation.pieces import CalibrationBatches
@@ -50,12 +56,14 @@ class Timing:
     cells: int
     cached_s: float
     straightforward_s: float
+    in_pieces_s: float
     cells_run: int
     largest_difference: float
     same_best: bool
     rounding_difference: float
     same_best_as_rounded: bool
     peak_mb: float
+    cached_gflops: float
 
 
 class SinabsNeuron(nn.Module):
@@ -91,11 +99,17 @@ class Mean(nn.Module):
 
 
 def straightforward(
-    graph: LayerGraph, recipe: Recipe, layer: LayerRecipe, x: torch.Tensor, steps: int, mode: str
+    graph: LayerGraph,
+    recipe: Recipe,
+    layer: LayerRecipe,
+    x: torch.Tensor,
+    steps: int,
+    mode: str,
+    at_once: int,
 ) -> float:
-    """KL of one cell from the whole network, for all samples at once in pieces of 64."""
+    """KL of one cell from the whole network, `at_once` samples at a time."""
     total = 0.0
-    for piece in x.split(64):
+    for piece in x.split(at_once):
         target = torch.log_softmax(graph.run(piece)[graph.outputs[0]], 1)
         if mode == "isolated":
             replaced: dict[str, nn.Module] = {layer.name: Mean(SinabsNeuron(layer, steps))}
@@ -122,21 +136,26 @@ def bench(
     x: torch.Tensor,
     mode: str,
     every: int,
+    peak_mb: float,
 ) -> Timing:
-    """Time one table both ways."""
+    """Time one table both ways; `peak_mb` was measured before."""
     started = time.perf_counter()
     table = sensitivity(evaluator, recipe, variants, mode=mode)
     cached = time.perf_counter() - started
-    steps, peak = evaluator.settings.time_steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    spent, cells = 0.0, 0
+    steps = evaluator.settings.time_steps
+    spent, in_pieces = [], []
     slow = np.full(table.kl.shape, np.nan)
     rows = range(0, len(table.layers), every)
     for row in rows:
         for column, layer in enumerate(variants[table.layers[row]]):
+            cell = (evaluator.graph, recipe, layer, x, steps, mode)
             started = time.perf_counter()
-            slow[row, column] = straightforward(evaluator.graph, recipe, layer, x, steps, mode)
-            spent += time.perf_counter() - started
-            cells += 1
+            slow[row, column] = straightforward(*cell, len(x))
+            spent.append(time.perf_counter() - started)
+            if column == 0:
+                started = time.perf_counter()
+                straightforward(*cell, 64)
+                in_pieces.append(time.perf_counter() - started)
     chosen = {table.layers[r]: variants[table.layers[r]] for r in rows}
     first = sensitivity(_channels_first(evaluator, x), recipe, chosen, mode=mode)
     run, rounded = slow[list(rows)], table.kl[list(rows)]
@@ -145,14 +164,47 @@ def bench(
         mode,
         table.kl.size,
         cached,
-        spent / cells * table.kl.size,
-        cells,
+        float(np.mean(spent)) * table.kl.size,
+        float(np.mean(in_pieces)) * table.kl.size,
+        len(spent),
         float(np.abs(run - first.kl).max()),
         bool((run.argmin(1) == first.kl.argmin(1)).all()),
         float(np.abs(rounded - first.kl).max()),
         bool((run.argmin(1) == rounded.argmin(1)).all()),
-        peak / 1e3,
+        peak_mb,
+        2 * work(evaluator, variants, mode) / cached / 1e9,
     )
+
+
+def peak_memory(
+    evaluator: Evaluator, recipe: Recipe, variants: dict[str, list[LayerRecipe]], mode: str
+) -> float:
+    """Megabytes of this process with a table of one piece; a table's pieces run one by one."""
+    piece = Evaluator(evaluator.graph, evaluator.pieces[:1], evaluator.settings)
+    sensitivity(piece, recipe, variants, mode=mode)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def work(evaluator: Evaluator, variants: dict[str, list[LayerRecipe]], mode: str) -> float:
+    """Multiply-adds of a table: once through the network, and from each layer on per candidate."""
+    macs, names = count_macs(evaluator.graph), list(evaluator.graph.names)
+    times = evaluator.samples * (1 if mode == "isolated" else evaluator.settings.time_steps)
+    total = float(sum(macs.values()))
+    for layer, candidates in variants.items():
+        behind = names[names.index(layer) :]
+        total += len(candidates) * sum(macs.get(n, 0) for n in behind)
+    return total * times
+
+
+def product_gflops(side: int = 2048) -> float:
+    """What a large float32 matrix product reaches here; best of nine."""
+    a, b = torch.rand(2, side, side)
+    taken = []
+    for _ in range(9):
+        started = time.perf_counter()
+        a @ b
+        taken.append(time.perf_counter() - started)
+    return 2 * side**3 / min(taken) / 1e9
 
 
 def _channels_first(evaluator: Evaluator, x: torch.Tensor) -> Evaluator:
@@ -181,23 +233,22 @@ def main() -> None:
         "phi": phi_variants(recipe, tables, PHIS),
         "rho": rho_variants(recipe, [float(r) for r in RHOS]),
     }
-    warm = {n: v[:1] for n, v in list(jobs["phi"].items())[:1]}
-    small = replace(settings, batch_size=8)
+    cases = [(name, mode) for mode in ("isolated", "in_situ") for name in jobs]
+    # Before anything else has run, and to compile what there is to compile.
+    peaks = [peak_memory(evaluator, recipe, jobs[name], mode) for name, mode in cases]
     found = []
     console = Console()
-    for mode in ("isolated", "in_situ"):
-        sensitivity(Evaluator(graph, [train.x[:8]], small), recipe, warm, mode=mode)
-        for name, variants in jobs.items():
-            row = bench(name, evaluator, recipe, variants, train.x, mode, arguments.every)
-            console.print(row)
-            console.print(
-                f"{name}, {mode}: {row.straightforward_s / row.cached_s:.1f} times faster"
-            )
-            found.append(vars(row))
+    for (name, mode), peak in zip(cases, peaks, strict=True):
+        case = (name, evaluator, recipe, jobs[name], train.x, mode, arguments.every, peak)
+        row = bench(*case)
+        console.print(row)
+        console.print(f"{name}, {mode}: {row.straightforward_s / row.cached_s:.1f} times faster")
+        found.append(vars(row))
     result = {
         "command": "python benchmarks/bench_search.py",
         "samples": arguments.samples,
         "machine": ran_on,
+        "matrix_product_gflops": product_gflops(),
         "rows": found,
     }
     save("bench_search", result)

@@ -59,7 +59,7 @@ def fused_forward(
     v = state.detach().view(batch, neurons).numpy()
     y = out.view(batch, time_steps, neurons).numpy()
     floor = np.float32(-np.inf if low is None else low)
-    _use_torch_threads()
+    use_torch_threads()
     uniform = theta.numel() == 1
     if uniform:
         thetas = np.array([theta.item()], dtype=np.float32)
@@ -76,7 +76,7 @@ def fused_forward(
     return out
 
 
-def _use_torch_threads() -> None:
+def use_torch_threads() -> None:
     """Run on as many threads as PyTorch; starting numba's must not change PyTorch's number."""
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -170,7 +170,7 @@ class AdaFire(sl.StatefulLayer):
         parts = self.v_mem.ndim - 1
         if not randomize:
             start = broadcastable(self.initial_potential, parts)
-            self.v_mem = start.expand(self.v_mem.shape).to(self.v_mem).clone()
+            self.v_mem = torch.empty_like(self.v_mem).copy_(start)  # in the same memory order
             return
         uniform = torch.rand_like(self.v_mem)
         if value_ranges and "v_mem" in value_ranges:

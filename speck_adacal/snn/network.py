@@ -11,6 +11,7 @@ from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
+from speck_adacal.snn._tally import tally
 from speck_adacal.snn._values import is_channels_last
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fan_out import fan_out
@@ -35,6 +36,11 @@ class Activity:
 def repeat_in_time(x: torch.Tensor, time_steps: int) -> torch.Tensor:
     """`[batch, *shape]` as `[batch, time_steps, *shape]`, the same at every step (no copy)."""
     return x.unsqueeze(1).expand(x.shape[0], time_steps, *x.shape[1:])
+
+
+def mean_in_time(x: torch.Tensor) -> torch.Tensor:
+    """Mean over the time steps of `[batch, time, *shape]`, taken in the order of the memory."""
+    return x.movedim(2, -1).mean(1).movedim(-1, 1) if is_channels_last(x) else x.mean(1)
 
 
 class SpikingNetwork(nn.Module):
@@ -73,9 +79,10 @@ class SpikingNetwork(nn.Module):
         """Names of the spiking nodes, in order."""
         return tuple(n.name for n in self.graph.of_kind(Kind.ACTIVATION))
 
-    def reset(self) -> None:
-        """All membrane potentials back to their initial values."""
-        for module in self.layers.values():
+    def reset(self, nodes: Iterable[Node] | None = None) -> None:
+        """Membrane potentials (of `nodes`, or all) back to their initial values."""
+        for node in self.graph.nodes[1:] if nodes is None else nodes:
+            module = self.layer(node.name)
             if isinstance(module, AdaFire | SpikingMaxPool):
                 module.reset_states()
 
@@ -212,20 +219,8 @@ def _run_node(
 
 
 def _activity(spikes: torch.Tensor, module: AdaFire, fans: torch.Tensor | None) -> Activity:
-    spikes = spikes.detach()
     theta = torch.ones(()) if module.emit_counts else module.theta
-    if theta.ndim:
-        shaped = theta.view(-1, *(1,) * (spikes.ndim - 3)) if theta.ndim == 1 else theta
-        spikes, theta = spikes / shaped, torch.ones(())
-    if is_channels_last(spikes):
-        spikes = spikes.movedim(2, -1)
-        fans = None if fans is None else fans.movedim(0, -1)
-    flat = spikes.flatten(2)
-    counts = (flat.sum(2).double() / theta.double()).round()
-    if fans is None:
-        return Activity(counts, None)
-    synops = (flat @ fans.flatten()).double() / theta.double()
-    return Activity(counts, synops.round())
+    return Activity(*tally(spikes, theta, fans))
 
 
 def _spiking_module(node: Node, recipe: Any) -> nn.Module:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
 from speck_adacal.snn import SpikingMaxPool, SpikingNetwork, repeat_in_time
+from speck_adacal.snn._tally import _plain, tally
+from speck_adacal.snn._values import broadcastable
+from speck_adacal.snn.network import mean_in_time
 
 
 def make(seed: int = 0) -> nn.Module:
@@ -112,3 +117,45 @@ def test_wrong_shapes_are_refused():
     network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
     with pytest.raises(CalibrationError, match="batch, time"):
         network(torch.zeros(1, 2, 8, 8))
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**31),
+    phi=st.integers(1, 300),
+    threshold=st.sampled_from(["one", "channels", "neurons"]),
+    channels_last=st.booleans(),
+    with_fans=st.booleans(),
+)
+def test_fused_and_plain_tallies_are_equal_and_exact(
+    seed, phi, threshold, channels_last, with_fans
+):
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.randint(0, phi + 1, (2, 3, 4, 5, 6), generator=generator)
+    shape = {"one": (), "channels": (4,), "neurons": (4, 5, 6)}[threshold]
+    theta = torch.rand(shape, generator=generator) + 0.01
+    shaped = theta.view(4, 1, 1) if threshold == "channels" else theta
+    spikes = counts * shaped
+    if channels_last:
+        flat = spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        spikes = flat.unflatten(0, (2, 3))
+    fans = torch.randint(0, 5000, (4, 5, 6), generator=generator).float() if with_fans else None
+    found = tally(spikes, theta, fans)
+    slow = _plain(spikes, broadcastable(theta, 3), fans)
+    assert torch.equal(found[0], counts.flatten(2).sum(2).double())
+    assert torch.equal(found[0], slow[0])
+    if fans is None:
+        assert found[1] is None
+        assert slow[1] is None
+    else:
+        assert torch.equal(found[1], (counts * fans.double()).flatten(2).sum(2))
+        assert torch.equal(found[1], slow[1])
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 4)])
+def test_the_mean_in_time_is_the_same_in_either_memory_order(shape):
+    x = torch.randn(shape)
+    assert torch.equal(mean_in_time(x), x.mean(1))
+    if len(shape) == 5:
+        last = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
+        assert torch.equal(mean_in_time(last), x.mean(1))

@@ -1,0 +1,171 @@
+"""One piece of data through a sensitivity table's cells: what is before a layer is run once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+from speck_adacal.ann.graph import LayerGraph, Node
+from speck_adacal.snn.network import (
+    SpikingNetwork,
+    Value,
+    key,
+    mean_in_time,
+    run_nodes,
+    spiking_neuron,
+)
+
+Variants = Mapping[str, Sequence[LayerRecipe]]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The work on one piece of data; can be sent to another process."""
+
+    evaluator: Evaluator
+    graph: LayerGraph
+    recipe: Recipe
+    variants: Variants
+    names: tuple[str, ...]
+    width: int
+    mode: str
+
+    def of_piece(self, piece: torch.Tensor, target: torch.Tensor) -> dict[str, np.ndarray]:
+        """KL `[layers, candidates, batch]`, spikes and SynOps `[layers, candidates]` (sums)."""
+        with torch.no_grad():
+            shape = (len(self.names), self.width)
+            result = {
+                "kl": np.full((*shape, len(piece)), np.inf),
+                "spikes": np.zeros(shape),
+                "synops": np.zeros(shape),
+            }
+            run = self._in_situ if self.mode == "in_situ" else self._isolated
+            run(piece, target, result)
+            return result
+
+    def _in_situ(
+        self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
+    ) -> None:
+        network = SpikingNetwork(self.graph, self.recipe)
+        network.fan_out = self.evaluator.fan_out
+        network.channels_last = self.evaluator.channels_last
+        batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
+        nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
+        values: dict[str, Value] = {
+            self.graph.nodes[0].name: (network.prepared(batches.snn_input(piece)), batches.analog)
+        }
+        for at, node in enumerate(nodes):
+            if node.name in self.names:
+                row = self.names.index(node.name)
+                before = dict(network._activity)
+                own = network.layer(node.name)
+                for column, layer in enumerate(self.variants[node.name]):
+                    network.layers[key(node.name)] = spiking_neuron(layer)
+                    ahead = dict(values)
+                    network.reset(nodes[at:])
+                    run_nodes(network, nodes[at:], ahead, steps, {output})
+                    self._note(result, row, column, ahead[output][0].mean(1), target, network)
+                    network._activity = dict(before)
+                network.layers[key(node.name)] = own
+                network.reset(nodes[at:])
+            self._advance(network, node, at, values, steps)
+        last = values[output][0].mean(1)
+        result["reference_kl"] = self.evaluator.distance(target, last).numpy()
+        total = sum(
+            float(a.synops.sum()) for a in network._activity.values() if a.synops is not None
+        )
+        result["reference_synops"] = np.array(total)
+        result["reference_spikes"] = np.array(
+            sum(float(a.spikes.sum()) for a in network._activity.values())
+        )
+
+    def _advance(
+        self, network: SpikingNetwork, node: Node, at: int, values: dict[str, Value], steps: int
+    ) -> None:
+        """Run one node of the reference; forget what only it read."""
+        run_nodes(network, (node,), values, steps, values.keys())
+        later = {name for n in self.graph.nodes[at + 2 :] for name in n.inputs}
+        for name in set(values) - later - {self.graph.outputs[0]}:
+            del values[name]
+
+    def _isolated(
+        self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
+    ) -> None:
+        batches, output = self.evaluator.batches, self.graph.outputs[0]
+        nodes = self.graph.nodes[1:]
+        x = batches.ann_input(piece)
+        x = _channels_last(x) if self.evaluator.channels_last else x
+        values = {self.graph.nodes[0].name: x}
+        for at, node in enumerate(nodes):
+            if node.name in self.names:
+                row, layers = self.names.index(node.name), self.variants[node.name]
+                current = values[node.inputs[0]].unsqueeze(1)
+                means = [self._one_layer(result, row, k, x, current) for k, x in enumerate(layers)]
+                ahead = {n: v.repeat(len(layers), *(1,) * (v.ndim - 1)) for n, v in values.items()}
+                ahead[node.name] = torch.cat(means)
+                found = _run_ann(nodes[at + 1 :], ahead, output)
+                kl = self.evaluator.distance(target.repeat(len(layers), 1), found)
+                result["kl"][row, : len(layers)] = kl.view(len(layers), -1).numpy()
+            values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
+            later = {name for n in nodes[at + 1 :] for name in n.inputs} | {output}
+            values = {name: v for name, v in values.items() if name in later}
+        result["reference_kl"] = self.evaluator.distance(target, values[output]).numpy()
+        result["reference_synops"] = result["reference_spikes"] = np.array(0.0)
+
+    def _one_layer(
+        self,
+        result: dict[str, np.ndarray],
+        row: int,
+        column: int,
+        layer: LayerRecipe,
+        current: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean output of one layer on a constant input; its spikes and SynOps are noted."""
+        neuron = spiking_neuron(layer)
+        steps = self.evaluator.settings.time_steps
+        mean = mean_in_time(neuron.run(current, steps))
+        counts = mean * (steps / _shaped(neuron.theta, mean.ndim - 1))
+        fans = self.evaluator.fan_out[self.names[row]]
+        result["spikes"][row, column] = float(counts.sum(dtype=torch.float64))
+        result["synops"][row, column] = float((counts * fans).sum(dtype=torch.float64))
+        return mean
+
+    def _note(
+        self,
+        result: dict[str, np.ndarray],
+        row: int,
+        column: int,
+        mean: torch.Tensor,
+        target: torch.Tensor,
+        network: SpikingNetwork,
+    ) -> None:
+        activity = network._activity.values()
+        result["kl"][row, column] = self.evaluator.distance(target, mean).numpy()
+        result["spikes"][row, column] = sum(float(a.spikes.sum()) for a in activity)
+        result["synops"][row, column] = sum(
+            float(a.synops.sum()) for a in activity if a.synops is not None
+        )
+
+
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def _run_ann(nodes: Sequence[Node], values: dict[str, torch.Tensor], output: str) -> torch.Tensor:
+    """The rest of the ANN from `values` (changed)."""
+    last = {name: n.name for n in nodes for name in n.inputs}
+    for node in nodes:
+        values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
+        for name in set(node.inputs):
+            if last[name] == node.name and name != output:
+                values.pop(name, None)
+    return values[output]
+
+
+def _shaped(theta: torch.Tensor, parts: int) -> torch.Tensor:
+    return theta if theta.ndim != 1 else theta.view(-1, *(1,) * (parts - 1))
