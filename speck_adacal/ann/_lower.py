@@ -34,10 +34,19 @@ def is_leaf(module: nn.Module, path: str, source: str) -> bool:
     return True
 
 
+_NO_SOFTMAX = "trace the network without it, since the largest logit decides as well"
+_NO_NEGATIVE = "spikes carry no values below zero, so train the network with ReLU in its place"
+_HINTS = dict.fromkeys(("softmax", "logsoftmax", "softmax2d"), _NO_SOFTMAX) | dict.fromkeys(
+    ("leakyrelu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "hardswish", "tanh"),
+    _NO_NEGATIVE,
+)
+
+
 def unsupported(label: str, path: str, source: str, why: str = "") -> ModelError:
     """The refusal of one operation, with its place and what is supported."""
     place = f" ({path})" if path else ""
     place += f" at {source}" if source else ""
+    why = why or _HINTS.get(label.lower().replace("_", ""), "")
     reason = f": {why}" if why else ""
     return ModelError(
         f"Operation {label}{place} is not supported{reason}; supported are {SUPPORTED}."

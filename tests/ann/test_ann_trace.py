@@ -276,3 +276,26 @@ def test_bad_weights_are_refused_with_the_layer_named(bad):
     model[2].weight.data[1, 1] = bad
     with pytest.raises(ModelError, match=r"2\.weight"):
         trace(model, (4,))
+
+
+@pytest.mark.parametrize(
+    ("last", "advice"),
+    [
+        (nn.LogSoftmax(1), "largest logit"),
+        (lambda x: torch.softmax(x, 1), "largest logit"),
+        (nn.LeakyReLU(), "ReLU in its place"),
+        (nn.functional.gelu, "ReLU in its place"),
+    ],
+)
+def test_common_unsupported_operations_come_with_advice(last, advice):
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+            self.last = last
+
+        def forward(self, x):
+            return self.last(torch.relu(self.layer(x)))
+
+    with pytest.raises(ModelError, match=advice):
+        trace(Network(), (4,))
