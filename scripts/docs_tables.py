@@ -97,13 +97,14 @@ def render_paper_errors(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def render_searched_curves(result: dict[str, Any]) -> str:
+def render_searched_curves(result: dict[str, Any], ablation: dict[str, Any]) -> str:
     """What searching changed at equal spikes, image by image, with standard errors."""
     curves = result["curves"]
+    network = next(row["accuracy"] for row in ablation["rows"] if row["name"] == "network")
     lines = [
         f"ResNet-20, T = 8, {result['images']:,} CIFAR-10 test images, all else on training images "
         f"(`{result['command']}`; simulated; changes are means over the images, ± one standard "
-        "error):",
+        f"error; the network itself has {network:.2%}, which is the change in brackets):",
         "",
         "| uniform | spikes, thousands | searched | accuracy | change, points | KL, eq. 9 | change "
         "| KL, as searched | change |",
@@ -112,7 +113,9 @@ def render_searched_curves(result: dict[str, Any]) -> str:
     for sign, key in (("φ", "phi"), ("ρ", "rho")):
         pairs = zip(curves[f"uniform {sign}"], curves[f"searched {sign}"], strict=True)
         for before, after in sorted(pairs, key=lambda pair: pair[0][key]):
-            cells = [f"{before['accuracy']:.2%}", _change(after, "accuracy", 100, 2)]
+            most = 100 * (network - before["accuracy"])
+            change = f"{_change(after, 'accuracy', 100, 2)} ({most:+.2f})"
+            cells = [f"{before['accuracy']:.2%}", change]
             for kl in ("kl", "kl as searched"):
                 cells += [f"{before[kl]:.4f}", _change(after, kl, 1, 4)]
             lines.append(

@@ -59,7 +59,9 @@ def render(text: str) -> str:
     bodies |= {
         "paper_table5": docs.render_paper_table5(record("ablation_resnet20")),
         "paper_errors": docs.render_paper_errors(record("ablation_curves")),
-        "searched_curves": docs.render_searched_curves(record("ablation_curves")),
+        "searched_curves": docs.render_searched_curves(
+            record("ablation_curves"), record("ablation_resnet20")
+        ),
         "twin_sinabs": docs.render_twin_sinabs(record("twin_sinabs")),
         "bench_twin": docs.render_twin_speed(record("bench_twin")),
         "compare_simulators": docs.render_simulators(record("compare_simulators")),
