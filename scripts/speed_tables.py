@@ -22,15 +22,12 @@ def render_neuron(result: dict[str, Any]) -> str:
         f"{result['memory copy GB/s']:.0f} GB/s). The last columns are of AdaFire in place, as "
         "`SpikingNetwork` runs it:",
         "",
-        "| tensor | sinabs | AdaFire, new tensor | existing | in place | copy | faster | "
-        "of the same tensor's copy | of memory copy bandwidth |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| tensor | sinabs | AdaFire, new tensor | existing | in place | faster | "
+        "of the same tensor's copy | of memory copy |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
-        times = (
-            f"{row[key]:.2f}"
-            for key in ("sinabs ms", "new ms", "existing ms", "in place ms", "copy ms")
-        )
+        times = (f"{row[key]:.2f}" for key in ("sinabs ms", "new ms", "existing ms", "in place ms"))
         lines.append(
             f"| {row['shape']}, {row['MB']:.0f} MB | {' | '.join(times)} | "
             f"{row['speed-up, in place']:.1f} × | {row['part of copy, in place']:.0%} | "
@@ -43,24 +40,26 @@ def render_search(result: dict[str, Any]) -> str:
     """Sensitivity tables beside running everything for each cell."""
     lines = [
         f"ResNet-20, {result['samples']} images, T = 8 (`{result['command']}`; "
-        f"{machine_line(result['machine'])}; the straightforward way is timed on some layers and "
-        "scaled to all; a large matrix product reaches "
-        f"{result['matrix_product_gflops']:.0f} GFLOP/s here):",
+        f"{machine_line(result['machine'])}; the straightforward way, all samples in one batch or "
+        "in pieces of 64, is timed on some layers and scaled to all; a large matrix product "
+        f"reaches {result['matrix_product_gflops']:.0f} GFLOP/s here):",
         "",
-        "| table | mode | cells | cached | its GFLOP/s | straightforward, one batch | faster "
-        "| at the product's speed | in pieces of 64 | faster | same best candidate | peak memory |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| table | cells | cached | in one batch | in pieces of 64 | at the product's speed "
+        "| same best | peak memory |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
-        faster, in_pieces = (
-            row[key] / row["cached_s"] for key in ("straightforward_s", "in_pieces_s")
+        batch, pieces = (
+            f"{row[key]:.0f} s, {row[key] / row['cached_s']:.1f} ×"
+            for key in ("straightforward_s", "in_pieces_s")
         )
+        faster = row["straightforward_s"] / row["cached_s"]
         limit = faster * result["matrix_product_gflops"] / row["cached_gflops"]
+        name = {"phi": "φ", "rho": "ρ"}[row["table"]]
         lines.append(
-            f"| {row['table']} | {row['mode']} | {row['cells']} | {row['cached_s']:.0f} s "
-            f"| {row['cached_gflops']:.0f} | {row['straightforward_s']:.0f} s | {faster:.1f} × "
-            f"| {limit:.1f} × | {row['in_pieces_s']:.0f} s | {in_pieces:.1f} × "
-            f"| {'yes' if row['same_best'] else 'no'} ({row['cells_run']} cells compared) "
+            f"| {name}, {row['mode'].replace('_', ' ')} | {row['cells']} "
+            f"| {row['cached_s']:.0f} s, {row['cached_gflops']:.0f} GFLOP/s | {batch} | {pieces} "
+            f"| {limit:.1f} × | {'yes' if row['same_best'] else 'no'}, {row['cells_run']} cells "
             f"| {row['peak_mb']:,.0f} MB |"
         )
     return "\n".join(lines)
