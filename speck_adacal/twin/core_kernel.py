@@ -5,8 +5,6 @@ Compiled; all arguments are integers and addresses, see `memory`.
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 from numba import njit
 
 from speck_adacal.twin import layout as at
@@ -20,6 +18,7 @@ from speck_adacal.twin.memory import (
     load64,
     lowest_bit,
     raise_peak,
+    setting,
     store16,
     store64,
     update_rows,
@@ -33,36 +32,6 @@ MASK16 = 0xFFFF
 MASKS = 16 * (16 * 1024 // LANES + 1)  # vectors that the largest kernel reaches
 GROUP = 64  # neurons whose spikes are one mask
 SPARE = at.SPARE_SPIKES
-
-# What an event asks of its core's row of `Layout.table`: read once for many events, since the
-# compiler would read it again after every store. Steps are in bytes, `reach_*` are addresses.
-CoreRow = namedtuple(
-    "CoreRow",
-    "in_height in_width in_features reach_y reach_x input_words state_step weight_step threshold "
-    "low keep features reciprocal fires_once",
-)
-
-
-@njit
-def core_row(row, reach):  # type: ignore[no-untyped-def]
-    """The core's settings as values."""
-    entry = at.REACH_COLUMNS * 8
-    return CoreRow(
-        load64(row, at.IN_HEIGHT),
-        load64(row, at.IN_WIDTH),
-        load64(row, at.IN_FEATURES),
-        reach + load64(row, at.REACH_Y) * entry,
-        reach + load64(row, at.REACH_X) * entry,
-        load64(row, at.INPUT_WORDS),
-        2 * load64(row, at.STATE_STEP),
-        load64(row, at.WEIGHT_STEP),
-        load64(row, at.THRESHOLD),
-        load64(row, at.LOW),
-        load64(row, at.TO_ZERO) - 1,
-        load64(row, at.FEATURES),
-        load64(row, at.RECIPROCAL),
-        load64(row, at.FIRES_ONCE),
-    )
 
 
 @njit
@@ -85,6 +54,14 @@ def count_up(counters, core, name, amount):  # type: ignore[no-untyped-def]
 
 
 @njit
+def count_events(counters, core, events, spikes, synops):  # type: ignore[no-untyped-def]
+    """Add what a core's input events have done to its counters."""
+    count_up(counters, core, EVENTS, events)
+    count_up(counters, core, SPIKES, spikes)
+    count_up(counters, core, SYNOPS, synops)
+
+
+@njit
 def _fire(state, i, threshold, to_zero, most, wrap):  # type: ignore[no-untyped-def]
     """Let neuron `i`, which reached its threshold, fire; returns its spikes."""
     potential = load16(state, i)
@@ -101,9 +78,9 @@ def _fire(state, i, threshold, to_zero, most, wrap):  # type: ignore[no-untyped-
 @njit(error_model="numpy")
 def _fire_lanes(mask, done, first, row, state, place, pending, count, wrap):  # type: ignore[no-untyped-def]
     """Fire the neurons of one block whose bits are set; `first` is the run's first neuron."""
-    features = load64(row, at.FEATURES)
-    threshold, to_zero = load64(row, at.THRESHOLD), load64(row, at.TO_ZERO)
-    most = load64(row, at.SPIKES_PER_EVENT)
+    features = setting(row, at.FEATURES)
+    threshold, to_zero = setting(row, at.THRESHOLD), setting(row, at.TO_ZERO)
+    most = setting(row, at.SPIKES_PER_EVENT)
     while mask:
         lane = done + lowest_bit(mask)
         mask &= mask - 1
@@ -120,7 +97,7 @@ def _update_careful(  # type: ignore[no-untyped-def]
     state_at, peak_at, weight_at, rows, run, state_step, weight_step, row, masks, wrap
 ):
     """All rows in reach, with the rarer settings; keeps the masks of those that fire."""
-    threshold, low = load64(row, at.THRESHOLD), load64(row, at.LOW)
+    threshold, low = setting(row, at.THRESHOLD), setting(row, at.LOW)
     block, fired = 0, 0
     for _ in range(rows):
         for done in range(0, run, LANES):
@@ -153,38 +130,40 @@ def _fire_careful(  # type: ignore[no-untyped-def]
             block += 1
             if mask:
                 count = _fire_lanes(mask, done, first, row, state, place, pending, count, wrap)
-        place += load64(row, at.WIDTH) * load64(row, at.FEATURES)
+        place += setting(row, at.WIDTH) * setting(row, at.FEATURES)
         first += 1 << 32
     return count
 
 
 @njit(inline="always")
-def _append_one(lane, first, core, pending, count):  # type: ignore[no-untyped-def]
-    column = (lane * core.reciprocal) >> 32
-    store64(pending, count, first + (column << 16) + lane - column * core.features)
+def _append_one(lane, first, row, pending, count):  # type: ignore[no-untyped-def]
+    column = (lane * setting(row, at.RECIPROCAL)) >> 32
+    spike = first + (column << 16) + lane - column * setting(row, at.FEATURES)
+    store64(pending, count, spike)
 
 
 @njit
-def _fire_once(first, rows, run, state_at, core, pending, count):  # type: ignore[no-untyped-def]
+def _fire_once(first, rows, run, state_at, state_step, row, pending, count):  # type: ignore[no-untyped-def]
     """Fire the neurons in reach that stand at their threshold, once each.
 
     Where few neurons are in reach, whether one of a group fires cannot be predicted: two spikes
     are then written without asking, and count only if they are there.
     """
+    threshold, keep = setting(row, at.THRESHOLD), setting(row, at.TO_ZERO) - 1
     few = rows * run <= 4 * GROUP
     for _ in range(rows):
         for done in range(0, run, GROUP):
-            mask = _fire_group(state_at + 2 * done, run - done, core.threshold, core.keep)
+            mask = _fire_group(state_at + 2 * done, run - done, threshold, keep)
             if few:
                 for _ in range(SPARE):
-                    _append_one(done + lowest_bit(mask), first, core, pending, count)
+                    _append_one(done + lowest_bit(mask), first, row, pending, count)
                     count += mask != 0
                     mask &= mask - 1
             while mask:
-                _append_one(done + lowest_bit(mask), first, core, pending, count)
+                _append_one(done + lowest_bit(mask), first, row, pending, count)
                 count += 1
                 mask &= mask - 1
-        state_at += core.state_step
+        state_at += state_step
         first += 1 << 32
     return count
 
@@ -213,7 +192,7 @@ def _careful(  # type: ignore[no-untyped-def]
     first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
 ):
     """Update and fire all neurons in reach, whatever the settings."""
-    state_step, weight_step = 2 * load64(row, at.STATE_STEP), load64(row, at.WEIGHT_STEP)
+    state_step, weight_step = 2 * setting(row, at.STATE_STEP), setting(row, at.WEIGHT_STEP)
     state_at, peak_at = state + 2 * place, peak + 2 * place if peak else 0
     if _update_careful(
         state_at, peak_at, weight_at, rows, run, state_step, weight_step, row, masks, wrap
@@ -224,44 +203,40 @@ def _careful(  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def event_spikes(  # type: ignore[no-untyped-def]
-    index, word, core, row, weights, state, peak, masks, pending, count, wrap
+    core, word, row, reach, weights, state, peak, masks, pending, count, wrap
 ):
     """One input event: update all neurons in reach; append spikes to `pending`.
-
-    Args:
-        index: which core. `core`, `row`: its settings as values and as their address.
 
     Returns:
         The new end of `pending`, and the SynOps.
     """
-    entry = at.REACH_COLUMNS * 8
-    in_row = core.reach_y + ((word >> 32) & MASK16) * entry
-    in_column = core.reach_x + ((word >> 16) & MASK16) * entry
-    rows, run = load64(in_row, at.COUNT), load64(in_column, at.COUNT)
-    synops = rows * run
-    if synops:
-        place = load64(in_row, at.PLACE) + load64(in_column, at.PLACE)
-        weight = load64(in_row, at.WEIGHT) + load64(in_column, at.WEIGHT)
-        weight_at = weights + weight + (word & MASK16) * core.input_words
-        first = load64(in_row, at.FIRST) + load64(in_column, at.FIRST) + (index << 48)
-        if core.fires_once and not (wrap or peak):
-            state_at = state + 2 * place
-            if update_rows(
-                state_at,
-                weight_at,
-                rows,
-                run,
-                core.state_step,
-                core.weight_step,
-                core.threshold,
-                core.low,
-            ):
-                count = _fire_once(first, rows, run, state_at, core, pending, count)
-        else:
-            count = _careful(
-                first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
-            )
-    return count, synops
+    in_row = (setting(row, at.REACH_Y) + ((word >> 32) & MASK16)) * at.REACH_COLUMNS
+    in_column = (setting(row, at.REACH_X) + ((word >> 16) & MASK16)) * at.REACH_COLUMNS
+    rows, run = setting(reach, in_row + at.COUNT), setting(reach, in_column + at.COUNT)
+    if rows == 0 or run == 0:
+        return count, 0
+    place = setting(reach, in_row + at.PLACE) + setting(reach, in_column + at.PLACE)
+    weight = setting(reach, in_row + at.WEIGHT) + setting(reach, in_column + at.WEIGHT)
+    weight_at = weights + weight + (word & MASK16) * setting(row, at.INPUT_WORDS)
+    first = setting(reach, in_row + at.FIRST) + setting(reach, in_column + at.FIRST) + (core << 48)
+    if setting(row, at.FIRES_ONCE) and not (wrap or peak):
+        state_at, state_step = state + 2 * place, 2 * setting(row, at.STATE_STEP)
+        if update_rows(
+            state_at,
+            weight_at,
+            rows,
+            run,
+            state_step,
+            setting(row, at.WEIGHT_STEP),
+            setting(row, at.THRESHOLD),
+            setting(row, at.LOW),
+        ):
+            count = _fire_once(first, rows, run, state_at, state_step, row, pending, count)
+    else:
+        count = _careful(
+            first, rows, run, place, weight_at, row, state, peak, masks, pending, count, wrap
+        )
+    return count, rows * run
 
 
 @njit
@@ -269,12 +244,12 @@ def tick_spikes(  # type: ignore[no-untyped-def]
     core, row, bias, state, peak, pending, count, counters, fires, wrap
 ):
     """One slow clock tick: add the biases, clamp, and fire if that is assumed."""
-    features, width = load64(row, at.FEATURES), load64(row, at.WIDTH)
-    threshold, low = load64(row, at.THRESHOLD), load64(row, at.LOW)
-    i = load64(row, at.STATE_AT)
-    first_bias = load64(row, at.BIAS_AT)
+    features, width = setting(row, at.FEATURES), setting(row, at.WIDTH)
+    threshold, low = setting(row, at.THRESHOLD), setting(row, at.LOW)
+    i = setting(row, at.STATE_AT)
+    first_bias = setting(row, at.BIAS_AT)
     start = count
-    for out_y in range(load64(row, at.HEIGHT)):
+    for out_y in range(setting(row, at.HEIGHT)):
         for out_x in range(width):
             for feature in range(features):
                 potential = load16(state, i) + load16(bias, first_bias + feature)
@@ -287,7 +262,7 @@ def tick_spikes(  # type: ignore[no-untyped-def]
                 if peak and potential > load16(peak, i):
                     store16(peak, i, potential)
                 if fires and potential >= threshold:
-                    _fire(state, i, threshold, load64(row, at.TO_ZERO), 1, wrap)
+                    _fire(state, i, threshold, setting(row, at.TO_ZERO), 1, wrap)
                     store64(pending, count, pack(core, out_y, out_x, feature))
                     count += 1
                 i += 1

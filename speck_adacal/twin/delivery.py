@@ -9,7 +9,7 @@ from numba import njit
 
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.core_kernel import DECIMATED, DROPPED, LOSE_NEXT, count_up, counter, pack
-from speck_adacal.twin.memory import load64, store64
+from speck_adacal.twin.memory import load64, setting, store64
 
 # Bits of `options`.
 WRAP, BREADTH_FIRST, LEAK_FIRES, PASS_FIRST, DECIMATE_MONITOR = 1, 2, 4, 8, 16
@@ -29,7 +29,7 @@ def _log(start, end, root, pending, log, log_root, logged):  # type: ignore[no-u
 @njit
 def _decimated(core, start, end, row, pending, counters, options):  # type: ignore[no-untyped-def]
     """Keep one spike of every n; returns the end of those kept."""
-    interval = load64(row, at.DECIMATION)
+    interval = setting(row, at.DECIMATION)
     chosen = 0 if options & PASS_FIRST else interval - 1
     kept = start
     for i in range(start, end):
@@ -48,14 +48,14 @@ def send(  # type: ignore[no-untyped-def]
     """Order, monitor and decimate one event's spikes. Returns their new end and the log's."""
     if order and end - start > 1:
         order_spikes(pending, start, end, order)
-    monitored = load64(row, at.MONITOR)
+    monitored = setting(row, at.MONITOR)
     if monitored and not options & DECIMATE_MONITOR:
         logged = _log(start, end, root, pending, log, log_root, logged)
-    if load64(row, at.DECIMATION) > 1:
+    if setting(row, at.DECIMATION) > 1:
         end = _decimated(core, start, end, row, pending, counters, options)
     if monitored and options & DECIMATE_MONITOR:
         logged = _log(start, end, root, pending, log, log_root, logged)
-    return (end if load64(row, at.DESTINATIONS) else start), logged
+    return (end if setting(row, at.DESTINATIONS) else start), logged
 
 
 @njit
@@ -63,44 +63,52 @@ def worst_tick(mask, table, tick_order, tick_cores):  # type: ignore[no-untyped-
     """Spikes that a tick can cause at most: one a neuron."""
     worst = 0
     for place in range(tick_cores):
-        core = load64(tick_order, place)
+        core = setting(tick_order, place)
         if (mask >> core) & 1:
             row = table + core * at.COLUMNS * 8
-            neurons = load64(row, at.HEIGHT) * load64(row, at.WIDTH)
-            worst += neurons * load64(row, at.FEATURES)
+            neurons = setting(row, at.HEIGHT) * setting(row, at.WIDTH)
+            worst += neurons * setting(row, at.FEATURES)
     return worst
 
 
 @njit
 def routed(word, route):  # type: ignore[no-untyped-def]
     """A waiting spike as the event that arrives at one of its destinations."""
-    shift = load64(route, at.ROUTE_SHIFT_LOG2)
+    shift = setting(route, at.ROUTE_SHIFT_LOG2)
     return pack(
-        load64(route, at.ROUTE_LAYER),
+        setting(route, at.ROUTE_LAYER),
         ((word >> 32) & MASK16) >> shift,
         ((word >> 16) & MASK16) >> shift,
-        (word & MASK16) + load64(route, at.ROUTE_FEATURE_SHIFT),
+        (word & MASK16) + setting(route, at.ROUTE_FEATURE_SHIFT),
     )
 
 
 @njit
-def refused(index, event, core, counters):  # type: ignore[no-untyped-def]
+def refused(core, event, row, counters):  # type: ignore[no-untyped-def]
     """Is the event lost, or outside the core's input? Counts it then."""
-    if load64(counters, counter(index, LOSE_NEXT)):
-        store64(counters, counter(index, LOSE_NEXT), 0)
+    if load64(counters, counter(core, LOSE_NEXT)):
+        store64(counters, counter(core, LOSE_NEXT), 0)
     elif (
-        (event & MASK16) < core.in_features
-        and ((event >> 16) & MASK16) < core.in_width
-        and ((event >> 32) & MASK16) < core.in_height
+        (event & MASK16) < setting(row, at.IN_FEATURES)
+        and ((event >> 16) & MASK16) < setting(row, at.IN_WIDTH)
+        and ((event >> 32) & MASK16) < setting(row, at.IN_HEIGHT)
     ):
         return False
-    count_up(counters, index, DROPPED, 1)
+    count_up(counters, core, DROPPED, 1)
     return True
 
 
 @njit
 def _by_feature(word):  # type: ignore[no-untyped-def]
     return ((word & MASK16) << 32) | ((word >> 16) & 0xFFFFFFFF)
+
+
+@njit
+def record_load(load, root, core, synops):  # type: ignore[no-untyped-def]
+    """Note one event and its SynOps under its root event."""
+    place = (root * at.CORES + core) * 2
+    store64(load, place, load64(load, place) + 1)
+    store64(load, place + 1, load64(load, place + 1) + synops)
 
 
 @njit

@@ -14,25 +14,18 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.core_kernel import (
-    EVENTS,
-    SPIKES,
-    SYNOPS,
-    core_row,
-    count_up,
-    event_spikes,
-    tick_spikes,
-)
+from speck_adacal.twin.core_kernel import count_events, event_spikes, tick_spikes
 from speck_adacal.twin.delivery import (
     BREADTH_FIRST,
     LEAK_FIRES,
     WRAP,
+    record_load,
     refused,
     routed,
     send,
     worst_tick,
 )
-from speck_adacal.twin.memory import load8, load64, store64
+from speck_adacal.twin.memory import load8, load64, setting, store64
 from speck_adacal.twin.stamp import STAMP
 
 DONE, GROW_PENDING, GROW_LOG, STALE = 0, 1, 2, 3
@@ -113,7 +106,7 @@ def run_events(  # type: ignore[no-untyped-def]
                     break
                 count = 0
                 for place in range(tick_cores):
-                    core = load64(tick_order, place)
+                    core = setting(tick_order, place)
                     if (word >> core) & 1:
                         start = count
                         row = table + core * at.COLUMNS * 8
@@ -161,7 +154,7 @@ def run_events(  # type: ignore[no-untyped-def]
                 status = GROW_LOG
                 break
         else:
-            worst = load64(row, at.WORST_SPIKES)
+            worst = setting(row, at.WORST_SPIKES)
             if count + worst > pending_room:
                 status = GROW_PENDING
                 break
@@ -169,7 +162,7 @@ def run_events(  # type: ignore[no-untyped-def]
                 status = GROW_LOG
                 break
         slot += 1
-        if slot == load64(fan_out, source):
+        if slot == setting(fan_out, source):
             slot = 0
             head += 1
         if target == at.READOUT:
@@ -177,19 +170,14 @@ def run_events(  # type: ignore[no-untyped-def]
             store64(log_root, logged, root)
             logged += 1
             continue
-        core = core_row(row, reach)
-        if refused(target, event, core, counters):
+        if refused(target, event, row, counters):
             continue
         end, synops = event_spikes(
-            target, event, core, row, weights, state, peak, masks, pending, count, wrap
+            target, event, row, reach, weights, state, peak, masks, pending, count, wrap
         )
-        count_up(counters, target, EVENTS, 1)
-        count_up(counters, target, SPIKES, end - count)
-        count_up(counters, target, SYNOPS, synops)
+        count_events(counters, target, 1, end - count, synops)
         if load:
-            place = (root * at.CORES + target) * 2
-            store64(load, place, load64(load, place) + 1)
-            store64(load, place + 1, load64(load, place + 1) + synops)
+            record_load(load, root, target, synops)
         if end == count:
             continue
         end, logged = send(

@@ -42,6 +42,18 @@ def load64(typingctx: Any, base: Any, index: Any) -> Any:
 
 
 @intrinsic
+def setting(typingctx: Any, base: Any, index: Any) -> Any:
+    """Like `load64`, of memory that no kernel writes: it need not be read again after a store."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = builder.load(_element(builder, args[0], args[1], _I64), align=8)
+        value.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return value
+
+    return _INT(_INT, _INT), codegen
+
+
+@intrinsic
 def store64(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
     """Write an int64."""
 

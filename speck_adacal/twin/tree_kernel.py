@@ -16,18 +16,10 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.core_kernel import (
-    EVENTS,
-    SPIKES,
-    SYNOPS,
-    core_row,
-    count_up,
-    event_spikes,
-    tick_spikes,
-)
-from speck_adacal.twin.delivery import LEAK_FIRES, WRAP, refused, routed, send
+from speck_adacal.twin.core_kernel import count_events, event_spikes, tick_spikes
+from speck_adacal.twin.delivery import LEAK_FIRES, WRAP, record_load, refused, routed, send
 from speck_adacal.twin.kernel import DONE, GROW_LOG, GROW_PENDING, STALE
-from speck_adacal.twin.memory import load8, load64, store64
+from speck_adacal.twin.memory import load8, load64, setting, store64
 from speck_adacal.twin.stamp import STAMP
 
 FULL = 2048  # waiting spikes at which the cores downstream get their turn
@@ -67,8 +59,8 @@ def _furthest(  # type: ignore[no-untyped-def]
     """The core furthest downstream that has something to do, or -1; brings `OPEN` up to date."""
     found = -1
     for place in range(cores):
-        core = load64(core_order, place)
-        source = load64(_entry(incoming, core), 0)
+        core = setting(core_order, place)
+        source = setting(_entry(incoming, core), 0)
         root = load64(turns, _turn(core, NEXT_ROOT))
         root = _next_root(root, roots, root_source, root_word, core, source == at.DVS_ROW)
         store64(turns, _turn(core, NEXT_ROOT), root)
@@ -90,15 +82,8 @@ def _empty(core, incoming, turns):  # type: ignore[no-untyped-def]
     """Forget the core's outgoing spikes, which all its targets have taken."""
     store64(turns, _turn(core, WAITING), 0)
     for target in range(at.CORES):
-        if load64(_entry(incoming, target), 0) == core:
+        if setting(_entry(incoming, target), 0) == core:
             store64(turns, _turn(target, TAKEN), 0)
-
-
-@njit
-def _record(load, root, core, synops):  # type: ignore[no-untyped-def]
-    place = (root * at.CORES + core) * 2
-    store64(load, place, load64(load, place) + 1)
-    store64(load, place + 1, load64(load, place + 1) + synops)
 
 
 @njit(cache=True, nogil=True)
@@ -153,9 +138,8 @@ def run_tree(  # type: ignore[no-untyped-def]
             break
         _empty(core, incoming, turns)
         row = table + core * at.COLUMNS * 8
-        settings = core_row(row, reach)
         entry = _entry(incoming, core)
-        source = load64(entry, 0)
+        source = setting(entry, 0)
         from_dvs = source == at.DVS_ROW
         spikes, limit = 0, roots
         if 0 <= source < at.CORES:
@@ -163,8 +147,8 @@ def run_tree(  # type: ignore[no-untyped-def]
             limit = load64(turns, _turn(source, OPEN))
         source_at, source_root = waiting + source * room * 8, waiting_root + source * room * 8
         own, own_root = waiting + core * room * 8, waiting_root + core * room * 8
-        worst = load64(row, at.WORST_SPIKES)
-        neurons = load64(row, at.HEIGHT) * load64(row, at.WIDTH) * load64(row, at.FEATURES)
+        worst = setting(row, at.WORST_SPIKES)
+        neurons = setting(row, at.HEIGHT) * setting(row, at.WIDTH) * setting(row, at.FEATURES)
         spike = load64(turns, _turn(core, TAKEN))
         root = load64(turns, _turn(core, NEXT_ROOT))
         count, taken, spiked, operations = 0, 0, 0, 0
@@ -194,17 +178,17 @@ def run_tree(  # type: ignore[no-untyped-def]
                 spike += 1
             if tick:
                 end = tick_spikes(core, row, bias, state, peak, own, count, counters, fires, wrap)
-            elif refused(core, event, settings, counters):
+            elif refused(core, event, row, counters):
                 continue
             else:
                 end, synops = event_spikes(
-                    core, event, settings, row, weights, state, peak, masks, own, count, wrap
+                    core, event, row, reach, weights, state, peak, masks, own, count, wrap
                 )
                 taken += 1
                 spiked += end - count
                 operations += synops
                 if load:
-                    _record(load, cause, core, synops)
+                    record_load(load, cause, core, synops)
             if end == count:
                 continue
             start = count
@@ -213,9 +197,7 @@ def run_tree(  # type: ignore[no-untyped-def]
             )
             for i in range(start, count):
                 store64(own_root, i, cause)
-        count_up(counters, core, EVENTS, taken)
-        count_up(counters, core, SPIKES, spiked)
-        count_up(counters, core, SYNOPS, operations)
+        count_events(counters, core, taken, spiked, operations)
         store64(turns, _turn(core, WAITING), count)
         store64(turns, _turn(core, TAKEN), spike)
         store64(turns, _turn(core, NEXT_ROOT), root)
