@@ -76,13 +76,8 @@ class Cells:
             self._advance(network, node, at, values, steps)
         last = values[output][0].mean(1)
         result["reference_kl"] = self.evaluator.distance(target, last).numpy()
-        total = sum(
-            float(a.synops.sum()) for a in network._activity.values() if a.synops is not None
-        )
-        result["reference_synops"] = np.array(total)
-        result["reference_spikes"] = np.array(
-            sum(float(a.spikes.sum()) for a in network._activity.values())
-        )
+        spikes, synops = _totals(network)
+        result["reference_spikes"], result["reference_synops"] = np.array(spikes), np.array(synops)
 
     def _advance(
         self, network: SpikingNetwork, node: Node, at: int, values: dict[str, Value], steps: int
@@ -144,12 +139,17 @@ class Cells:
         target: torch.Tensor,
         network: SpikingNetwork,
     ) -> None:
-        activity = network._activity.values()
         result["kl"][row, column] = self.evaluator.distance(target, mean).numpy()
-        result["spikes"][row, column] = sum(float(a.spikes.sum()) for a in activity)
-        result["synops"][row, column] = sum(
-            float(a.synops.sum()) for a in activity if a.synops is not None
-        )
+        result["spikes"][row, column], result["synops"][row, column] = _totals(network)
+
+
+def _totals(network: SpikingNetwork) -> tuple[float, float]:
+    """Spikes and SynOps of all layers, samples and steps."""
+    layers = network.activity().values()
+    return (
+        sum(float(a.spikes.sum()) for a in layers),
+        sum(float(a.synops.sum()) for a in layers if a.synops is not None),
+    )
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

@@ -44,28 +44,23 @@ def _fused(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     shape = spikes.shape[2:]
     per_spike = torch.zeros(shape) if fans is None else fans
-    if theta.ndim:
-        theta = theta.expand(1, *shape)[0]
+    inverse = theta.reciprocal().expand(1, *shape)[0]
     if is_channels_last(spikes):  # the order in memory: `[batch, time, y, x, channel]`
         spikes, per_spike = spikes.movedim(2, -1), per_spike.movedim(0, -1)
-        theta = theta.movedim(0, -1) if theta.ndim else theta
+        inverse = inverse.movedim(0, -1)
     rows = spikes.contiguous().view(spikes.shape[0] * spikes.shape[1], -1).numpy()
-    flat = per_spike.reshape(-1).contiguous().numpy()
+    flat = [x.reshape(-1).contiguous().numpy() for x in (inverse, per_spike)]
     counts, synops = np.zeros(len(rows)), np.zeros(len(rows))
     use_torch_threads()
-    if theta.ndim:
-        inverse = theta.reshape(-1).reciprocal().numpy()
-        _count_varied(rows, inverse, flat, counts, synops)
-    else:
-        _count_uniform(rows, np.float32(1 / theta.item()), flat, counts, synops)
+    _count(rows, *flat, counts, synops)
     found, caused = (torch.from_numpy(x).view(spikes.shape[:2]) for x in (counts, synops))
     return found, None if fans is None else caused
 
 
 # Sums of whole numbers in float64 are exact, and so the same in any order: they may be reordered
-# (`reassoc`), which lets the loops use vectors.
+# (`reassoc`), which lets the loop use vectors.
 @njit(cache=True, parallel=True, error_model="numpy", fastmath={"reassoc"})
-def _count_varied(
+def _count(
     rows: Array,
     inverse: Array,
     fans: Array,
@@ -76,23 +71,6 @@ def _count_varied(
         spikes, caused = 0.0, 0.0
         for i in range(rows.shape[1]):
             k = np.float64(np.rint(rows[row, i] * inverse[i]))
-            spikes += k
-            caused += k * np.float64(fans[i])
-        counts[row], synops[row] = spikes, caused
-
-
-@njit(cache=True, parallel=True, error_model="numpy", fastmath={"reassoc"})
-def _count_uniform(
-    rows: Array,
-    inverse: float,
-    fans: Array,
-    counts: npt.NDArray[np.float64],
-    synops: npt.NDArray[np.float64],
-) -> None:
-    for row in prange(len(rows)):
-        spikes, caused = 0.0, 0.0
-        for i in range(rows.shape[1]):
-            k = np.float64(np.rint(rows[row, i] * inverse))
             spikes += k
             caused += k * np.float64(fans[i])
         counts[row], synops[row] = spikes, caused
