@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.evaluate import Evaluator, same_layer
 from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.snn.network import (
@@ -19,6 +20,7 @@ from speck_adacal.snn.network import (
     run_nodes,
     spiking_neuron,
 )
+from speck_adacal.snn.tally import Tallies
 
 Variants = Mapping[str, Sequence[LayerRecipe]]
 
@@ -65,6 +67,8 @@ class Cells:
                 before = dict(network._activity)
                 own = network.layer(node.name)
                 for column, layer in enumerate(self.variants[node.name]):
+                    if (row, column) in self.known:
+                        continue
                     network.layers[key(node.name)] = spiking_neuron(layer)
                     ahead = dict(values)
                     network.reset(nodes[at:])
@@ -78,6 +82,19 @@ class Cells:
         result["reference_kl"] = self.evaluator.distance(target, last).numpy()
         spikes, synops = _totals(network)
         result["reference_spikes"], result["reference_synops"] = np.array(spikes), np.array(synops)
+        for figure in ("kl", "spikes", "synops"):
+            for row, column in self.known:
+                result[figure][row, column] = result[f"reference_{figure}"]
+
+    @cached_property
+    def known(self) -> list[tuple[int, int]]:
+        """Cells whose candidate is what the layer is in the reference anyway."""
+        return [
+            (row, column)
+            for row, name in enumerate(self.names)
+            for column, layer in enumerate(self.variants[name])
+            if same_layer(layer, self.recipe[name])
+        ]
 
     def _advance(
         self, network: SpikingNetwork, node: Node, at: int, values: dict[str, Value], steps: int
@@ -92,7 +109,7 @@ class Cells:
         self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
     ) -> None:
         batches, output = self.evaluator.batches, self.graph.outputs[0]
-        nodes = self.graph.nodes[1:]
+        nodes, tallies = self.graph.nodes[1:], Tallies()
         x = batches.ann_input(piece)
         x = _channels_last(x) if self.evaluator.channels_last else x
         values = {self.graph.nodes[0].name: x}
@@ -100,7 +117,10 @@ class Cells:
             if node.name in self.names:
                 row, layers = self.names.index(node.name), self.variants[node.name]
                 current = values[node.inputs[0]].unsqueeze(1)
-                means = [self._one_layer(result, row, k, x, current) for k, x in enumerate(layers)]
+                means = [
+                    self._one_layer(result, row, k, x, current, tallies)
+                    for k, x in enumerate(layers)
+                ]
                 ahead = {n: v.repeat(len(layers), *(1,) * (v.ndim - 1)) for n, v in values.items()}
                 ahead[node.name] = torch.cat(means)
                 found = _run_ann(nodes[at + 1 :], ahead, output)
@@ -119,15 +139,14 @@ class Cells:
         column: int,
         layer: LayerRecipe,
         current: torch.Tensor,
+        tallies: Tallies,
     ) -> torch.Tensor:
         """Mean output of one layer on a constant input; its spikes and SynOps are noted."""
-        neuron = spiking_neuron(layer)
         steps = self.evaluator.settings.time_steps
-        mean = mean_in_time(neuron.run(current, steps))
-        counts = mean * (steps / _shaped(neuron.theta, mean.ndim - 1))
-        fans = self.evaluator.fan_out[self.names[row]]
-        result["spikes"][row, column] = float(counts.sum(dtype=torch.float64))
-        result["synops"][row, column] = float((counts * fans).sum(dtype=torch.float64))
+        tally = tallies.empty(layer.name, current, steps, self.evaluator.fan_out[layer.name])
+        mean = mean_in_time(spiking_neuron(layer).run(current, steps, tally=tally))
+        result["spikes"][row, column] = tally.spikes.sum()
+        result["synops"][row, column] = tally.synops.sum()
         return mean
 
     def _note(
@@ -165,7 +184,3 @@ def _run_ann(nodes: Sequence[Node], values: dict[str, torch.Tensor], output: str
             if last[name] == node.name and name != output:
                 values.pop(name, None)
     return values[output]
-
-
-def _shaped(theta: torch.Tensor, parts: int) -> torch.Tensor:
-    return theta if theta.ndim != 1 else theta.view(-1, *(1,) * (parts - 1))

@@ -242,6 +242,11 @@ class Evaluator:
         return total
 
 
+def same_layer(a: LayerRecipe, b: LayerRecipe) -> bool:
+    """Do the same neurons come of both?"""
+    return digest(layer_values([a])) == digest(layer_values([b]))
+
+
 def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:
     """Everything of the layers that decides what a network does, for hashing."""
     return [

@@ -97,7 +97,7 @@ def sensitivity(
     steps = evaluator.settings.time_steps
     scales = (evaluator.temperature, evaluator.output_scale)
     reference = (layer_values(recipe.layers), steps, *scales)
-    order = "cells 2" if evaluator.channels_last else "cells 2, channels first"
+    order = "cells 3" if evaluator.channels_last else "cells 3, channels first"
     setting = digest(order, graph, reference, described, mode)
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -61,6 +63,18 @@ class Add(nn.Module):
         for x in xs[1:]:
             total = total + x
         return total
+
+    def fits_into_first(self, xs: Sequence[torch.Tensor]) -> bool:
+        """Whether the sum would be a tensor just like the first, and no gradient is asked for."""
+        alike = len({(x.shape, x.stride(), x.dtype) for x in xs}) == 1
+        apart = len({x.data_ptr() for x in xs}) == len(xs)
+        return alike and apart and not torch.is_grad_enabled()
+
+    def into_first(self, xs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Add the others to the first, in the same order as `forward`."""
+        for x in xs[1:]:
+            xs[0].add_(x)
+        return xs[0]
 
 
 class Concat(nn.Module):

@@ -5,6 +5,9 @@ Equal to the plain form to the last bit: the same float32 operations in the same
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +15,12 @@ import torch
 from numba import njit, prange
 
 Array = npt.NDArray[np.float32]
+Sums = npt.NDArray[np.float64]
 
 # Neurons whose potentials (32 KiB) stay in the second-level cache over all steps; with fewer, the
 # runs through input and output are too short for the processor to fetch ahead.
 _BLOCK = 8192
+_NOTHING = np.empty(0, dtype=np.float32), np.empty(0)
 
 
 def fused_usable(current: torch.Tensor, state: torch.Tensor) -> bool:
@@ -25,61 +30,73 @@ def fused_usable(current: torch.Tensor, state: torch.Tensor) -> bool:
     return plain and current.device.type == "cpu" and not wanted
 
 
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Spikes and what they cause, filled in by the kernel; exact whole numbers.
+
+    Attributes:
+        fans: SynOps per spike, float64 `[neurons]` in the order of the memory.
+        channels_last: whether the channels are innermost in that order.
+        spikes, synops: float64 `[batch, time_steps]`.
+    """
+
+    fans: Sums
+    channels_last: bool
+    spikes: Sums
+    synops: Sums
+
+
 def fused_forward(
     current: torch.Tensor,
-    time_steps: int,
     state: torch.Tensor,
-    theta: torch.Tensor,
+    out: torch.Tensor,
+    theta: Array,
     phi: int,
-    low: float | None,
+    low: float,
     counts: bool,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Run `time_steps` steps and update `state` in place.
+    tally: Tally | None,
+) -> None:
+    """Run all steps of `out`, and update `state`. All three lie dense in the same order.
 
     Args:
         current: float32 `[batch, time_steps or 1, *shape]`.
-        time_steps: T.
-        state: float32 `[batch, *shape]`, contiguous; changed.
-        theta: float32, broadcastable to `[1, *shape]`.
+        state: float32 `[batch, *shape]`; changed.
+        out: float32 `[batch, time_steps, *shape]`, filled in; it may be `current` itself.
+        theta: float32, one value or one per neuron, in the order of the memory.
         phi: φ.
-        low: lower clip of the potential, or None.
+        low: lower clip of the potential, minus infinity for none.
         counts: emit counts instead of amplitudes.
-        out: where to put the result; it may be `current` itself, which is then overwritten.
-
-    Returns:
-        float32 `[batch, time_steps, *shape]`.
+        tally: where to count, if anybody asks.
     """
-    batch, held = current.shape[0], current.shape[1] == 1
-    shape = tuple(current.shape[2:])
-    neurons = int(np.prod(shape))
-    if out is None:
-        out = torch.empty((batch, time_steps, *shape), dtype=torch.float32)
-    x = current.detach().contiguous().view(batch, -1, neurons).numpy()
-    v = state.detach().view(batch, neurons).numpy()
-    y = out.view(batch, time_steps, neurons).numpy()
-    floor = np.float32(-np.inf if low is None else low)
+    (batch, steps), neurons = out.shape[:2], math.prod(out.shape[2:])
+    x, y = _flat(current, current.shape[1], neurons), _flat(out, steps, neurons)
+    v = _flat(state, 1, neurons)[:, 0]
+    found = np.empty((2, batch if tally else 0, -(-neurons // _BLOCK), steps))
+    inverse, fans = (_inverse(theta, neurons, counts), tally.fans) if tally else _NOTHING
     use_torch_threads()
-    uniform = theta.numel() == 1
-    if uniform:
-        thetas = np.array([theta.item()], dtype=np.float32)
-        if out is current:
-            _uniform_in_place(v, thetas[0], np.float32(phi), floor, y, counts)
-        else:
-            _uniform(x, v, thetas[0], np.float32(phi), floor, y, held, counts)
-    else:
-        full = theta.detach().expand(1, *shape).reshape(neurons).contiguous().numpy()
-        if out is current:
-            _varied_in_place(v, full, np.float32(phi), floor, y, counts)
-        else:
-            _varied(x, v, full, np.float32(phi), floor, y, held, counts)
-    return out
+    settings = (theta, np.float32(phi), np.float32(low))
+    _run(x, v, *settings, y, counts, out is current, inverse, fans, *found)
+    if tally:
+        tally.spikes[:], tally.synops[:] = found.sum(2)
+
+
+def _flat(x: torch.Tensor, steps: int, neurons: int) -> Array:
+    """`[batch, steps, neurons]` of a dense tensor, in the order of its memory; no copy."""
+    return x.detach().as_strided((len(x), steps, neurons), (steps * neurons, neurons, 1)).numpy()
+
+
+def _inverse(theta: Array, neurons: int, counts: bool) -> Array:
+    if len(theta) == neurons and not counts:
+        return np.float32(1) / theta
+    return np.full(neurons, np.float32(1) if counts else np.float32(1) / theta[0])
 
 
 def use_torch_threads() -> None:
     """Run on as many threads as PyTorch; starting numba's must not change PyTorch's number."""
     threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    wanted = min(threads, numba.config.NUMBA_NUM_THREADS)
+    if numba.get_num_threads() != wanted:
+        numba.set_num_threads(wanted)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
 
@@ -157,64 +174,55 @@ def _step_varied_in_place(
         y[i] = k if counts else spikes
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _uniform_in_place(
-    v: Array, theta: float, phi: float, low: float, y: Array, counts: bool
-) -> None:
-    batch, steps, neurons = y.shape
-    blocks = (neurons + _BLOCK - 1) // _BLOCK
-    scale = np.float32(1.0) if counts else theta
-    for job in prange(batch * blocks):
-        b = job // blocks
-        a = (job % blocks) * _BLOCK
-        z = min(a + _BLOCK, neurons)
-        for t in range(steps):
-            _step_uniform_in_place(v[b, a:z], y[b, t, a:z], theta, phi, low, scale)
+# Sums of whole numbers in float64 are exact, and so the same in any order: they may be reordered
+# (`reassoc`), which lets the loop use vectors.
+@njit(cache=True, error_model="numpy", fastmath={"reassoc"})
+def _count(y: Array, inverse: Array, fans: Sums) -> tuple[float, float]:
+    """Spikes of a block in one step, and their SynOps."""
+    spikes, synops = 0.0, 0.0
+    for i in range(len(y)):
+        k = np.float64(np.rint(y[i] * inverse[i]))
+        spikes += k
+        synops += k * fans[i]
+    return spikes, synops
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def _varied_in_place(
-    v: Array, theta: Array, phi: float, low: float, y: Array, counts: bool
+def _run(
+    x: Array,
+    v: Array,
+    theta: Array,
+    phi: float,
+    low: float,
+    y: Array,
+    counts: bool,
+    in_place: bool,
+    inverse: Array,
+    fans: Sums,
+    spikes: Sums,
+    synops: Sums,
 ) -> None:
     batch, steps, neurons = y.shape
     blocks = (neurons + _BLOCK - 1) // _BLOCK
+    uniform, held, tallied = len(theta) == 1, x.shape[1] == 1, len(spikes) > 0
+    scale = np.float32(1.0) if counts else theta[0]
     for job in prange(batch * blocks):
-        b = job // blocks
-        a = (job % blocks) * _BLOCK
+        b, block = job // blocks, job % blocks
+        a = block * _BLOCK
         z = min(a + _BLOCK, neurons)
+        own = theta[:0] if uniform else theta[a:z]
         for t in range(steps):
-            _step_varied_in_place(v[b, a:z], y[b, t, a:z], theta[a:z], phi, low, counts)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _uniform(
-    x: Array, v: Array, theta: float, phi: float, low: float, y: Array, held: bool, counts: bool
-) -> None:
-    batch, steps, neurons = y.shape
-    blocks = (neurons + _BLOCK - 1) // _BLOCK
-    scale = np.float32(1.0) if counts else theta
-    for job in prange(batch * blocks):
-        b = job // blocks
-        a = (job % blocks) * _BLOCK
-        z = min(a + _BLOCK, neurons)
-        for t in range(steps):
-            source = x[b, 0 if held else t, a:z]
-            _step_uniform(v[b, a:z], source, y[b, t, a:z], theta, phi, low, scale)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _varied(
-    x: Array, v: Array, theta: Array, phi: float, low: float, y: Array, held: bool, counts: bool
-) -> None:
-    batch, steps, neurons = y.shape
-    blocks = (neurons + _BLOCK - 1) // _BLOCK
-    for job in prange(batch * blocks):
-        b = job // blocks
-        a = (job % blocks) * _BLOCK
-        z = min(a + _BLOCK, neurons)
-        for t in range(steps):
-            source = x[b, 0 if held else t, a:z]
-            if counts:
-                _step_counts(v[b, a:z], source, y[b, t, a:z], theta[a:z], phi, low)
+            source, place = x[b, 0 if held else t, a:z], y[b, t, a:z]
+            if uniform and in_place:
+                _step_uniform_in_place(v[b, a:z], place, theta[0], phi, low, scale)
+            elif uniform:
+                _step_uniform(v[b, a:z], source, place, theta[0], phi, low, scale)
+            elif in_place:
+                _step_varied_in_place(v[b, a:z], place, own, phi, low, counts)
+            elif counts:
+                _step_counts(v[b, a:z], source, place, own, phi, low)
             else:
-                _step_amplitudes(v[b, a:z], source, y[b, t, a:z], theta[a:z], phi, low)
+                _step_amplitudes(v[b, a:z], source, place, own, phi, low)
+            if tallied:  # while the block is in the nearest cache
+                found = _count(place, inverse[a:z], fans[a:z])
+                spikes[b, block, t], synops[b, block, t] = found

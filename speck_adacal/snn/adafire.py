@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
@@ -11,7 +13,7 @@ from torch import nn
 
 from speck_adacal.errors import ModelError
 from speck_adacal.snn._burst import BurstCount
-from speck_adacal.snn._kernel import fused_forward, fused_usable
+from speck_adacal.snn._kernel import Array, Tally, fused_forward, fused_usable
 from speck_adacal.snn._values import (
     Values,
     broadcastable,
@@ -19,6 +21,15 @@ from speck_adacal.snn._values import (
     constant,
     is_channels_last,
 )
+from speck_adacal.snn.tally import count
+
+
+class _Flat(NamedTuple):
+    """θ as the kernels have it, and what it was made of."""
+
+    key: tuple[object, ...]
+    threshold: torch.Tensor
+    values: Array
 
 
 class AdaFire(sl.StatefulLayer):
@@ -71,6 +82,7 @@ class AdaFire(sl.StatefulLayer):
         self.initial_potential = constant(initial_potential)
         self.min_v_mem = None if min_v_mem is None else constant(min_v_mem)
         self.emit_counts = emit_counts
+        self._flat = _Flat((), torch.empty(0), np.empty(0, np.float32))
 
     @property
     def theta(self) -> torch.Tensor:
@@ -92,7 +104,11 @@ class AdaFire(sl.StatefulLayer):
         return self.run(input_data, input_data.shape[1])
 
     def run(
-        self, current: torch.Tensor, time_steps: int, out: torch.Tensor | None = None
+        self,
+        current: torch.Tensor,
+        time_steps: int,
+        out: torch.Tensor | None = None,
+        tally: Tally | None = None,
     ) -> torch.Tensor:
         """Like `forward`; `current` may also be `[batch, 1, *shape]`, held for `time_steps`.
 
@@ -101,56 +117,60 @@ class AdaFire(sl.StatefulLayer):
             time_steps: T.
             out: contiguous float32 `[batch, time_steps, *shape]` that the result may be put in;
                 used by the fused kernel only, so go on with what is returned.
+            tally: where to count spikes and SynOps, as the kernel goes; see `snn.tally`.
         """
-        batch, shape = current.shape[0], tuple(current.shape[2:])
-        if tuple(self.v_mem.shape) != (batch, *shape):
-            self.init_state_with_shape((batch, *shape))
-        theta = broadcastable(self.theta, len(shape))
-        low = None if self.min_v_mem is None else broadcastable(self.min_v_mem, len(shape))
-        uniform_low = low is None or low.numel() == 1
+        state = (current.shape[0], *current.shape[2:])
+        if self.v_mem.shape != state:
+            self.init_state_with_shape(state)
+        uniform_low = self.min_v_mem is None or self.min_v_mem.numel() == 1
         if uniform_low and fused_usable(current, self.v_mem):
-            if is_channels_last(current):
-                return self._fused_channels_last(current, time_steps, theta, out)
-            self.v_mem = self.v_mem.contiguous()
-            return self._fused(current, time_steps, theta, self.v_mem, out)
-        return self._plain(current, time_steps, theta, low)
+            return self._fused(current, time_steps, out, tally)
+        spikes = self._plain(current, time_steps)
+        if tally:
+            count(spikes, torch.ones(()) if self.emit_counts else self.theta, tally)
+        return spikes
 
     def _fused(
         self,
         current: torch.Tensor,
         time_steps: int,
-        theta: torch.Tensor,
-        state: torch.Tensor,
         out: torch.Tensor | None,
+        tally: Tally | None,
     ) -> torch.Tensor:
-        low = None if self.min_v_mem is None else float(self.min_v_mem)
-        settings = (theta, int(self.phi), low, self.emit_counts)
-        return fused_forward(current, time_steps, state, *settings, out)
+        """All steps by the kernel, in whichever order the current lies in memory."""
+        last = is_channels_last(current)
+        if not last and not current.is_contiguous():
+            current = current.contiguous()
+        order = (current[0, 0].numel(), *current.stride()[2:])
+        if self.v_mem.stride() != order:
+            self.v_mem = torch.empty_strided(self.v_mem.shape, order).copy_(self.v_mem)
+        if out is None:
+            shape = (current.shape[0], time_steps, *current.shape[2:])
+            out = torch.empty_strided(shape, (time_steps * order[0], *order))
+        theta = self.flat_theta(tuple(current.shape[2:]), channels_last=last)
+        low = -math.inf if self.min_v_mem is None else float(self.min_v_mem)
+        fused_forward(current, self.v_mem, out, theta, int(self.phi), low, self.emit_counts, tally)
+        return out
 
-    def _fused_channels_last(
-        self,
-        current: torch.Tensor,
-        time_steps: int,
-        theta: torch.Tensor,
-        out: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """The same in the memory order `[batch, time, y, x, channel]`."""
-        moved = current.movedim(2, -1)
-        state = self.v_mem.movedim(1, -1).contiguous()
-        if theta.ndim:
-            theta = theta.movedim(1, -1)
-        place = None if out is None else moved if out is current else out.movedim(2, -1)
-        result = self._fused(moved, time_steps, theta, state, place)
-        self.v_mem = state.movedim(-1, 1)
-        return result.movedim(-1, 2)
+    def flat_theta(self, shape: tuple[int, ...], *, channels_last: bool = False) -> Array:
+        """θ for the kernels, one value or one per neuron in the order of the memory.
 
-    def _plain(
-        self,
-        current: torch.Tensor,
-        time_steps: int,
-        theta: torch.Tensor,
-        low: torch.Tensor | None,
-    ) -> torch.Tensor:
+        Kept from call to call, and found again by value: a threshold may change in many ways.
+        """
+        own, kept = self.spike_threshold.detach(), self._flat
+        key = (float(self.rho), shape, channels_last, own.dtype, own.device)
+        if key != kept.key or not own.equal(kept.threshold):
+            theta = self.theta.detach().cpu()
+            if theta.numel() > 1:
+                theta = broadcastable(theta, len(shape))[0].expand(shape)
+                theta = theta.movedim(0, -1) if channels_last else theta
+            self._flat = _Flat(key, own.clone(), theta.reshape(-1).contiguous().numpy())
+        return self._flat.values
+
+    def _plain(self, current: torch.Tensor, time_steps: int) -> torch.Tensor:
+        parts = current.ndim - 2
+        theta = broadcastable(self.theta, parts)
+        low = None if self.min_v_mem is None else broadcastable(self.min_v_mem, parts)
         potential, outputs = self.v_mem, []
         for step in range(time_steps):
             potential = potential + current[:, step if current.shape[1] > 1 else 0]

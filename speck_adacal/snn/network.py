@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.modules import Add
 from speck_adacal.errors import CalibrationError, ModelError
-from speck_adacal.snn._tally import tally
 from speck_adacal.snn._values import is_channels_last
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.spiking_max import SpikingMaxPool
+from speck_adacal.snn.tally import Tallies
 
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
 
@@ -67,8 +68,10 @@ class SpikingNetwork(nn.Module):
         self._activity: dict[str, Activity] = {}
         self.fan_out: dict[str, torch.Tensor] = {}
         self.channels_last = False
+        self.tallies = Tallies()
         for node in graph.nodes[1:]:
             self.layers[key(node.name)] = _spiking_module(node, recipe)
+        self.sole_readers = frozenset(n.name for n in graph.nodes[1:] if _is_sole_reader(graph, n))
 
     def layer(self, name: str) -> nn.Module:
         """The module that runs node `name`."""
@@ -167,8 +170,8 @@ def run_nodes(
     last = {name: node.name for node in nodes for name in node.inputs}
     made: set[str] = set()
     for node in nodes:
-        inputs = [values[name] for name in node.inputs]
-        spare = node.inputs[0] in made and _is_spare(network, node, wanted)
+        inputs, first = [values[name] for name in node.inputs], node.inputs[0]
+        spare = node.name in network.sole_readers and first in made and first not in wanted
         made.add(node.name)
         values[node.name] = _run_node(network, node, inputs, steps, spare)
         for name in set(node.inputs):
@@ -176,12 +179,11 @@ def run_nodes(
                 del values[name]
 
 
-def _is_spare(network: SpikingNetwork, node: Node, wanted: Collection[str]) -> bool:
+def _is_sole_reader(graph: LayerGraph, node: Node) -> bool:
     """Whether a node's input is a new tensor that only this node reads."""
-    source = network.graph[node.inputs[0]]
+    source = graph[node.inputs[0]]
     fresh = source.kind in (Kind.CONV, Kind.LINEAR) or len(source.inputs) > 1
-    sole = len(network.graph.consumers(source.name)) == 1
-    return fresh and sole and source.name not in wanted
+    return fresh and len(graph.consumers(source.name)) == 1
 
 
 def full(value: Value, steps: int) -> torch.Tensor:
@@ -204,9 +206,11 @@ def _run_node(
         current, constant = inputs[0]
         dense = current.is_contiguous() or is_channels_last(current)
         reuse = spare and not constant and dense
-        spikes = module.run(current, steps, out=current if reuse else None)
         fans = network.fan_out.get(node.name)
-        network._activity[node.name] = _activity(spikes, module, fans)
+        tally = network.tallies.empty(node.name, current, steps, fans)
+        spikes = module.run(current, steps, out=current if reuse else None, tally=tally)
+        counted, caused = torch.from_numpy(tally.spikes), torch.from_numpy(tally.synops)
+        network._activity[node.name] = Activity(counted, None if fans is None else caused)
         return spikes, False
     if isinstance(module, SpikingMaxPool) and not inputs[0][1]:
         return module(inputs[0][0]), False
@@ -214,13 +218,12 @@ def _run_node(
     constant = all(c for _, c in inputs)
     tensors = [t if constant else full((t, c), steps) for t, c in inputs]
     batch, length = tensors[0].shape[:2]
-    result = plain(*(t.flatten(0, 1) for t in tensors))
+    frames = [t.flatten(0, 1) for t in tensors]
+    if spare and isinstance(plain, Add) and plain.fits_into_first(frames):
+        result = plain.into_first(frames)
+    else:
+        result = plain(*frames)
     return result.unflatten(0, (batch, length)), constant
-
-
-def _activity(spikes: torch.Tensor, module: AdaFire, fans: torch.Tensor | None) -> Activity:
-    theta = torch.ones(()) if module.emit_counts else module.theta
-    return Activity(*tally(spikes, theta, fans))
 
 
 def _spiking_module(node: Node, recipe: Any) -> nn.Module:

@@ -239,3 +239,32 @@ def test_a_lower_clip_for_each_channel_is_that_of_each_channel_alone():
     for channel in range(2):
         alone = AdaFire(1.0, 2, min_v_mem=float(low[channel]))(current[:, :, channel : channel + 1])
         torch.testing.assert_close(both[:, :, channel : channel + 1], alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("threshold", [0.5, torch.tensor([0.3, 0.7])])
+def test_a_changed_threshold_counts_at_once(threshold):
+    """The kernel's thresholds are kept between calls; whatever changes them must be seen."""
+    x = torch.rand(2, 3, 2, 4, 4)
+    layer = AdaFire(threshold, 3)
+
+    def same_as(other):
+        for neurons in (layer, other):
+            neurons.init_state_with_shape((2, 2, 4, 4))
+            neurons.v_mem.zero_()
+        assert torch.equal(layer(x), other(x))
+
+    layer(x)
+    with torch.no_grad():
+        layer.spike_threshold.mul_(2)
+    same_as(AdaFire(torch.as_tensor(threshold) * 2, 3))
+    with torch.no_grad():
+        layer.rho.fill_(1.5)
+    same_as(AdaFire(torch.as_tensor(threshold) * 2, 3, rho=1.5))
+    layer.spike_threshold.data = torch.full((2,), 0.9)
+    same_as(AdaFire(torch.full((2,), 0.9), 3, rho=1.5))
+    layer.load_state_dict(AdaFire(torch.full((2,), 0.4), 3).state_dict())
+    same_as(AdaFire(torch.full((2,), 0.4), 3))
+    frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
+    expected = AdaFire(torch.full((2,), 0.4), 3)(x)
+    layer.reset_states()
+    assert torch.equal(layer(frames), expected)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,10 +14,9 @@ from torch import nn
 from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
-from speck_adacal.snn import SpikingMaxPool, SpikingNetwork, repeat_in_time
-from speck_adacal.snn._tally import _plain, tally
-from speck_adacal.snn._values import broadcastable
+from speck_adacal.snn import AdaFire, SpikingMaxPool, SpikingNetwork, repeat_in_time
 from speck_adacal.snn.network import mean_in_time
+from speck_adacal.snn.tally import Tallies
 
 
 def make(seed: int = 0) -> nn.Module:
@@ -119,37 +121,70 @@ def test_wrong_shapes_are_refused():
         network(torch.zeros(1, 2, 8, 8))
 
 
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**31),
     phi=st.integers(1, 300),
     threshold=st.sampled_from(["one", "channels", "neurons"]),
     channels_last=st.booleans(),
     with_fans=st.booleans(),
+    emit_counts=st.booleans(),
+    way=st.sampled_from(["new", "in place", "held"]),
 )
-def test_fused_and_plain_tallies_are_equal_and_exact(
-    seed, phi, threshold, channels_last, with_fans
+def test_the_kernel_counts_what_it_fires(
+    seed, phi, threshold, channels_last, with_fans, emit_counts, way
 ):
+    """Beside the plain neuron, whose spikes are counted one by one."""
     generator = torch.Generator().manual_seed(seed)
-    counts = torch.randint(0, phi + 1, (2, 3, 4, 5, 6), generator=generator)
     shape = {"one": (), "channels": (4,), "neurons": (4, 5, 6)}[threshold]
-    theta = torch.rand(shape, generator=generator) + 0.01
-    shaped = theta.view(4, 1, 1) if threshold == "channels" else theta
-    spikes = counts * shaped
+    layer = AdaFire(torch.rand(shape, generator=generator) + 0.01, phi, emit_counts=emit_counts)
+    x = 40 * torch.rand((2, 1 if way == "held" else 3, 4, 5, 6), generator=generator) - 5
     if channels_last:
-        flat = spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        spikes = flat.unflatten(0, (2, 3))
+        frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = frames.unflatten(0, x.shape[:2])
     fans = torch.randint(0, 5000, (4, 5, 6), generator=generator).float() if with_fans else None
-    found = tally(spikes, theta, fans)
-    slow = _plain(spikes, broadcastable(theta, 3), fans)
-    assert torch.equal(found[0], counts.flatten(2).sum(2).double())
-    assert torch.equal(found[0], slow[0])
-    if fans is None:
-        assert found[1] is None
-        assert slow[1] is None
-    else:
-        assert torch.equal(found[1], (counts * fans.double()).flatten(2).sum(2))
-        assert torch.equal(found[1], slow[1])
+    found, slow = (Tallies().empty("layer", x, 3, fans) for _ in range(2))
+    plain = copy.deepcopy(layer).run(x.clone().requires_grad_(), 3, tally=slow).detach()
+    spikes = layer.run(x, 3, out=x if way == "in place" else None, tally=found)
+    assert torch.equal(spikes, plain)
+    theta = layer.theta.view(4, 1, 1) if threshold == "channels" else layer.theta
+    counts = spikes if emit_counts else (spikes / theta).round()
+    assert np.array_equal(found.spikes, counts.flatten(2).double().sum(2))
+    assert np.array_equal(found.spikes, slow.spikes)
+    caused = 0 * counts if fans is None else counts.double() * fans
+    assert np.array_equal(found.synops, caused.flatten(2).double().sum(2))
+    assert np.array_equal(found.synops, slow.synops)
+
+
+def test_sums_overwrite_only_what_nobody_else_reads():
+    """A sum takes the place of its first input where that is fresh; values stay as they were."""
+
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Conv2d(2, 2, 3, padding=1) for _ in range(2))
+
+        def forward(self, x):
+            y = torch.relu(self.a(x))
+            z = self.b(y)
+            both = z + y
+            return torch.relu(both), z + x, both + both
+
+    torch.manual_seed(0)
+    model = Residual()
+    graph = trace(model, (2, 6, 6))
+    layers = {
+        n.name: LayerRecipe(n.name, 3, 1.0, np.array(0.2), np.array(0.1))
+        for n in graph.of_kind(Kind.ACTIVATION)
+    }
+    x = torch.rand(2, 4, 2, 6, 6)
+    before = x.clone()
+    with torch.no_grad():
+        quick = SpikingNetwork(graph, layers)(x)
+    slow = SpikingNetwork(graph, layers)(x)  # with gradients nothing is overwritten
+    assert torch.equal(x, before)
+    for a, b in zip(quick, slow, strict=True):
+        assert torch.equal(a, b.detach())
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 4)])

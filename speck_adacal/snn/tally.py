@@ -1,0 +1,52 @@
+"""Spikes and SynOps of a layer's output: what the fused kernel counts as it goes, afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from speck_adacal.snn._kernel import Sums, Tally
+from speck_adacal.snn._values import broadcastable, is_channels_last
+
+
+class Tallies:
+    """Makes tallies; keeps each layer's SynOps per spike in the order that its kernel wants."""
+
+    def __init__(self) -> None:
+        self._fans: dict[tuple[str, bool], tuple[torch.Tensor | None, Sums]] = {}
+
+    def empty(
+        self, name: str, current: torch.Tensor, time_steps: int, fans: torch.Tensor | None
+    ) -> Tally:
+        """A tally for a layer with this input.
+
+        Args:
+            name: the layer's.
+            current: `[batch, time, *shape]`, whose order in memory that of the spikes will be.
+            time_steps: T.
+            fans: SynOps per spike, `[*shape]`; None for none.
+        """
+        last = is_channels_last(current)
+        source, flat = self._fans.get((name, last), (None, np.empty(0)))
+        if source is not fans or len(flat) != current[0, 0].numel():
+            per_spike = torch.zeros(current.shape[2:]) if fans is None else fans
+            flat = (per_spike.movedim(0, -1) if last else per_spike).reshape(-1).double().numpy()
+            self._fans[name, last] = fans, flat
+        return Tally(flat, last, *np.empty((2, current.shape[0], time_steps)))
+
+
+def count(spikes: torch.Tensor, theta: torch.Tensor, tally: Tally) -> None:
+    """Count the spikes of every sample and step, and what they cause.
+
+    Args:
+        spikes: amplitudes, whole multiples of θ, `[batch, time, *shape]`.
+        theta: θ, a single value, one per channel or one per neuron.
+        tally: filled in.
+    """
+    theta = broadcastable(theta, spikes.ndim - 2).to(spikes)
+    counts = (spikes.detach() / (theta.unsqueeze(1) if theta.ndim else theta)).round().double()
+    if tally.channels_last:
+        counts = counts.movedim(2, -1)
+    rows = counts.flatten(2).cpu()
+    tally.spikes[:] = rows.sum(2).numpy()
+    tally.synops[:] = (rows @ torch.from_numpy(tally.fans)).numpy()
