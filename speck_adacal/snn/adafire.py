@@ -21,7 +21,7 @@ from speck_adacal.snn._values import (
     constant,
     is_channels_last,
 )
-from speck_adacal.snn.tally import count
+from speck_adacal.snn.tally import count_afterwards
 
 
 class _Flat(NamedTuple):
@@ -115,8 +115,9 @@ class AdaFire(sl.StatefulLayer):
         Args:
             current: input; never changed unless it is `out` too.
             time_steps: T.
-            out: contiguous float32 `[batch, time_steps, *shape]` that the result may be put in;
-                used by the fused kernel only, so go on with what is returned.
+            out: float32 `[batch, time_steps, *shape]` that the result may be put in; used by the
+                fused kernel only, and only if it lies in memory as `current` does, so go on with
+                what is returned.
             tally: where to count spikes and SynOps, as the kernel goes; see `snn.tally`.
         """
         state = (current.shape[0], *current.shape[2:])
@@ -127,7 +128,7 @@ class AdaFire(sl.StatefulLayer):
             return self._fused(current, time_steps, out, tally)
         spikes = self._plain(current, time_steps)
         if tally:
-            count(spikes, torch.ones(()) if self.emit_counts else self.theta, tally)
+            count_afterwards(spikes, torch.ones(()) if self.emit_counts else self.theta, tally)
         return spikes
 
     def _fused(
@@ -144,15 +145,16 @@ class AdaFire(sl.StatefulLayer):
         order = (current[0, 0].numel(), *current.stride()[2:])
         if self.v_mem.stride() != order:
             self.v_mem = torch.empty_strided(self.v_mem.shape, order).copy_(self.v_mem)
-        if out is None:
-            shape = (current.shape[0], time_steps, *current.shape[2:])
-            out = torch.empty_strided(shape, (time_steps * order[0], *order))
-        theta = self.flat_theta(tuple(current.shape[2:]), channels_last=last)
+        shape = (current.shape[0], time_steps, *current.shape[2:])
+        strides = (time_steps * order[0], *order)
+        if out is None or (out.shape, out.stride(), out.dtype) != (shape, strides, torch.float32):
+            out = torch.empty_strided(shape, strides)
+        theta = self._flat_theta(tuple(current.shape[2:]), channels_last=last)
         low = -math.inf if self.min_v_mem is None else float(self.min_v_mem)
         fused_forward(current, self.v_mem, out, theta, int(self.phi), low, self.emit_counts, tally)
         return out
 
-    def flat_theta(self, shape: tuple[int, ...], *, channels_last: bool = False) -> Array:
+    def _flat_theta(self, shape: tuple[int, ...], *, channels_last: bool) -> Array:
         """θ for the kernels, one value or one per neuron in the order of the memory.
 
         Kept from call to call, and found again by value: a threshold may change in many ways.

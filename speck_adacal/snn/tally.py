@@ -35,7 +35,7 @@ class Tallies:
         return Tally(flat, last, *np.empty((2, current.shape[0], time_steps)))
 
 
-def count(spikes: torch.Tensor, theta: torch.Tensor, tally: Tally) -> None:
+def count_afterwards(spikes: torch.Tensor, theta: torch.Tensor, tally: Tally) -> None:
     """Count the spikes of every sample and step, and what they cause.
 
     Args:

@@ -268,3 +268,19 @@ def test_a_changed_threshold_counts_at_once(threshold):
     expected = AdaFire(torch.full((2,), 0.4), 3)(x)
     layer.reset_states()
     assert torch.equal(layer(frames), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 4, 6, 5), (1, 3, 4, 5, 6)])
+def test_a_place_that_does_not_suit_the_result_is_left_alone(shape):
+    """Another shape, order in memory or precision: the result then is a tensor of its own."""
+    x = torch.rand(2, 3, 4, 5, 6)
+    frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
+    expected = AdaFire(0.3, 3)(x)
+    place = torch.full(shape, 7.0)
+    assert torch.equal(AdaFire(0.3, 3).run(frames, 3, out=place), expected)
+    assert torch.equal(place, torch.full(shape, 7.0))
+    assert torch.equal(AdaFire(0.3, 3).run(x, 3, out=place.double()), expected)
+    turned = x.transpose(3, 4).contiguous().transpose(3, 4)  # dense in neither order
+    kept = turned.clone()
+    assert torch.equal(AdaFire(0.3, 3).run(turned, 3, out=turned), expected)
+    assert torch.equal(turned, kept)
