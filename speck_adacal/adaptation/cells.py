@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,19 +9,10 @@ import numpy as np
 import torch
 
 from speck_adacal.adaptation.evaluate import Evaluator, same_layer
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.isolated import Variants, isolated_cells
+from speck_adacal.adaptation.recipe import Recipe
 from speck_adacal.ann.graph import LayerGraph, Node
-from speck_adacal.snn.network import (
-    SpikingNetwork,
-    Value,
-    key,
-    mean_in_time,
-    run_nodes,
-    spiking_neuron,
-)
-from speck_adacal.snn.tally import Tallies
-
-Variants = Mapping[str, Sequence[LayerRecipe]]
+from speck_adacal.snn.network import SpikingNetwork, Value, key, run_nodes, spiking_neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +36,10 @@ class Cells:
                 "spikes": np.zeros(shape),
                 "synops": np.zeros(shape),
             }
-            run = self._in_situ if self.mode == "in_situ" else self._isolated
-            run(piece, target, result)
+            if self.mode == "in_situ":
+                self._in_situ(piece, target, result)
+            else:
+                isolated_cells(self.evaluator, self.graph, self.variants, piece, target, result)
             return result
 
     def _in_situ(
@@ -56,6 +48,7 @@ class Cells:
         network = SpikingNetwork(self.graph, self.recipe)
         network.fan_out = self.evaluator.fan_out
         network.channels_last = self.evaluator.channels_last
+        network.convolutions = self.evaluator.convolutions
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {
@@ -105,50 +98,6 @@ class Cells:
         for name in set(values) - later - {self.graph.outputs[0]}:
             del values[name]
 
-    def _isolated(
-        self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
-    ) -> None:
-        batches, output = self.evaluator.batches, self.graph.outputs[0]
-        nodes, tallies = self.graph.nodes[1:], Tallies()
-        x = batches.ann_input(piece)
-        x = _channels_last(x) if self.evaluator.channels_last else x
-        values = {self.graph.nodes[0].name: x}
-        for at, node in enumerate(nodes):
-            if node.name in self.names:
-                row, layers = self.names.index(node.name), self.variants[node.name]
-                current = values[node.inputs[0]].unsqueeze(1)
-                means = [
-                    self._one_layer(result, row, k, x, current, tallies)
-                    for k, x in enumerate(layers)
-                ]
-                ahead = {n: v.repeat(len(layers), *(1,) * (v.ndim - 1)) for n, v in values.items()}
-                ahead[node.name] = torch.cat(means)
-                found = _run_ann(nodes[at + 1 :], ahead, output)
-                kl = self.evaluator.distance(target.repeat(len(layers), 1), found)
-                result["kl"][row, : len(layers)] = kl.view(len(layers), -1).numpy()
-            values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
-            later = {name for n in nodes[at + 1 :] for name in n.inputs} | {output}
-            values = {name: v for name, v in values.items() if name in later}
-        result["reference_kl"] = self.evaluator.distance(target, values[output]).numpy()
-        result["reference_synops"] = result["reference_spikes"] = np.array(0.0)
-
-    def _one_layer(
-        self,
-        result: dict[str, np.ndarray],
-        row: int,
-        column: int,
-        layer: LayerRecipe,
-        current: torch.Tensor,
-        tallies: Tallies,
-    ) -> torch.Tensor:
-        """Mean output of one layer on a constant input; its spikes and SynOps are noted."""
-        steps = self.evaluator.settings.time_steps
-        tally = tallies.empty(layer.name, current, steps, self.evaluator.fan_out[layer.name])
-        mean = mean_in_time(spiking_neuron(layer).run(current, steps, tally=tally))
-        result["spikes"][row, column] = tally.spikes.sum()
-        result["synops"][row, column] = tally.synops.sum()
-        return mean
-
     def _note(
         self,
         result: dict[str, np.ndarray],
@@ -169,18 +118,3 @@ def _totals(network: SpikingNetwork) -> tuple[float, float]:
         sum(float(a.spikes.sum()) for a in layers),
         sum(float(a.synops.sum()) for a in layers if a.synops is not None),
     )
-
-
-def _channels_last(x: torch.Tensor) -> torch.Tensor:
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-
-
-def _run_ann(nodes: Sequence[Node], values: dict[str, torch.Tensor], output: str) -> torch.Tensor:
-    """The rest of the ANN from `values` (changed)."""
-    last = {name: n.name for n in nodes for name in n.inputs}
-    for node in nodes:
-        values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
-        for name in set(node.inputs):
-            if last[name] == node.name and name != output:
-                values.pop(name, None)
-    return values[output]

@@ -20,6 +20,7 @@ from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.network import SpikingNetwork
+from speck_adacal.snn.winograd import Convolutions
 
 Array = npt.NDArray[np.float64]
 
@@ -84,10 +85,11 @@ class Evaluator:
             temperature 1 hardly any change of its outputs is seen.
         fit_scale: whether each network's outputs are scaled by the one factor that brings its
             mean KL down most, which changes no decision (see `best_scale`).
-        channels_last: run convolutions in that memory order, about 1.7 times faster on CPUs.
-            It adds in another order than PyTorch's default; a last bit can decide whether a
-            neuron fires, so that figures of the two orders differ by single spikes. Without it
-            a network gives bit for bit what it gives outside an evaluator.
+        channels_last: run convolutions in that memory order, and those of 3 × 3 at stride 1 by
+            Winograd's method: two to four times faster on CPUs. It rounds otherwise than
+            PyTorch's default; a last bit can decide whether a neuron fires, so that figures of
+            the two ways differ by single spikes. Without it a network gives bit for bit what it
+            gives outside an evaluator.
 
     Raises:
         CalibrationError: as for `adapt_graph`; labels of another number than the samples.
@@ -121,14 +123,14 @@ class Evaluator:
             )
         self.labels = None if labels is None else np.asarray(labels)
         self.journal = journal or Journal()
-        self.fan_out = fan_out(graph)
+        self.fan_out, self.convolutions = fan_out(graph), Convolutions()
         self.analog_macs = self._analog_macs()
         with torch.no_grad():
             logits = [self._ann(p) for p in self.pieces]
         self.temperature = temperature or half_uncertain(torch.cat(logits))
         self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
         coding: tuple[object, ...] = (settings.time_steps, settings.input_coding)
-        coding += () if channels_last else ("channels first",)
+        coding += ("winograd",) if channels_last else ("channels first",)
         self._data_key = digest(self.pieces, graph, coding)
 
     def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
@@ -165,7 +167,7 @@ class Evaluator:
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
         network.fan_out = self.fan_out
-        network.channels_last = self.channels_last
+        network.channels_last, network.convolutions = self.channels_last, self.convolutions
         outputs, spikes, synops = [], [], []
         for piece in self.pieces:
             outputs.append(self.run_piece(network, piece))

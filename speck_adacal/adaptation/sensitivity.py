@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from joblib import Parallel, delayed
 
-from speck_adacal.adaptation.cells import Cells, Variants
+from speck_adacal.adaptation.cells import Cells
 from speck_adacal.adaptation.evaluate import Evaluator, layer_values
+from speck_adacal.adaptation.isolated import Variants
 from speck_adacal.adaptation.journal import digest
 from speck_adacal.adaptation.progress import track
 from speck_adacal.adaptation.recipe import Recipe
@@ -97,11 +98,13 @@ def sensitivity(
     steps = evaluator.settings.time_steps
     scales = (evaluator.temperature, evaluator.output_scale)
     reference = (layer_values(recipe.layers), steps, *scales)
-    order = "cells 3" if evaluator.channels_last else "cells 3, channels first"
+    order = "cells 4" if evaluator.channels_last else "cells 4, channels first"
     setting = digest(order, graph, reference, described, mode)
+    together = 1 if mode == "in_situ" else steps  # isolated, only one layer has a time axis
+    pieces, targets = (_joined(x, together) for x in (evaluator.pieces, evaluator.targets))
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []
-    for index, piece in enumerate(evaluator.pieces):
+    for index, piece in enumerate(pieces):
         found = evaluator.journal.get(digest(setting, piece))
         if found is None:
             todo.append(index)
@@ -109,12 +112,19 @@ def sensitivity(
             kept[index] = found
     cells = Cells(evaluator.without_data(), graph, recipe, variants, tuple(names), width, mode)
     calls = (
-        delayed(_keeping)(cells, evaluator.pieces[i], evaluator.targets[i], setting)
+        delayed(_keeping)(cells, pieces[i], targets[i], setting)
         for i in track(todo, f"sensitivity ({mode})")
     )
     for index, result in zip(todo, Parallel(n_jobs=jobs)(calls), strict=True):
         kept[index] = result
     return _table(kept, tuple(names), mode)
+
+
+def _joined(parts: Sequence[torch.Tensor], together: int) -> list[torch.Tensor]:
+    """Batches on end, so many in one."""
+    if together == 1:
+        return list(parts)
+    return [torch.cat(list(parts[i : i + together])) for i in range(0, len(parts), together)]
 
 
 def _keeping(

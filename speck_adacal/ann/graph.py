@@ -85,6 +85,16 @@ class LayerGraph:
         """The nodes that read `name`, in order."""
         return tuple(node for node in self.nodes if name in node.inputs)
 
+    def sole_readers(self) -> frozenset[str]:
+        """Nodes whose first input is a new tensor that only they read, and may overwrite."""
+        found = set()
+        for node in self.nodes[1:]:
+            source = self[node.inputs[0]]
+            new = source.kind in (Kind.CONV, Kind.LINEAR) or len(source.inputs) > 1
+            if new and len(self.consumers(source.name)) == 1:
+                found.add(node.name)
+        return frozenset(found)
+
     def run(
         self,
         x: torch.Tensor,

@@ -27,6 +27,10 @@ class Rectifier(nn.Module):
         """Rectify `x`."""
         return F.relu(x) if self.upper is None else x.clamp(0.0, self.upper)
 
+    def into_first(self, xs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Rectify the only input where it is."""
+        return xs[0].clamp_(0.0, self.upper)
+
     def extra_repr(self) -> str:
         """The bound, for `repr`."""
         return f"upper={self.upper}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -46,13 +47,25 @@ class Tally:
     synops: Sums
 
 
+class Settings(NamedTuple):
+    """What a layer's neurons do.
+
+    Attributes:
+        theta: float32, one value or one per neuron, in the order of the memory.
+        phi: φ.
+        low: lower clip of the potential, minus infinity for none.
+    """
+
+    theta: Array
+    phi: int
+    low: float
+
+
 def fused_forward(
     current: torch.Tensor,
     state: torch.Tensor,
     out: torch.Tensor,
-    theta: Array,
-    phi: int,
-    low: float,
+    settings: Settings,
     counts: bool,
     tally: Tally | None,
 ) -> None:
@@ -62,25 +75,23 @@ def fused_forward(
         current: float32 `[batch, time_steps or 1, *shape]`.
         state: float32 `[batch, *shape]`; changed.
         out: float32 `[batch, time_steps, *shape]`, filled in; it may be `current` itself.
-        theta: float32, one value or one per neuron, in the order of the memory.
-        phi: φ.
-        low: lower clip of the potential, minus infinity for none.
+        settings: of the neurons.
         counts: emit counts instead of amplitudes.
         tally: where to count, if anybody asks.
     """
     (batch, steps), neurons = out.shape[:2], math.prod(out.shape[2:])
-    x, y = _flat(current, current.shape[1], neurons), _flat(out, steps, neurons)
-    v = _flat(state, 1, neurons)[:, 0]
+    x, y = flat(current, current.shape[1], neurons), flat(out, steps, neurons)
+    v, theta = flat(state, 1, neurons)[:, 0], settings.theta
     found = np.empty((2, batch if tally else 0, -(-neurons // _BLOCK), steps))
     inverse, fans = (_inverse(theta, neurons, counts), tally.fans) if tally else _NOTHING
     use_torch_threads()
-    settings = (theta, np.float32(phi), np.float32(low))
-    _run(x, v, *settings, y, counts, out is current, inverse, fans, *found)
+    phi, low = np.float32(settings.phi), np.float32(settings.low)
+    _run(x, v, theta, phi, low, y, counts, out is current, inverse, fans, *found)
     if tally:
         tally.spikes[:], tally.synops[:] = found.sum(2)
 
 
-def _flat(x: torch.Tensor, steps: int, neurons: int) -> Array:
+def flat(x: torch.Tensor, steps: int, neurons: int) -> Array:
     """`[batch, steps, neurons]` of a dense tensor, in the order of its memory; no copy."""
     return x.detach().as_strided((len(x), steps, neurons), (steps * neurons, neurons, 1)).numpy()
 

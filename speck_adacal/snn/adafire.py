@@ -13,7 +13,7 @@ from torch import nn
 
 from speck_adacal.errors import ModelError
 from speck_adacal.snn._burst import BurstCount
-from speck_adacal.snn._kernel import Array, Tally, fused_forward, fused_usable
+from speck_adacal.snn._kernel import Array, Settings, Tally, fused_forward, fused_usable
 from speck_adacal.snn._values import (
     Values,
     broadcastable,
@@ -120,11 +120,7 @@ class AdaFire(sl.StatefulLayer):
                 what is returned.
             tally: where to count spikes and SynOps, as the kernel goes; see `snn.tally`.
         """
-        state = (current.shape[0], *current.shape[2:])
-        if self.v_mem.shape != state:
-            self.init_state_with_shape(state)
-        uniform_low = self.min_v_mem is None or self.min_v_mem.numel() == 1
-        if uniform_low and fused_usable(current, self.v_mem):
+        if self.fuses(current):
             return self._fused(current, time_steps, out, tally)
         spikes = self._plain(current, time_steps)
         if tally:
@@ -139,20 +135,37 @@ class AdaFire(sl.StatefulLayer):
         tally: Tally | None,
     ) -> torch.Tensor:
         """All steps by the kernel, in whichever order the current lies in memory."""
+        current, settings = self.laid_out(current)
+        order = self.v_mem.stride()
+        shape = (current.shape[0], time_steps, *current.shape[2:])
+        strides = (time_steps * order[0], *order)
+        if out is None or (out.shape, out.stride(), out.dtype) != (shape, strides, torch.float32):
+            out = torch.empty_strided(shape, strides)
+        fused_forward(current, self.v_mem, out, settings, self.emit_counts, tally)
+        return out
+
+    def laid_out(self, current: torch.Tensor) -> tuple[torch.Tensor, Settings]:
+        """`current` as a kernel can read it, and θ, φ and clip for it.
+
+        The state, which has its shape already, is brought into the same order in memory.
+        """
         last = is_channels_last(current)
         if not last and not current.is_contiguous():
             current = current.contiguous()
         order = (current[0, 0].numel(), *current.stride()[2:])
         if self.v_mem.stride() != order:
             self.v_mem = torch.empty_strided(self.v_mem.shape, order).copy_(self.v_mem)
-        shape = (current.shape[0], time_steps, *current.shape[2:])
-        strides = (time_steps * order[0], *order)
-        if out is None or (out.shape, out.stride(), out.dtype) != (shape, strides, torch.float32):
-            out = torch.empty_strided(shape, strides)
         theta = self._flat_theta(tuple(current.shape[2:]), channels_last=last)
         low = -math.inf if self.min_v_mem is None else float(self.min_v_mem)
-        fused_forward(current, self.v_mem, out, theta, int(self.phi), low, self.emit_counts, tally)
-        return out
+        return current, Settings(theta, int(self.phi), low)
+
+    def fuses(self, current: torch.Tensor) -> bool:
+        """Whether a compiled kernel can run all steps of `current`; gives the state its shape."""
+        state = (current.shape[0], *current.shape[2:])
+        if self.v_mem.shape != state:
+            self.init_state_with_shape(state)
+        uniform_low = self.min_v_mem is None or self.min_v_mem.numel() == 1
+        return uniform_low and fused_usable(current, self.v_mem)
 
     def _flat_theta(self, shape: tuple[int, ...], *, channels_last: bool) -> Array:
         """θ for the kernels, one value or one per neuron in the order of the memory.

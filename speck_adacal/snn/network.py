@@ -17,6 +17,7 @@ from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 from speck_adacal.snn.tally import Tallies
+from speck_adacal.snn.winograd import Convolutions
 
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
 
@@ -37,11 +38,6 @@ class Activity:
 def repeat_in_time(x: torch.Tensor, time_steps: int) -> torch.Tensor:
     """`[batch, *shape]` as `[batch, time_steps, *shape]`, the same at every step (no copy)."""
     return x.unsqueeze(1).expand(x.shape[0], time_steps, *x.shape[1:])
-
-
-def mean_in_time(x: torch.Tensor) -> torch.Tensor:
-    """Mean over the time steps of `[batch, time, *shape]`, taken in the order of the memory."""
-    return x.movedim(2, -1).mean(1).movedim(-1, 1) if is_channels_last(x) else x.mean(1)
 
 
 class SpikingNetwork(nn.Module):
@@ -68,10 +64,11 @@ class SpikingNetwork(nn.Module):
         self._activity: dict[str, Activity] = {}
         self.fan_out: dict[str, torch.Tensor] = {}
         self.channels_last = False
+        self.convolutions = Convolutions()
         self.tallies = Tallies()
         for node in graph.nodes[1:]:
             self.layers[key(node.name)] = _spiking_module(node, recipe)
-        self.sole_readers = frozenset(n.name for n in graph.nodes[1:] if _is_sole_reader(graph, n))
+        self.sole_readers = graph.sole_readers()
 
     def layer(self, name: str) -> nn.Module:
         """The module that runs node `name`."""
@@ -128,8 +125,9 @@ class SpikingNetwork(nn.Module):
     def prepared(self, x: torch.Tensor) -> torch.Tensor:
         """`x` in the memory order that suits: channels last if that is asked for.
 
-        With `channels_last` set, convolutions are about 1.7 times faster on CPUs; sums are
-        rounded in another order, so that values may differ in the last bit.
+        With `channels_last` set, convolutions are two to four times faster on CPUs, those of
+        3 × 3 at stride 1 by Winograd's method; sums are rounded in another order, so that values
+        may differ in the last bits.
         """
         if not self.channels_last or x.ndim != 5:
             return x
@@ -179,13 +177,6 @@ def run_nodes(
                 del values[name]
 
 
-def _is_sole_reader(graph: LayerGraph, node: Node) -> bool:
-    """Whether a node's input is a new tensor that only this node reads."""
-    source = graph[node.inputs[0]]
-    fresh = source.kind in (Kind.CONV, Kind.LINEAR) or len(source.inputs) > 1
-    return fresh and len(graph.consumers(source.name)) == 1
-
-
 def full(value: Value, steps: int) -> torch.Tensor:
     """A value with its whole time axis."""
     tensor, constant = value
@@ -221,6 +212,8 @@ def _run_node(
     frames = [t.flatten(0, 1) for t in tensors]
     if spare and isinstance(plain, Add) and plain.fits_into_first(frames):
         result = plain.into_first(frames)
+    elif network.channels_last:
+        result = network.convolutions.run(plain, frames)
     else:
         result = plain(*frames)
     return result.unflatten(0, (batch, length)), constant

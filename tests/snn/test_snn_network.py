@@ -15,7 +15,7 @@ from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
 from speck_adacal.snn import AdaFire, SpikingMaxPool, SpikingNetwork, repeat_in_time
-from speck_adacal.snn.network import mean_in_time
+from speck_adacal.snn.held import held_mean, mean_in_time
 from speck_adacal.snn.tally import Tallies
 
 
@@ -194,3 +194,36 @@ def test_the_mean_in_time_is_the_same_in_either_memory_order(shape):
     if len(shape) == 5:
         last = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
         assert torch.equal(mean_in_time(last), x.mean(1))
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**31),
+    phi=st.integers(1, 300),
+    threshold=st.sampled_from(["one", "channels", "neurons"]),
+    channels_last=st.booleans(),
+    clip=st.sampled_from(["none", "one", "channels"]),
+    emit_counts=st.booleans(),
+)
+def test_the_mean_on_a_held_input_is_that_of_all_steps(
+    seed, phi, threshold, channels_last, clip, emit_counts
+):
+    """Beside the kernel that keeps every step."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = {"one": (), "channels": (4,), "neurons": (4, 5, 6)}[threshold]
+    low = {"none": None, "one": -0.5, "channels": -torch.rand(4, generator=generator)}[clip]
+    values = torch.rand(shape, generator=generator) + 0.01
+    layer = AdaFire(values, phi, min_v_mem=low, emit_counts=emit_counts)
+    x = 4 * torch.rand((3, 1, 4, 5, 6), generator=generator) - 1
+    if channels_last:
+        x = x[:, 0].contiguous(memory_format=torch.channels_last).unsqueeze(1)
+    before, fans = x.clone(), torch.randint(0, 5000, (4, 5, 6), generator=generator).float()
+    found, each = (Tallies().empty("layer", x, steps, fans) for steps in (1, 7))
+    expected = mean_in_time(copy.deepcopy(layer).run(x, 7, tally=each))
+    mean = held_mean(layer, x, 7, found)
+    torch.testing.assert_close(mean, expected, rtol=1e-6, atol=0)
+    if clip != "channels" and not emit_counts:  # else the plain neurons run
+        assert mean.stride() == x[:, 0].stride()
+    assert torch.equal(x, before)
+    assert np.array_equal(found.spikes[:, 0], each.spikes.sum(1))
+    assert np.array_equal(found.synops[:, 0], each.synops.sum(1))
