@@ -42,7 +42,8 @@ def render_search(result: dict[str, Any]) -> str:
         f"ResNet-20, {result['samples']} images, T = 8 (`{result['command']}`; "
         f"{machine_line(result['machine'])}; the straightforward way, all samples in one batch or "
         "in pieces of 64, is timed on some layers and scaled to all; the network's convolutions "
-        f"alone reach {result['convolution_gflops']:.0f} GFLOP/s):",
+        f"alone reach {result['convolution_gflops']:.0f} GFLOP/s as they are run here, "
+        f"{result['direct_gflops']:.0f} as PyTorch runs them):",
         "",
         "| table | cells | cached | in one batch | in pieces of 64 | convolutions alone "
         "| same best | peak memory |",
