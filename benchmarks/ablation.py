@@ -103,6 +103,11 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--network", choices=("resnet20", *DATA), default="resnet20")
     parser.add_argument("--budgets", type=int, nargs="*", default=[4, 2], help="uniform φ to beat")
     parser.add_argument("--json", type=Path, default=None, help="where the results go")
+    return with_options(parser)
+
+
+def with_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, and under `options` those that decide results and are not the default."""
     arguments = parser.parse_args()
     given = {n: getattr(arguments, n) for n in _DECIDING}
     arguments.options = "".join(

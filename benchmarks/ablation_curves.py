@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ablation import Found, Tester, _write, add_common, pipelines
+from ablation import Found, Tester, _write, add_common, pipelines, with_options
 from ablation_data import Images, cifar10, resnet20
 from rich.console import Console
 
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rhos", type=float, nargs="*", default=[2.0, 1.5, 3.0])
     parser.add_argument("--rho-phi", type=int, default=4, help="φ of the curves over ρ")
     parser.add_argument("--json", type=Path, default=None)
-    arguments = parser.parse_args()
+    arguments = with_options(parser)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     train, test = cifar10(arguments.data, arguments.train, arguments.test)
@@ -72,7 +72,7 @@ class Curves:
         self._as_searched = Tester(pipeline, test, folder, pipeline.evaluator.temperature)
         self._path = arguments.json or arguments.work / "ablation_curves.json"
         self._found: dict[str, Any] = {
-            "command": "python benchmarks/ablation_curves.py",
+            "command": f"python benchmarks/ablation_curves.py{arguments.options}",
             "level": "simulated",
             "images": len(test.y),
             "choices made on": "training images only",
