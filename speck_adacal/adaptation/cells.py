@@ -45,10 +45,7 @@ class Cells:
     def _in_situ(
         self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
     ) -> None:
-        network = SpikingNetwork(self.graph, self.recipe)
-        network.fan_out = self.evaluator.fan_out
-        network.channels_last = self.evaluator.channels_last
-        network.convolutions = self.evaluator.convolutions
+        network = self.evaluator.network(self.graph, self.recipe)
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {

@@ -139,9 +139,16 @@ class Evaluator:
         key = digest("measure", self._data_key, graph, layer_values(recipe.layers))
         found = self.journal.get(key)
         if found is None:
-            found = self._run(SpikingNetwork(graph, recipe))
+            found = self._run(self.network(graph, recipe))
             self.journal.put(key, found)
         return self._summary(found)
+
+    def network(self, graph: LayerGraph, recipe: Recipe) -> SpikingNetwork:
+        """The spiking network of a recipe as this evaluator runs it: SynOps counted, and quick."""
+        network = SpikingNetwork(graph, recipe)
+        network.fan_out, network.convolutions = self.fan_out, self.convolutions
+        network.channels_last = self.channels_last
+        return network
 
     def without_data(self) -> Evaluator:
         """A light copy for other processes: everything but the samples."""
@@ -166,8 +173,6 @@ class Evaluator:
 
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
-        network.fan_out = self.fan_out
-        network.channels_last, network.convolutions = self.channels_last, self.convolutions
         outputs, spikes, synops = [], [], []
         for piece in self.pieces:
             outputs.append(self.run_piece(network, piece))

@@ -28,22 +28,21 @@ def isolated_cells(
     result: dict[str, np.ndarray],
 ) -> None:
     """Fill in `Cells.of_piece`'s result for a piece of data."""
-    output, nodes, row = graph.outputs[0], graph.nodes[1:], 0
+    output, rows = graph.outputs[0], iter(range(len(result["kl"])))
     x, rest, tallies = evaluator.batches.ann_input(piece), _Rest(evaluator, graph), Tallies()
     if evaluator.channels_last and x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     values, steps = {graph.nodes[0].name: x}, evaluator.settings.time_steps
-    for at, node in enumerate(nodes):
-        layers = variants.get(node.name, ())
-        current = values[node.inputs[0]].unsqueeze(1)
-        for column, layer in enumerate(layers):
-            tally = tallies.empty(node.name, current, 1, evaluator.fan_out[node.name])
-            mean = held_mean(spiking_neuron(layer), current, steps, tally)
-            result["spikes"][row, column] = tally.spikes.sum()
-            result["synops"][row, column] = tally.synops.sum()
-            found = rest.run(at + 1, values | {node.name: mean})
-            result["kl"][row, column] = evaluator.distance(target, found).numpy()
-        row += bool(layers)
+    for at, node in enumerate(graph.nodes[1:]):
+        if variants.get(node.name):
+            row, current = next(rows), values[node.inputs[0]].unsqueeze(1)
+            for column, layer in enumerate(variants[node.name]):
+                tally = tallies.empty(node.name, current, 1, evaluator.fan_out[node.name])
+                mean = held_mean(spiking_neuron(layer), current, steps, tally)
+                result["spikes"][row, column] = tally.spikes.sum()
+                result["synops"][row, column] = tally.synops.sum()
+                found = rest.run(at + 1, values | {node.name: mean})
+                result["kl"][row, column] = evaluator.distance(target, found).numpy()
         rest.step(at, values)
     result["reference_kl"] = evaluator.distance(target, values[output]).numpy()
     result["reference_synops"] = result["reference_spikes"] = np.array(0.0)
@@ -53,7 +52,7 @@ class _Rest:
     """The ANN from some node on."""
 
     def __init__(self, evaluator: Evaluator, graph: LayerGraph) -> None:
-        self._graph, self._nodes, self._output = graph, graph.nodes[1:], graph.outputs[0]
+        self._nodes, self._output = graph.nodes[1:], graph.outputs[0]
         self._quick, self._convolutions = evaluator.channels_last, evaluator.convolutions
         self._sole_readers = graph.sole_readers()
 

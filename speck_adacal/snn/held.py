@@ -58,26 +58,10 @@ def held_mean(
 
 
 @njit(cache=True, error_model="numpy")
-def _steps(
-    v: Array, x: Array, spikes: Array, theta: float, phi: float, low: float, steps: int
-) -> None:
-    """All steps of a block with one threshold; `spikes` are counted up."""
-    for _ in range(steps):
-        for i in range(len(v)):
-            u = v[i] + x[i]
-            k = np.floor(u / theta)
-            k = np.float32(0.0) if k < 0 else k
-            k = phi if k > phi else k
-            u = u - k * theta
-            v[i] = low if u < low else u
-            spikes[i] += k
-
-
-@njit(cache=True, error_model="numpy")
-def _steps_varied(
+def _count(
     v: Array, x: Array, spikes: Array, theta: Array, phi: float, low: float, steps: int
 ) -> None:
-    """The same with a threshold per neuron."""
+    """All steps of a block of neurons; `spikes` are counted up."""
     for _ in range(steps):
         for i in range(len(v)):
             u = v[i] + x[i]
@@ -114,18 +98,17 @@ def _run(
     synops: Sums,
 ) -> None:
     uniform, neurons = len(theta) == 1, x.shape[1]
+    everywhere = np.full(_BLOCK, theta[0])
     for b in prange(len(x)):
         spikes[b, 0] = synops[b, 0] = 0.0
         for a in range(0, neurons, _BLOCK):
             z = min(a + _BLOCK, neurons)
+            own = everywhere[: z - a] if uniform else theta[a:z]
             place = mean[b, a:z]
             place[:] = np.float32(0.0)
-            if uniform:
-                _steps(v[b, a:z], x[b, a:z], place, theta[0], phi, low, steps)
-            else:
-                _steps_varied(v[b, a:z], x[b, a:z], place, theta[a:z], phi, low, steps)
+            _count(v[b, a:z], x[b, a:z], place, own, phi, low, steps)
             found = _sums(place, fans[a:z])
             spikes[b, 0] += found[0]
             synops[b, 0] += found[1]
-            for i in range(a, z):
-                mean[b, i] *= theta[0 if uniform else i] / np.float32(steps)
+            for i in range(z - a):
+                place[i] *= own[i] / np.float32(steps)
