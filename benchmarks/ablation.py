@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -106,13 +106,15 @@ def parsed() -> argparse.Namespace:
     return with_options(parser)
 
 
-def with_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+def with_options(parser: argparse.ArgumentParser, more: Sequence[str] = ()) -> argparse.Namespace:
     """The arguments, and under `options` those that decide results and are not the default."""
     arguments = parser.parse_args()
-    given = {n: getattr(arguments, n) for n in _DECIDING}
-    arguments.options = "".join(
-        f" --{n.replace('_', '-')} {v}" for n, v in given.items() if v != parser.get_default(n)
-    )
+    arguments.options = ""
+    for name in (*more, *_DECIDING):
+        value = getattr(arguments, name)
+        if value != parser.get_default(name):
+            values = value if isinstance(value, list) else [value]
+            arguments.options += " ".join([f" --{name.replace('_', '-')}", *map(str, values)])
     return arguments
 
 

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rhos", type=float, nargs="*", default=[2.0, 1.5, 3.0])
     parser.add_argument("--rho-phi", type=int, default=4, help="φ of the curves over ρ")
     parser.add_argument("--json", type=Path, default=None)
-    arguments = with_options(parser)
+    arguments = with_options(parser, ("phis", "rhos", "rho_phi"))
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     train, test = cifar10(arguments.data, arguments.train, arguments.test)

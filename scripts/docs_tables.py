@@ -113,9 +113,8 @@ def render_searched_curves(result: dict[str, Any], ablation: dict[str, Any]) -> 
     for sign, key in (("φ", "phi"), ("ρ", "rho")):
         pairs = zip(curves[f"uniform {sign}"], curves[f"searched {sign}"], strict=True)
         for before, after in sorted(pairs, key=lambda pair: pair[0][key]):
-            most = 100 * (network - before["accuracy"])
-            change = f"{_change(after, 'accuracy', 100, 2)} ({most:+.2f})"
-            cells = [f"{before['accuracy']:.2%}", change]
+            most = f"({100 * (network - before['accuracy']):+.2f})"
+            cells = [f"{before['accuracy']:.2%}", f"{_change(after, 'accuracy', 100, 2)} {most}"]
             for kl in ("kl", "kl as searched"):
                 cells += [f"{before[kl]:.4f}", _change(after, kl, 1, 4)]
             lines.append(
@@ -127,6 +126,8 @@ def render_searched_curves(result: dict[str, Any], ablation: dict[str, Any]) -> 
 
 def _change(point: dict[str, float], key: str, unit: float, digits: int) -> str:
     change, error = point[f"{key} change"] * unit, point[f"{key} change error"] * unit
+    if change == error == 0:
+        return "none found"
     return f"{change:+.{digits}f} ± {error:.{digits}f}"
 
 

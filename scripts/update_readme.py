@@ -62,6 +62,9 @@ def render(text: str) -> str:
         "searched_curves": docs.render_searched_curves(
             record("ablation_curves"), record("ablation_resnet20")
         ),
+        "searched_curves_1024": docs.render_searched_curves(
+            record("curves_1024"), record("ablation_resnet20")
+        ),
         "twin_sinabs": docs.render_twin_sinabs(record("twin_sinabs")),
         "bench_twin": docs.render_twin_speed(record("bench_twin")),
         "compare_simulators": docs.render_simulators(record("compare_simulators")),
