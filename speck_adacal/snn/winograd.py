@@ -1,7 +1,7 @@
 """Convolutions of 3 × 3 at stride 1 by Winograd's method: on CPUs about twice as fast as direct.
 
-Sensitivity tables and searches are little else than convolutions, and no CPU library that PyTorch
-or the package index offers in a usable form has this method.
+Sensitivity tables and searches are little else than convolutions. PyTorch's on CPUs are direct (oneDNN);
+NNPACK, which comes with it too and has this method, is slower than those.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LEAST_USED = 0.6  # part of the 4 × 4 tiles that must lie on the map
 class Winograd:
     """One convolution layer, run by Winograd's F(4 × 4, 3 × 3).
 
-    Rounding is about seven times a direct convolution's: results are within 256 units of the last
+    Rounding is several times a direct convolution's: results are within 256 units of the last
     place of the largest sum of absolute products on the map (tested).
 
     Args:
