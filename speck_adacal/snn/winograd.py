@@ -1,7 +1,7 @@
 """Convolutions of 3 × 3 at stride 1 by Winograd's method: on CPUs about twice as fast as direct.
 
-Sensitivity tables and searches are little else than convolutions. PyTorch's on CPUs are direct (oneDNN);
-NNPACK, which comes with it too and has this method, is slower than those.
+Sensitivity tables and searches are little else than convolutions. PyTorch's on CPUs are direct
+(oneDNN); NNPACK, which comes with it too and has this method, is slower than those.
 """
 
 from __future__ import annotations
