@@ -111,7 +111,8 @@ def render_searched_curves(result: dict[str, Any], ablation: dict[str, Any]) -> 
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for sign, key in (("φ", "phi"), ("ρ", "rho")):
-        pairs = zip(curves[f"uniform {sign}"], curves[f"searched {sign}"], strict=True)
+        both = (curves.get(f"{kind} {sign}", []) for kind in ("uniform", "searched"))
+        pairs = zip(*both, strict=True)
         for before, after in sorted(pairs, key=lambda pair: pair[0][key]):
             most = f"({100 * (network - before['accuracy']):+.2f})"
             cells = [f"{before['accuracy']:.2%}", f"{_change(after, 'accuracy', 100, 2)} {most}"]

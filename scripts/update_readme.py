@@ -62,9 +62,12 @@ def render(text: str) -> str:
         "searched_curves": docs.render_searched_curves(
             record("ablation_curves"), record("ablation_resnet20")
         ),
-        "searched_curves_1024": docs.render_searched_curves(
-            record("curves_1024"), record("ablation_resnet20")
-        ),
+        **{
+            f"searched_{name}": docs.render_searched_curves(
+                record(name), record("ablation_resnet20")
+            )
+            for name in ("curves_1024", "curves_2000")
+        },
         "twin_sinabs": docs.render_twin_sinabs(record("twin_sinabs")),
         "bench_twin": docs.render_twin_speed(record("bench_twin")),
         "compare_simulators": docs.render_simulators(record("compare_simulators")),
