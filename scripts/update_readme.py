@@ -59,21 +59,15 @@ def render(text: str) -> str:
     bodies |= {
         "paper_table5": docs.render_paper_table5(record("ablation_resnet20")),
         "paper_errors": docs.render_paper_errors(record("ablation_curves")),
-        "searched_curves": docs.render_searched_curves(
-            record("ablation_curves"), record("ablation_resnet20")
-        ),
-        **{
-            f"searched_{name}": docs.render_searched_curves(
-                record(name), record("ablation_resnet20")
-            )
-            for name in ("curves_1024", "curves_2000")
-        },
         "twin_sinabs": docs.render_twin_sinabs(record("twin_sinabs")),
         "bench_twin": docs.render_twin_speed(record("bench_twin")),
         "compare_simulators": docs.render_simulators(record("compare_simulators")),
         "twin_silicon": docs.render_silicon(record("twin_silicon")),
         "paper_search": docs.render_paper_search(record("sensitivity_resnet20")),
     }
+    for name in ("ablation_curves", "curves_1024", "curves_2000"):
+        curves = docs.render_searched_curves(record(name), record("ablation_resnet20"))
+        bodies[f"searched_{name.removeprefix('ablation_')}"] = curves
     for path in RESULTS.glob("ablation_*.json"):
         if "rows" in (found := json.loads(path.read_text())):
             bodies[path.stem] = tables.render_ablation(found)
