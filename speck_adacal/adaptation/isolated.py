@@ -9,11 +9,11 @@ import torch
 
 from speck_adacal.adaptation.evaluate import Evaluator
 from speck_adacal.adaptation.recipe import LayerRecipe
-from speck_adacal.ann.graph import LayerGraph, Node
-from speck_adacal.ann.modules import Add, Rectifier
+from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.snn.held import held_mean
 from speck_adacal.snn.network import spiking_neuron
 from speck_adacal.snn.tally import Tallies
+from speck_adacal.snn.winograd import run_plain
 
 Variants = Mapping[str, Sequence[LayerRecipe]]
 Values = dict[str, torch.Tensor]
@@ -53,15 +53,19 @@ class _Rest:
 
     def __init__(self, evaluator: Evaluator, graph: LayerGraph) -> None:
         self._nodes, self._output = graph.nodes[1:], graph.outputs[0]
-        self._quick, self._convolutions = evaluator.channels_last, evaluator.convolutions
+        self._convolutions = evaluator.convolutions if evaluator.channels_last else None
         self._sole_readers = graph.sole_readers()
+        self._last = {name: at for at, node in enumerate(self._nodes) for name in node.inputs}
+        self._last[self._output] = len(self._nodes)
 
-    def step(self, at: int, values: Values) -> None:
-        """Run node `at` of those after the input; forget what only it read."""
+    def step(self, at: int, values: Values, *, spare: bool = False) -> None:
+        """Run node `at` of those after the input; forget what no later one reads."""
         node = self._nodes[at]
-        values[node.name] = self._run_node(node, [values[n] for n in node.inputs], spare=False)
-        for name in values.keys() - self._read_from(at + 1):
-            del values[name]
+        inputs = [values[n] for n in node.inputs]
+        values[node.name] = run_plain(node.module, inputs, spare, self._convolutions)  # type: ignore[arg-type]
+        for name in set(node.inputs):
+            if self._last[name] == at:
+                del values[name]
 
     def run(self, first: int, values: Values) -> torch.Tensor:
         """The output, from the node `first` of those after the input on; `values` are changed."""
@@ -69,22 +73,5 @@ class _Rest:
         for at, node in enumerate(self._nodes[first:], first):
             spare = node.name in self._sole_readers and node.inputs[0] in made
             made.add(node.name)
-            values[node.name] = self._run_node(node, [values[n] for n in node.inputs], spare)
-            for done in values.keys() - self._read_from(at + 1):
-                del values[done]
+            self.step(at, values, spare=spare)
         return values[self._output]
-
-    def _read_from(self, first: int) -> set[str]:
-        """What the nodes from the first on read, and the output."""
-        return {n for node in self._nodes[first:] for n in node.inputs} | {self._output}
-
-    def _run_node(self, node: Node, inputs: Sequence[torch.Tensor], spare: bool) -> torch.Tensor:
-        """Run one node; `spare` says that its first input may be overwritten."""
-        module = node.module
-        if spare and isinstance(module, Rectifier):
-            return module.into_first(inputs)
-        if spare and isinstance(module, Add) and module.fits_into_first(inputs):
-            return module.into_first(inputs)
-        if self._quick:
-            return self._convolutions.run(module, inputs)  # type: ignore[arg-type]
-        return module(*inputs)  # type: ignore[misc]

@@ -1,18 +1,15 @@
-"""The fused inference kernel: all steps of a layer in one pass over its input.
+"""Compiled loops over AdaFire neurons, behind `fused` and `held`.
 
-Equal to the plain form to the last bit: the same float32 operations in the same order.
+Every loop fires its neurons by the one function `_fire`, and is a function of its own so that it
+becomes vectors. All are in this file, as numba's cache notices changes of a function's own file
+only. Arrays lie in the order of the memory: float32 `[neurons]` of a block, or
+`[batch, time, neurons]`.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import numba
 import numpy as np
 import numpy.typing as npt
-import torch
 from numba import njit, prange
 
 Array = npt.NDArray[np.float32]
@@ -20,110 +17,27 @@ Sums = npt.NDArray[np.float64]
 
 # Neurons whose potentials (32 KiB) stay in the second-level cache over all steps; with fewer, the
 # runs through input and output are too short for the processor to fetch ahead.
-_BLOCK = 8192
-_NOTHING = np.empty(0, dtype=np.float32), np.empty(0)
+BLOCK = 8192
+_HELD_BLOCK = 2048  # input, potential, threshold and spikes stay in the nearest cache
 
 
-def fused_usable(current: torch.Tensor, state: torch.Tensor) -> bool:
-    """Whether the kernel can run: float32 on the CPU, and no gradient asked for."""
-    wanted = torch.is_grad_enabled() and (current.requires_grad or state.requires_grad)
-    plain = current.dtype is torch.float32 and state.dtype is torch.float32
-    return plain and current.device.type == "cpu" and not wanted
-
-
-@dataclass(frozen=True, eq=False)
-class Tally:
-    """Spikes and what they cause, filled in by the kernel; exact whole numbers.
-
-    Attributes:
-        fans: SynOps per spike, float64 `[neurons]` in the order of the memory.
-        channels_last: whether the channels are innermost in that order.
-        spikes, synops: float64 `[batch, time_steps]`.
-    """
-
-    fans: Sums
-    channels_last: bool
-    spikes: Sums
-    synops: Sums
-
-
-class Settings(NamedTuple):
-    """What a layer's neurons do.
-
-    Attributes:
-        theta: float32, one value or one per neuron, in the order of the memory.
-        phi: φ.
-        low: lower clip of the potential, minus infinity for none.
-    """
-
-    theta: Array
-    phi: int
-    low: float
-
-
-def fused_forward(
-    current: torch.Tensor,
-    state: torch.Tensor,
-    out: torch.Tensor,
-    settings: Settings,
-    counts: bool,
-    tally: Tally | None,
-) -> None:
-    """Run all steps of `out`, and update `state`. All three lie dense in the same order.
-
-    Args:
-        current: float32 `[batch, time_steps or 1, *shape]`.
-        state: float32 `[batch, *shape]`; changed.
-        out: float32 `[batch, time_steps, *shape]`, filled in; it may be `current` itself.
-        settings: of the neurons.
-        counts: emit counts instead of amplitudes.
-        tally: where to count, if anybody asks.
-    """
-    (batch, steps), neurons = out.shape[:2], math.prod(out.shape[2:])
-    x, y = flat(current, current.shape[1], neurons), flat(out, steps, neurons)
-    v, theta = flat(state, 1, neurons)[:, 0], settings.theta
-    found = np.empty((2, batch if tally else 0, -(-neurons // _BLOCK), steps))
-    inverse, fans = (_inverse(theta, neurons, counts), tally.fans) if tally else _NOTHING
-    use_torch_threads()
-    phi, low = np.float32(settings.phi), np.float32(settings.low)
-    _run(x, v, theta, phi, low, y, counts, out is current, inverse, fans, *found)
-    if tally:
-        tally.spikes[:], tally.synops[:] = found.sum(2)
-
-
-def flat(x: torch.Tensor, steps: int, neurons: int) -> Array:
-    """`[batch, steps, neurons]` of a dense tensor, in the order of its memory; no copy."""
-    return x.detach().as_strided((len(x), steps, neurons), (steps * neurons, neurons, 1)).numpy()
-
-
-def _inverse(theta: Array, neurons: int, counts: bool) -> Array:
-    if len(theta) == neurons and not counts:
-        return np.float32(1) / theta
-    return np.full(neurons, np.float32(1) if counts else np.float32(1) / theta[0])
-
-
-def use_torch_threads() -> None:
-    """Run on as many threads as PyTorch; starting numba's must not change PyTorch's number."""
-    threads = torch.get_num_threads()
-    wanted = min(threads, numba.config.NUMBA_NUM_THREADS)
-    if numba.get_num_threads() != wanted:
-        numba.set_num_threads(wanted)
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+@njit(error_model="numpy")
+def _fire(u, theta, phi, low):  # type: ignore[no-untyped-def]
+    """Spikes of a neuron at potential `u`, and the potential that is left (eqs. 1 to 3)."""
+    k = np.floor(u / theta)
+    k = np.float32(0.0) if k < 0 else k
+    k = phi if k > phi else k
+    u = u - k * theta
+    return k, low if u < low else u
 
 
 @njit(cache=True, error_model="numpy")
 def _step_uniform(
     v: Array, x: Array, y: Array, theta: float, phi: float, low: float, scale: float
 ) -> None:
-    """One step of a block with one threshold; a function of its own so that it vectorises."""
+    """One step of a block with one threshold."""
     for i in range(len(v)):
-        u = v[i] + x[i]
-        k = np.floor(u / theta)
-        k = np.float32(0.0) if k < 0 else k
-        k = phi if k > phi else k
-        u = u - k * theta
-        v[i] = low if u < low else u
+        k, v[i] = _fire(v[i] + x[i], theta, phi, low)
         y[i] = k * scale
 
 
@@ -131,26 +45,15 @@ def _step_uniform(
 def _step_amplitudes(v: Array, x: Array, y: Array, theta: Array, phi: float, low: float) -> None:
     """One step of a block with a threshold per neuron, amplitudes out."""
     for i in range(len(v)):
-        u = v[i] + x[i]
-        k = np.floor(u / theta[i])
-        k = np.float32(0.0) if k < 0 else k
-        k = phi if k > phi else k
-        spikes = k * theta[i]
-        u = u - spikes
-        v[i] = low if u < low else u
-        y[i] = spikes
+        k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
+        y[i] = k * theta[i]
 
 
 @njit(cache=True, error_model="numpy")
 def _step_counts(v: Array, x: Array, y: Array, theta: Array, phi: float, low: float) -> None:
     """One step of a block with a threshold per neuron, counts out."""
     for i in range(len(v)):
-        u = v[i] + x[i]
-        k = np.floor(u / theta[i])
-        k = np.float32(0.0) if k < 0 else k
-        k = phi if k > phi else k
-        u = u - k * theta[i]
-        v[i] = low if u < low else u
+        k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
         y[i] = k
 
 
@@ -160,12 +63,7 @@ def _step_uniform_in_place(
 ) -> None:
     """`_step_uniform` on one array: with two names for it the compiler would not vectorise."""
     for i in range(len(v)):
-        u = v[i] + y[i]
-        k = np.floor(u / theta)
-        k = np.float32(0.0) if k < 0 else k
-        k = phi if k > phi else k
-        u = u - k * theta
-        v[i] = low if u < low else u
+        k, v[i] = _fire(v[i] + y[i], theta, phi, low)
         y[i] = k * scale
 
 
@@ -175,20 +73,14 @@ def _step_varied_in_place(
 ) -> None:
     """`_step_amplitudes` or `_step_counts` on one array."""
     for i in range(len(v)):
-        u = v[i] + y[i]
-        k = np.floor(u / theta[i])
-        k = np.float32(0.0) if k < 0 else k
-        k = phi if k > phi else k
-        spikes = k * theta[i]
-        u = u - spikes
-        v[i] = low if u < low else u
-        y[i] = k if counts else spikes
+        k, v[i] = _fire(v[i] + y[i], theta[i], phi, low)
+        y[i] = k if counts else k * theta[i]
 
 
 # Sums of whole numbers in float64 are exact, and so the same in any order: they may be reordered
 # (`reassoc`), which lets the loop use vectors.
 @njit(cache=True, error_model="numpy", fastmath={"reassoc"})
-def _count(y: Array, inverse: Array, fans: Sums) -> tuple[float, float]:
+def _sums(y: Array, inverse: Array, fans: Sums) -> tuple[float, float]:
     """Spikes of a block in one step, and their SynOps."""
     spikes, synops = 0.0, 0.0
     for i in range(len(y)):
@@ -199,7 +91,7 @@ def _count(y: Array, inverse: Array, fans: Sums) -> tuple[float, float]:
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def _run(
+def run_steps(
     x: Array,
     v: Array,
     theta: Array,
@@ -213,14 +105,28 @@ def _run(
     spikes: Sums,
     synops: Sums,
 ) -> None:
+    """All steps of all neurons.
+
+    Args:
+        x: input, `[batch, time or 1, neurons]`.
+        v: potentials, `[batch, neurons]`; changed.
+        theta: θ, one value or `[neurons]`.
+        phi, low: φ and the lower clip.
+        y: output, `[batch, time, neurons]`; filled in.
+        counts: counts rather than amplitudes.
+        in_place: whether `y` is `x` itself.
+        inverse: what makes counts of `y`, `[neurons]`; empty where nothing is counted.
+        fans: SynOps per spike, `[neurons]`.
+        spikes, synops: `[batch, blocks, time]`, filled in; empty where nothing is counted.
+    """
     batch, steps, neurons = y.shape
-    blocks = (neurons + _BLOCK - 1) // _BLOCK
+    blocks = (neurons + BLOCK - 1) // BLOCK
     uniform, held, tallied = len(theta) == 1, x.shape[1] == 1, len(spikes) > 0
     scale = np.float32(1.0) if counts else theta[0]
     for job in prange(batch * blocks):
         b, block = job // blocks, job % blocks
-        a = block * _BLOCK
-        z = min(a + _BLOCK, neurons)
+        a = block * BLOCK
+        z = min(a + BLOCK, neurons)
         own = theta[:0] if uniform else theta[a:z]
         for t in range(steps):
             source, place = x[b, 0 if held else t, a:z], y[b, t, a:z]
@@ -235,5 +141,56 @@ def _run(
             else:
                 _step_amplitudes(v[b, a:z], source, place, own, phi, low)
             if tallied:  # while the block is in the nearest cache
-                found = _count(place, inverse[a:z], fans[a:z])
+                found = _sums(place, inverse[a:z], fans[a:z])
                 spikes[b, block, t], synops[b, block, t] = found
+
+
+@njit(cache=True, error_model="numpy")
+def _count_held(
+    v: Array, x: Array, spikes: Array, theta: Array, phi: float, low: float, steps: int
+) -> None:
+    """All steps of a block on an input that is held; `spikes` are counted up."""
+    for _ in range(steps):
+        for i in range(len(v)):
+            k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
+            spikes[i] += k
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def run_held(
+    x: Array,
+    v: Array,
+    theta: Array,
+    phi: float,
+    low: float,
+    steps: int,
+    mean: Array,
+    fans: Sums,
+    spikes: Sums,
+    synops: Sums,
+) -> None:
+    """Mean amplitude of all neurons over `steps` steps of an input that is held.
+
+    Args:
+        x: input, `[batch, neurons]`.
+        v, theta, phi, low, fans: as for `run_steps`.
+        steps: T.
+        mean: `[batch, neurons]`, filled in.
+        spikes, synops: of all steps, `[batch, 1]`, filled in.
+    """
+    uniform, neurons = len(theta) == 1, x.shape[1]
+    everywhere = np.full(_HELD_BLOCK, theta[0])
+    ones = np.full(_HELD_BLOCK, np.float32(1.0))
+    for b in prange(len(x)):
+        spikes[b, 0] = synops[b, 0] = 0.0
+        for a in range(0, neurons, _HELD_BLOCK):
+            z = min(a + _HELD_BLOCK, neurons)
+            own = everywhere[: z - a] if uniform else theta[a:z]
+            place = mean[b, a:z]
+            place[:] = np.float32(0.0)
+            _count_held(v[b, a:z], x[b, a:z], place, own, phi, low, steps)
+            found = _sums(place, ones[: z - a], fans[a:z])
+            spikes[b, 0] += found[0]
+            synops[b, 0] += found[1]
+            for i in range(z - a):
+                place[i] *= own[i] / np.float32(steps)

@@ -13,7 +13,7 @@ from torch import nn
 
 from speck_adacal.errors import ModelError
 from speck_adacal.snn._burst import BurstCount
-from speck_adacal.snn._kernel import Array, Settings, Tally, fused_forward, fused_usable
+from speck_adacal.snn._kernel import Array
 from speck_adacal.snn._values import (
     Values,
     broadcastable,
@@ -21,6 +21,7 @@ from speck_adacal.snn._values import (
     constant,
     is_channels_last,
 )
+from speck_adacal.snn.fused import Settings, Tally, fused_forward, fused_usable
 from speck_adacal.snn.tally import count_afterwards
 
 

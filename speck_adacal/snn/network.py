@@ -10,14 +10,13 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
-from speck_adacal.ann.modules import Add
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.snn._values import is_channels_last
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fan_out import fan_out
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 from speck_adacal.snn.tally import Tallies
-from speck_adacal.snn.winograd import Convolutions
+from speck_adacal.snn.winograd import Convolutions, run_plain
 
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
 
@@ -210,12 +209,8 @@ def _run_node(
     tensors = [t if constant else full((t, c), steps) for t, c in inputs]
     batch, length = tensors[0].shape[:2]
     frames = [t.flatten(0, 1) for t in tensors]
-    if spare and isinstance(plain, Add) and plain.fits_into_first(frames):
-        result = plain.into_first(frames)
-    elif network.channels_last:
-        result = network.convolutions.run(plain, frames)
-    else:
-        result = plain(*frames)
+    convolutions = network.convolutions if network.channels_last else None
+    result = run_plain(plain, frames, spare, convolutions)
     return result.unflatten(0, (batch, length)), constant
 
 

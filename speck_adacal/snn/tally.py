@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from speck_adacal.snn._kernel import Sums, Tally
+from speck_adacal.snn._kernel import Sums
 from speck_adacal.snn._values import broadcastable, is_channels_last
+from speck_adacal.snn.fused import Tally
 
 
 class Tallies:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from speck_adacal.snn._kernel import use_torch_threads
+from speck_adacal.ann.modules import Add, Rectifier
 from speck_adacal.snn._winograd_kernel import LANES, convolve, room_bytes
+from speck_adacal.snn.fused import use_torch_threads
 
 # Rows of the transform of the weights (arXiv 1509.09308, section 4.3).
 _WEIGHTS = np.array(
@@ -106,6 +107,27 @@ class Convolutions:
         # With one channel in, PyTorch does not know that channels last is wanted.
         maps = isinstance(module, nn.Conv2d) and out.ndim == 4
         return out.contiguous(memory_format=torch.channels_last) if maps else out
+
+
+def run_plain(
+    module: nn.Module,
+    inputs: Sequence[torch.Tensor],
+    spare: bool,
+    convolutions: Convolutions | None,
+) -> torch.Tensor:
+    """`module(*inputs)` for a module without neurons.
+
+    Args:
+        module: of a layer graph.
+        inputs: `[frames, *shape]` each.
+        spare: whether nobody else reads the first of them, which may then be overwritten.
+        convolutions: run it, where channels come last in memory; None where they do not.
+    """
+    if spare and isinstance(module, Rectifier):
+        return module.into_first(inputs)
+    if spare and isinstance(module, Add) and module.fits_into_first(inputs):
+        return module.into_first(inputs)
+    return module(*inputs) if convolutions is None else convolutions.run(module, inputs)
 
 
 def _fits(module: nn.Conv2d, x: torch.Tensor) -> bool:

@@ -19,7 +19,7 @@ from torch import nn
 
 from speck_adacal.errors import ModelError, SettingsError
 from speck_adacal.snn import AdaFire, AdaFireSqueeze
-from speck_adacal.snn._kernel import _BLOCK
+from speck_adacal.snn._kernel import BLOCK
 
 
 def reference(x, theta, phi, start, low=None, counts=False):
@@ -80,7 +80,7 @@ def test_fused_plain_and_reference_are_equal_bit_for_bit(
 @pytest.mark.parametrize("threshold", [0.7, torch.rand(3, 50, 60) + 0.1])
 def test_more_neurons_than_a_block_holds(threshold):
     x = torch.randn(2, 3, 3, 50, 60)
-    assert x[0, 0].numel() > _BLOCK
+    assert x[0, 0].numel() > BLOCK
     fused, plain = AdaFire(threshold, 3), AdaFire(threshold, 3)
     assert torch.equal(fused(x), plain(x.clone().requires_grad_()).detach())
     assert torch.equal(fused.v_mem, plain.v_mem.detach())
