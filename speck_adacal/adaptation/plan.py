@@ -25,10 +25,12 @@ class AdaptPlan:
         exit_early: calibrate bars for early exits (IAT).
         exit_loss: accuracy that early exits may cost on calibration data, 0.003 for 0.3 points.
         exit_metric: "entropy", "top" or "margin".
-        search_samples: calibration samples that searches measure on.
-        validation_samples: further calibration samples, on which the φ that a search found must be
-            better than what it started from (or the start is kept); 0 trusts the search.
-        table_samples: calibration samples behind sensitivity tables.
+        search_samples: calibration samples that searches measure on. With few of them it hangs on
+            single spikes what a search finds; where it matters, give some thousand.
+        validation_samples: further calibration samples, on which what a search found must be
+            better than what it started from (or the start is kept); 0 trusts the search. Where
+            there are fewer samples than for both, at most half of them are held out.
+        table_samples: those of `search_samples` behind sensitivity tables.
         search_steps: time steps shown while searching; T by default. With early exits most
             samples see few steps, and what counts is how good the first ones are.
         evaluations: measurements that each measured descent may take.
@@ -50,9 +52,9 @@ class AdaptPlan:
     exit_early: bool = True
     exit_loss: float = 0.003
     exit_metric: str = "entropy"
-    search_samples: int = 128
-    validation_samples: int = 128
-    table_samples: int = 32
+    search_samples: int = 512
+    validation_samples: int = 512
+    table_samples: int = 256
     search_steps: int | None = None
     evaluations: int = 30
     frontier: bool = True
@@ -76,6 +78,12 @@ class AdaptPlan:
         if self.search_steps is not None and self.search_steps < 1:
             raise SettingsError(
                 f"AdaptPlan.search_steps must be at least 1, found {self.search_steps}."
+            )
+        if min(self.search_samples, self.table_samples) < 1 or self.validation_samples < 0:
+            raise SettingsError(
+                "AdaptPlan.search_samples and table_samples must be at least 1, validation_samples "
+                f"at least 0; found {self.search_samples}, {self.table_samples} and "
+                f"{self.validation_samples}."
             )
         if self.refinements < 0:
             raise SettingsError(

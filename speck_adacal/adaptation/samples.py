@@ -40,11 +40,13 @@ def search_samples(
 ) -> SearchSamples:
     """The first samples of `data`, shown for `plan.search_steps` steps.
 
+    Where there are fewer than the plan asks for, at most half of them are held out.
+
     Raises:
         CalibrationError: as for `Evaluator`.
     """
-    pieces = data.first(plan.search_samples)
-    used = sum(len(p) for p in pieces)
+    every = torch.cat(data.first(plan.search_samples + plan.validation_samples))
+    used = min(plan.search_samples, len(every) - min(plan.validation_samples, len(every) // 2))
     steps = min(plan.search_steps or settings.time_steps, settings.time_steps)
     short = replace(settings, time_steps=steps)
 
@@ -56,10 +58,10 @@ def search_samples(
             graph, shown, short, y, journal, temperature=temperature, fit_scale=plan.fit_scale
         )
 
-    search = evaluator(pieces, None if labels is None else labels[:used], plan.temperature)
+    known = None if labels is None else labels[:used]
+    search = evaluator(data.first(used), known, plan.temperature)
     table = evaluator(data.first(min(plan.table_samples, used)), None, search.temperature)
     held_out = None
-    if plan.validation_samples > 0:
-        rest = torch.cat(data.first(used + plan.validation_samples))[used:]
-        held_out = evaluator([rest], None, search.temperature) if len(rest) else None
+    if used < len(every):
+        held_out = evaluator([every[used:]], None, search.temperature)
     return SearchSamples(search, table, held_out)

@@ -38,7 +38,11 @@ def command(
         typer.Option("--input-shape", help="Such as 1,28,28; taken from the samples if left out."),
     ] = None,
     samples: Annotated[
-        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+        str | None,
+        typer.Option(
+            "--samples",
+            help="Which samples to use: N, or FROM:TO. Searches find more with some thousand.",
+        ),
     ] = "256",
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a sample.")] = 8,
     phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 1,

@@ -167,8 +167,46 @@ def test_labels_are_used_and_checked(world):
 
 
 @pytest.mark.parametrize(
+    ("asked", "table", "given"),
+    [
+        ((512, 512), 256, (60, 60, 60)),  # too few for both: half of them confirm
+        ((512, 512), 30, (60, 30, 60)),
+        ((40, 20), 256, (40, 40, 20)),
+        ((40, 100), 16, (40, 16, 80)),
+        ((100, 100), 256, (60, 60, 60)),
+        ((100, 0), 256, (100, 100, 0)),
+        ((512, 0), 256, (120, 120, 0)),
+    ],
+)
+def test_samples_are_shared_out(world, asked, table, given):
+    graph, data = world
+    plan = AdaptPlan(search_samples=asked[0], validation_samples=asked[1], table_samples=table)
+    found = Pipeline(graph, data, SETTINGS, plan).samples
+    held = found.held_out.samples if found.held_out else 0
+    assert (found.search.samples, found.table.samples, held) == given
+    if found.held_out:
+        last, every = torch.cat(found.held_out.pieces), torch.cat(data)
+        assert torch.equal(last, every[found.search.samples : found.search.samples + held])
+
+
+def test_a_single_sample_is_searched_on(world):
+    graph, data = world
+    found = Pipeline(graph, [data[0][:1]], SETTINGS).samples
+    assert (found.search.samples, found.held_out) == (1, None)
+
+
+@pytest.mark.parametrize(
     "bad",
-    [{"phis": ()}, {"phis": (0,)}, {"rhos": (0.0,)}, {"kl_ratio": 0.5}, {"exit_metric": "x"}],
+    [
+        {"phis": ()},
+        {"phis": (0,)},
+        {"rhos": (0.0,)},
+        {"kl_ratio": 0.5},
+        {"exit_metric": "x"},
+        {"search_samples": 0},
+        {"table_samples": 0},
+        {"validation_samples": -1},
+    ],
 )
 def test_bad_plans_are_refused(bad):
     with pytest.raises(SettingsError, match="AdaptPlan"):
