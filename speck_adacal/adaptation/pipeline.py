@@ -113,6 +113,7 @@ class Pipeline:
 
     def search_phi(self, start: Stage, budget: float | None = None) -> Stage:
         """φ and V_th per layer at what `start` spends, or at `budget` SynOps; corrected."""
+        self.samples.refuse_few()
         limit = Limit(synops=start.synops if budget is None else budget)
         found = start
         if self.plan.frontier:
@@ -132,6 +133,7 @@ class Pipeline:
 
     def search_rho(self, start: Stage, limit: Limit | None = None) -> Stage:
         """ρ per layer, from the best uniform ρ that keeps the limit; then corrections again."""
+        self.samples.refuse_few()
         limit = limit or Limit(kl=start.kl * self.plan.kl_ratio)
         begin = found = self.best_uniform_rho(start, limit)
         if self.plan.frontier:
@@ -148,6 +150,7 @@ class Pipeline:
 
     def search_rho_at(self, start: Stage) -> Stage:
         """ρ per layer at what `start`, a network of uniform ρ, spends."""
+        self.samples.refuse_few()
         return self._refined(RHO, start, self._caps(start), [])
 
     def _caps(self, stage: Stage) -> Caps:

@@ -18,6 +18,7 @@ Options = Mapping[str, Sequence[LayerRecipe]]
 
 CAUTION = 0.5  # standard errors that a change's harm is raised by
 _PARTS = (1.0, 0.5, 0.25)  # of the exchange that are tried
+_LEAST_DOUBT = 1e-30  # where no sample saw a difference, so that one may divide by it
 _REACH = 0.35  # largest change of a log threshold in one step
 
 
@@ -91,7 +92,7 @@ def exchange(table: SensitivityTable) -> tuple[Array, float]:
     slope = (harm[:, 1] - harm[:, 0]) / (x[1] - x[0])
     error = np.hypot(*table.kl_error[:, :2].T) / (x[1] - x[0])
     bend = max(float((harm / x**2).sum() / saved.sum()), 1e-9)
-    price, doubt = slope / saved, (error / saved) ** 2
+    price, doubt = slope / saved, np.maximum((error / saved) ** 2, _LEAST_DOUBT)
     weight = 1 / (doubt + doubt.mean())
     mean = float(np.average(price, weights=weight))
     spread = max(float(np.average((price - mean) ** 2 - doubt, weights=weight)), 0.0)

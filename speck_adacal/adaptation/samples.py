@@ -13,6 +13,7 @@ from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.errors import CalibrationError
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,21 @@ class SearchSamples:
     search: Evaluator
     table: Evaluator
     held_out: Evaluator | None
+
+    def refuse_few(self) -> None:
+        """Refuse a search on fewer samples than a standard error takes.
+
+        Raises:
+            CalibrationError: fewer than two samples for one of the purposes.
+        """
+        parts = [self.search, self.table, *([self.held_out] if self.held_out else [])]
+        found = [part.samples for part in parts]
+        if min(found) < 2:
+            raise CalibrationError(
+                "A search needs at least 2 calibration samples to measure on, behind its tables, "
+                f"and held out to confirm what it finds; found {', '.join(map(str, found))}; give "
+                "at least 4 in all, better some hundred."
+            )
 
 
 def search_samples(

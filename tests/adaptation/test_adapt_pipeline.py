@@ -189,10 +189,20 @@ def test_samples_are_shared_out(world, asked, table, given):
         assert torch.equal(last, every[found.search.samples : found.search.samples + held])
 
 
-def test_a_single_sample_is_searched_on(world):
+def test_a_single_sample_is_not_shared_out(world):
     graph, data = world
     found = Pipeline(graph, [data[0][:1]], SETTINGS).samples
     assert (found.search.samples, found.held_out) == (1, None)
+
+
+def test_searches_on_next_to_nothing_are_refused(world):
+    graph, data = world
+    for samples in (1, 2, 3):
+        pipeline = Pipeline(graph, [data[0][:samples]], SETTINGS)
+        start = pipeline.uniform(2)
+        for search in (pipeline.search_phi, pipeline.search_rho, pipeline.search_rho_at):
+            with pytest.raises(CalibrationError, match="at least 2 calibration samples"):
+                search(start)
 
 
 @pytest.mark.parametrize(

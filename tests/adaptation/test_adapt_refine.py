@@ -77,3 +77,14 @@ def test_an_exchange_moves_thresholds_to_where_they_cost_least():
     assert promised == pytest.approx(-0.01, rel=0.05)
     noisy = replace(found, kl_error=np.full((3, 2), 1.0))
     np.testing.assert_allclose(exchange(noisy)[0], 0, atol=1e-12)
+    certain = replace(found, kl_error=np.zeros((3, 2)))
+    np.testing.assert_allclose(exchange(certain)[0], move, atol=1e-6)
+
+
+def test_where_nothing_changes_anything_no_exchange_moves():
+    """All candidates alike on all samples: no harm, and no doubt about it."""
+    still = table(0, 3, 2)
+    same = replace(still, kl=np.ones((3, 2)), kl_error=np.zeros((3, 2)))
+    move, promised = exchange(same)
+    np.testing.assert_array_equal(move, 0)
+    assert promised == 0
