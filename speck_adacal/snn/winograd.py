@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.modules import Add, Rectifier
-from speck_adacal.snn._winograd_kernel import LANES, convolve, room_bytes
+from speck_adacal.compiled import compile_afresh
+from speck_adacal.snn._winograd_kernel import STAMP, convolve, room_bytes
+from speck_adacal.snn._winograd_vectors import LANES
 from speck_adacal.snn.fused import use_torch_threads
 
 # Rows of the transform of the weights (arXiv 1509.09308, section 4.3).
@@ -82,7 +84,8 @@ class Winograd:
         begin = scratch.data_ptr() + -scratch.data_ptr() % 64
         addresses = (x.data_ptr(), self._taps.data_ptr(), bias.data_ptr(), out.data_ptr())
         sizes = (frames, height, width, pad_y, pad_x, channels, features)
-        convolve(*addresses, *sizes, begin, room, threads)
+        while not convolve(STAMP, *addresses, *sizes, begin, room, threads):
+            compile_afresh(convolve)
         return out
 
 

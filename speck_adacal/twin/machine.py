@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.compiled import compile_afresh
 from speck_adacal.errors import SettingsError
 from speck_adacal.twin import core_kernel, delivery, kernel, tree_kernel
 from speck_adacal.twin import layout as at
@@ -19,7 +19,6 @@ from speck_adacal.twin.stamp import STAMP
 Words = npt.NDArray[np.int64]
 _FIRST_CAPACITY = 1 << 12
 _LARGEST_CAPACITY = 1 << 31
-_COMPILING = threading.Lock()
 _ORDERS = ("row_column_feature", "feature_row_column", "reversed")
 
 
@@ -189,8 +188,7 @@ class Machine:
     def _resolve(self, status: int, function: Any) -> None:
         """Do what a kernel that stopped early asks for."""
         if status == kernel.STALE:
-            with _COMPILING:
-                function.recompile()
+            compile_afresh(function)
         elif status == kernel.GROW_PENDING:
             self._pending = _doubled(self._pending)
             if self._as_tree:

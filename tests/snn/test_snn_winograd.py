@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
-from speck_adacal.snn import SpikingNetwork
+from speck_adacal.snn import SpikingNetwork, winograd
 from speck_adacal.snn.winograd import Convolutions, Winograd
 
 UNITS = 256 * torch.finfo(torch.float32).eps  # as the docstring of Winograd has it
@@ -143,6 +143,21 @@ def test_changed_weights_and_biases_count_at_once():
             check(layer, images, convolutions.run(layer, [images]))
         layer.weight = nn.Parameter(torch.randn_like(layer.weight))
         check(layer, images, convolutions.run(layer, [images]))
+
+
+def test_a_kernel_from_other_sources_is_compiled_afresh(monkeypatch):
+    """Numba's disk cache overlooks changes in neighbouring files; the stamp does not."""
+    asked, convolve = [], winograd.convolve
+
+    def pretend(stamp, *arguments):
+        return convolve(stamp if asked else stamp + 1, *arguments)
+
+    pretend.recompile = lambda: asked.append(True)
+    monkeypatch.setattr(winograd, "convolve", pretend)
+    layer, images = layer_and_images(3, 16, 16, 2, 8, 8, 1, True)
+    with torch.no_grad():
+        check(layer, images, Winograd(layer).run(layer, images))
+    assert asked == [True]
 
 
 def test_layers_that_are_gone_are_forgotten_and_copies_know_nothing():

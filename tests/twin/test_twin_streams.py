@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from speck_adacal.compiled import source_stamp
 from speck_adacal.events.types import Events
 from speck_adacal.twin import Assumptions, Destination, Twin
 from speck_adacal.twin import layout as at
@@ -158,7 +160,7 @@ def test_a_kernel_from_other_sources_is_not_trusted(make_core, make_program, mon
     """Numba's disk cache overlooks changes in neighbouring files; the stamp does not."""
     from speck_adacal.twin import machine, stamp, tree_kernel
 
-    assert stamp.source_stamp() == stamp.STAMP != 0
+    assert source_stamp(Path(stamp.__file__).parent, stamp.SOURCES) == stamp.STAMP != 0
     asked = []
 
     def pretend(function):
