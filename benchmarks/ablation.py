@@ -132,9 +132,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wide-kl-ratio", type=float, default=4.0, help="of SSC alone, at T")
     parser.add_argument("--exit-loss", type=float, default=0.005)
     parser.add_argument("--search-steps", type=int, default=2)
-    parser.add_argument("--search-samples", type=int, default=512)
-    parser.add_argument("--table-samples", type=int, default=512)
-    parser.add_argument("--correction-samples", type=int, default=48)
+    parser.add_argument("--search-samples", type=int, default=2000)
+    parser.add_argument("--table-samples", type=int, default=2000)
+    parser.add_argument("--correction-samples", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
 

@@ -58,6 +58,9 @@ def render(text: str) -> str:
         bodies[name] = renderer(record(name))
     bodies |= {
         "paper_table5": docs.render_paper_table5(record("ablation_resnet20")),
+        "searched_curves": docs.render_searched_curves(
+            record("ablation_curves"), record("ablation_resnet20")
+        ),
         "paper_errors": docs.render_paper_errors(record("ablation_curves")),
         "twin_sinabs": docs.render_twin_sinabs(record("twin_sinabs")),
         "bench_twin": docs.render_twin_speed(record("bench_twin")),
@@ -65,9 +68,6 @@ def render(text: str) -> str:
         "twin_silicon": docs.render_silicon(record("twin_silicon")),
         "paper_search": docs.render_paper_search(record("sensitivity_resnet20")),
     }
-    for name in ("ablation_curves", "curves_1024", "curves_2000"):
-        curves = docs.render_searched_curves(record(name), record("ablation_resnet20"))
-        bodies[f"searched_{name.removeprefix('ablation_')}"] = curves
     for path in RESULTS.glob("ablation_*.json"):
         if "rows" in (found := json.loads(path.read_text())):
             bodies[path.stem] = tables.render_ablation(found)
