@@ -233,6 +233,9 @@ def render_twin_speed(result: dict[str, Any]) -> str:
         "N-MNIST recordings, the NIR paper's network, stock thresholds": (
             f"{result['nmnist']['best_times_real_time']:.0f} × real time"
         ),
+        "the same with two cores monitored (the loop for any network)": (
+            f"{result['nmnist']['two_monitors_times_real_time']:.0f} × real time"
+        ),
         "nine cores, 128 × 128, 100 k events/s": (
             f"{result['nine_cores']['times_real_time']:.1f} × real time"
         ),
