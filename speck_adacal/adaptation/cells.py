@@ -11,7 +11,7 @@ import torch
 from speck_adacal.adaptation.evaluate import Evaluator, same_layer
 from speck_adacal.adaptation.isolated import Variants, isolated_cells
 from speck_adacal.adaptation.recipe import Recipe
-from speck_adacal.ann.graph import LayerGraph, Node
+from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.snn.network import SpikingNetwork, Value, key, run_nodes, spiking_neuron
 
 
@@ -67,7 +67,7 @@ class Cells:
                     network._activity = dict(before)
                 network.layers[key(node.name)] = own
                 network.reset(nodes[at:])
-            self._advance(network, node, at, values, steps)
+            run_nodes(network, (node,), values, steps, self.graph.read_after(node.name))
         last = values[output][0].mean(1)
         result["reference_kl"] = self.evaluator.distance(target, last).numpy()
         spikes, synops = _totals(network)
@@ -85,15 +85,6 @@ class Cells:
             for column, layer in enumerate(self.variants[name])
             if same_layer(layer, self.recipe[name])
         ]
-
-    def _advance(
-        self, network: SpikingNetwork, node: Node, at: int, values: dict[str, Value], steps: int
-    ) -> None:
-        """Run one node of the reference; forget what only it read."""
-        run_nodes(network, (node,), values, steps, values.keys())
-        later = {name for n in self.graph.nodes[at + 2 :] for name in n.inputs}
-        for name in set(values) - later - {self.graph.outputs[0]}:
-            del values[name]
 
     def _note(
         self,

@@ -74,9 +74,10 @@ def search_samples(
             graph, shown, short, y, journal, temperature=temperature, fit_scale=plan.fit_scale
         )
 
-    known = None if labels is None else labels[:used]
-    search = evaluator(data.first(used), known, plan.temperature)
-    table = evaluator(data.first(min(plan.table_samples, used)), None, search.temperature)
+    known, size = None if labels is None else labels[:used], settings.batch_size
+    search = evaluator(every[:used].split(size), known, plan.temperature)
+    behind = every[: min(plan.table_samples, used)].split(size)
+    table = evaluator(behind, None, search.temperature)
     held_out = None
     if used < len(every):
         held_out = evaluator([every[used:]], None, search.temperature)

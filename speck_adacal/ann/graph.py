@@ -95,6 +95,11 @@ class LayerGraph:
                 found.add(node.name)
         return frozenset(found)
 
+    def read_after(self, name: str) -> frozenset[str]:
+        """Nodes whose values are still needed once node `name` has run, the outputs included."""
+        later = self.nodes[self.names.index(name) + 1 :]
+        return frozenset({n for node in later for n in node.inputs} | {*self.outputs})
+
     def run(
         self,
         x: torch.Tensor,

@@ -42,19 +42,13 @@ def _step_uniform(
 
 
 @njit(cache=True, error_model="numpy")
-def _step_amplitudes(v: Array, x: Array, y: Array, theta: Array, phi: float, low: float) -> None:
-    """One step of a block with a threshold per neuron, amplitudes out."""
+def _step_varied(
+    v: Array, x: Array, y: Array, theta: Array, phi: float, low: float, counts: bool
+) -> None:
+    """One step of a block with a threshold per neuron."""
     for i in range(len(v)):
         k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
-        y[i] = k * theta[i]
-
-
-@njit(cache=True, error_model="numpy")
-def _step_counts(v: Array, x: Array, y: Array, theta: Array, phi: float, low: float) -> None:
-    """One step of a block with a threshold per neuron, counts out."""
-    for i in range(len(v)):
-        k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
-        y[i] = k
+        y[i] = k if counts else k * theta[i]
 
 
 @njit(cache=True, error_model="numpy")
@@ -71,7 +65,7 @@ def _step_uniform_in_place(
 def _step_varied_in_place(
     v: Array, y: Array, theta: Array, phi: float, low: float, counts: bool
 ) -> None:
-    """`_step_amplitudes` or `_step_counts` on one array."""
+    """`_step_varied` on one array."""
     for i in range(len(v)):
         k, v[i] = _fire(v[i] + y[i], theta[i], phi, low)
         y[i] = k if counts else k * theta[i]
@@ -136,10 +130,8 @@ def run_steps(
                 _step_uniform(v[b, a:z], source, place, theta[0], phi, low, scale)
             elif in_place:
                 _step_varied_in_place(v[b, a:z], place, own, phi, low, counts)
-            elif counts:
-                _step_counts(v[b, a:z], source, place, own, phi, low)
             else:
-                _step_amplitudes(v[b, a:z], source, place, own, phi, low)
+                _step_varied(v[b, a:z], source, place, own, phi, low, counts)
             if tallied:  # while the block is in the nearest cache
                 found = _sums(place, inverse[a:z], fans[a:z])
                 spikes[b, block, t], synops[b, block, t] = found

@@ -163,22 +163,21 @@ def _product(vectors: int) -> Any:
     return codegen
 
 
-@intrinsic
-def multiply_one(
-    typingctx: Any, left: Any, left_step: Any, right: Any, right_step: Any, target: Any,
-    target_step: Any, depth: Any,
-) -> Any:  # fmt: skip
-    """`ROWS` rows of a product, `LANES` columns; steps in bytes, `depth` factors a sum."""
-    return types.void(*[_INT] * 7), _product(1)
+def _multiply(vectors: int) -> Any:
+    """`ROWS` rows of a product, `vectors` times `LANES` columns; steps in bytes."""
+
+    @intrinsic
+    def multiply(
+        typingctx: Any, left: Any, left_step: Any, right: Any, right_step: Any, target: Any,
+        target_step: Any, depth: Any,
+    ) -> Any:  # fmt: skip
+        """`depth` factors a sum."""
+        return types.void(*[_INT] * 7), _product(vectors)
+
+    return multiply
 
 
-@intrinsic
-def multiply_two(
-    typingctx: Any, left: Any, left_step: Any, right: Any, right_step: Any, target: Any,
-    target_step: Any, depth: Any,
-) -> Any:  # fmt: skip
-    """The same, twice as many columns."""
-    return types.void(*[_INT] * 7), _product(2)
+multiply_one, multiply_two = _multiply(1), _multiply(2)
 
 
 @intrinsic

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from speck_adacal.snn.spiking_max import SpikingMaxPool
 from speck_adacal.snn.tally import Tallies
 from speck_adacal.snn.winograd import Convolutions, run_plain
 
+V = TypeVar("V")
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
 
 
@@ -163,14 +164,37 @@ def run_nodes(
     wanted: Collection[str],
 ) -> None:
     """Run `nodes` in order on `values` (changed), freeing what no later node reads."""
+
+    def run(node: Node, inputs: list[Value], spare: bool) -> Value:
+        return _run_node(network, node, inputs, steps, spare)
+
+    run_in_order(nodes, values, wanted, network.sole_readers, run)
+
+
+def run_in_order(
+    nodes: Iterable[Node],
+    values: dict[str, V],
+    wanted: Collection[str],
+    sole_readers: Collection[str],
+    run: Callable[[Node, list[V], bool], V],
+) -> None:
+    """Work out the values of `nodes`; `run` is told where the first input may be overwritten.
+
+    Args:
+        nodes: in order.
+        values: by node name; changed, what no later node reads is forgotten.
+        wanted: names that are kept.
+        sole_readers: nodes whose first input only they read (`LayerGraph.sole_readers`).
+        run: a node, its inputs, and whether nobody else needs the first of them.
+    """
     nodes = tuple(nodes)
     last = {name: node.name for node in nodes for name in node.inputs}
     made: set[str] = set()
     for node in nodes:
         inputs, first = [values[name] for name in node.inputs], node.inputs[0]
-        spare = node.name in network.sole_readers and first in made and first not in wanted
+        spare = node.name in sole_readers and first in made and first not in wanted
         made.add(node.name)
-        values[node.name] = _run_node(network, node, inputs, steps, spare)
+        values[node.name] = run(node, inputs, spare)
         for name in set(node.inputs):
             if last[name] == node.name and name not in wanted:
                 del values[name]
