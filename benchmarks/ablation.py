@@ -29,13 +29,13 @@ from rich.table import Table
 
 from speck_adacal.adaptation import AdaptSettings
 from speck_adacal.adaptation.energy import EnergyConstants, count_macs
-from speck_adacal.adaptation.evaluate import Evaluator
-from speck_adacal.adaptation.exits import ExitRule, apply_rule
-from speck_adacal.adaptation.journal import Journal
+from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import AdaptPlan, Stage
 from speck_adacal.adaptation.search import Limit
 from speck_adacal.ann import LayerGraph
+from speck_adacal.readout.step_exit import ExitRule, apply_rule
 
 _SHARD = 500
 _DECIDING = ("train", "steps", "phi", "kl_ratio", "wide_kl_ratio", "exit_loss", "search_steps",

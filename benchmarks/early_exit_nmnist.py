@@ -24,12 +24,12 @@ import numpy as np
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
+from speck_adacal.datasets.demo import load_demo_digits
 from speck_adacal.events import Events
-from speck_adacal.events.demo import load_demo_digits
-from speck_adacal.events.samples import load_samples
-from speck_adacal.events.simulate import Spread, simulated_recordings
+from speck_adacal.events.sample_files import load_samples
 from speck_adacal.host import Decision, Session, TwinBackend, windows_of
-from speck_adacal.host.calibrate import calibrate_early_exit
+from speck_adacal.inspection.exit_calibration import calibrate_early_exit
 from speck_adacal.resources import resource_path
 
 mpl.use("Agg")

@@ -25,11 +25,11 @@ import torch
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
-from speck_adacal.chip.network import DEVICES
-from speck_adacal.chip.twin_search.search import FrontSettings
+from speck_adacal.chip.mapping import DEVICES
+from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.events import Events
-from speck_adacal.events.datasets import fetch, load_images
 from speck_adacal.twin import Twin
+from speck_adacal.twin_search.search import FrontSettings
 from speck_adacal.verbs import pareto_front, with_front_point
 from speck_adacal.virtual_samna import ensure_samna
 

@@ -25,20 +25,20 @@ import numpy as np
 import torch
 
 from speck_adacal import AdaptSettings, Deployment, adapt, deploy
-from speck_adacal.adaptation.adapted import AdaptedNetwork
-from speck_adacal.adaptation.batches import encode_samples
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
-from speck_adacal.chip.network import DEVICES
-from speck_adacal.chip.simulate import Simulation, run_on_twin
-from speck_adacal.chip.twin_search.estimators import time_stepped
-from speck_adacal.chip.twin_search.front import Front, FrontPoint
+from speck_adacal.chip.mapping import DEVICES
+from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
-from speck_adacal.events.samples import load_samples
-from speck_adacal.host.calibrate import calibrate_early_exit, window_counts
-from speck_adacal.host.exit_rule import first_sure
+from speck_adacal.events.sample_files import load_samples
+from speck_adacal.inspection.exit_calibration import calibrate_early_exit, window_counts
+from speck_adacal.readout.exit_rule import first_sure
+from speck_adacal.samples.batches import encode_samples
+from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin import Twin
+from speck_adacal.twin_search.estimators import time_stepped
+from speck_adacal.twin_search.front import Front, FrontPoint
 from speck_adacal.verbs import pareto_front, with_front_point
 from speck_adacal.virtual_samna import ensure_samna
 

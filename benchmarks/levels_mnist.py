@@ -18,9 +18,9 @@ from speck_adacal import AdaptSettings, adapt, deploy
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
 from speck_adacal.cli.common import command_line
-from speck_adacal.events.datasets import fetch, load_images
-from speck_adacal.events.demo import demo_checkpoint_path
-from speck_adacal.report.summary import summarise
+from speck_adacal.datasets.catalogue import fetch, load_images
+from speck_adacal.datasets.demo import demo_checkpoint_path
+from speck_adacal.reporting.summary import summarise
 
 RESULTS = Path(__file__).parent / "results"
 

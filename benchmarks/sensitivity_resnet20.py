@@ -22,17 +22,17 @@ from ablation_data import cifar10, resnet20
 from matplotlib.figure import Figure
 
 from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.candidates import phi_variants, rho_variants
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.evaluate import Evaluator
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pareto import frontier
-from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.search import Search, Trial
 from speck_adacal.adaptation.sensitivity import SensitivityTable, sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
-from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.bundle import new_file
-from speck_adacal.report.detail_figures import draw_heat
-from speck_adacal.report.details import HeatMap
+from speck_adacal.reporting.detail_figures import draw_heat
+from speck_adacal.reporting.details import HeatMap
+from speck_adacal.samples.pieces import CalibrationBatches
 
 HERE = Path(__file__).resolve().parent
 PHIS = (1, 2, 3, 4, 5, 6, 7, 8)

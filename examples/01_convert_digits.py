@@ -7,7 +7,7 @@ The network and the digits are shipped with the package. Every figure printed is
 
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path())

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.events.demo import load_demo_digits
-from speck_adacal.events.simulate import Spread, simulated_recordings
-from speck_adacal.report.live import event_picture
+from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
+from speck_adacal.datasets.demo import load_demo_digits
+from speck_adacal.reporting.live import event_picture
 from speck_adacal.resources import resource_path
 
 digits = load_demo_digits()

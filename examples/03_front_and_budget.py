@@ -11,9 +11,9 @@ from pathlib import Path
 
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.chip.twin_search.search import FrontSettings
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
-from speck_adacal.report.front import save_front_figure
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.reporting.front_table import save_front_figure
+from speck_adacal.twin_search.search import FrontSettings
 from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 
 BUDGETS_SYNOPS = (350_000, 450_000, 600_000)

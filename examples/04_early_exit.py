@@ -12,10 +12,10 @@ import numpy as np
 
 from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.events.demo import load_demo_digits
-from speck_adacal.events.simulate import Spread, simulated_recordings
+from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
+from speck_adacal.datasets.demo import load_demo_digits
 from speck_adacal.host import Session, TwinBackend, calibrate_early_exit, windows_of
-from speck_adacal.host.readout_files import READOUT, readout_to_bytes
+from speck_adacal.readout.files import READOUT, readout_to_bytes
 from speck_adacal.resources import resource_path
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -15,12 +15,12 @@ from rich.live import Live
 
 from speck_adacal import adapt, deploy, save
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.host import Session, ThresholdThenArgmax, TwinBackend, windows_of
+from speck_adacal.host.recorded_session import Trace
 from speck_adacal.host.sources import open_source
-from speck_adacal.host.trace import Trace
-from speck_adacal.report.live import moment_line, render_moment
-from speck_adacal.report.video import write_gif
+from speck_adacal.reporting.live import moment_line, render_moment
+from speck_adacal.reporting.video import write_gif
 
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path())

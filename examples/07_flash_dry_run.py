@@ -10,9 +10,9 @@ vendor's samna alone (their layout is not public), so their number is not shown.
 from speck_adacal import adapt, deploy, save
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import read_bundle
-from speck_adacal.chip.files import stored_configuration
-from speck_adacal.chip.verify import verify_bundle
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.bundles.files import stored_configuration
+from speck_adacal.bundles.verify import verify_bundle
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.host.devices import parse_device
 from speck_adacal.host.flash import plan_flash
 

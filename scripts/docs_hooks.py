@@ -44,7 +44,7 @@ def core_table() -> str:
 
 def rule_table() -> str:
     """Every design rule in its own words."""
-    from speck_adacal.chip.rules import LAYER_RULES
+    from speck_adacal.rules.rules import LAYER_RULES
 
     return "\n".join(f"- {(rule.__doc__ or '').strip()}" for rule in LAYER_RULES)
 

@@ -18,12 +18,12 @@ from typing import Any
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
-from speck_adacal.chip.chip_configuration import ChipConfiguration, configuration_of
-from speck_adacal.chip.configuration_json import dump_configuration
+from speck_adacal.bundles.chip_configuration import ChipConfiguration, configuration_of
+from speck_adacal.bundles.configuration_json import dump_configuration
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.events.demo import load_demo_digits
-from speck_adacal.events.simulate import simulated_recordings
-from speck_adacal.report.summary import layer_rows
+from speck_adacal.datasets.camera_sets import simulated_recordings
+from speck_adacal.datasets.demo import load_demo_digits
+from speck_adacal.reporting.summary import layer_rows
 from speck_adacal.resources import resource_path
 
 FOLDER = Path(__file__).resolve().parents[1] / "chip_configs" / "examples"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from speck_adacal.events.datasets import fetch
-from speck_adacal.events.idx import read_idx
+from speck_adacal.datasets.catalogue import fetch
+from speck_adacal.datasets.idx import read_idx
 
 _FILES = (
     "train-images-idx3-ubyte",

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from train_common import ImageBatches, Plan, accuracy, default_device, fit
 
-from speck_adacal.events.datasets import fetch, load_images
+from speck_adacal.datasets.catalogue import fetch, load_images
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 

@@ -29,7 +29,7 @@ from train_common import (
 
 from speck_adacal.ann.architectures import architecture
 from speck_adacal.ann.checkpoint import save_checkpoint
-from speck_adacal.events.datasets import fetch, load_images
+from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.events.encode import rate_code_frames
 
 

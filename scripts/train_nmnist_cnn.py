@@ -28,11 +28,11 @@ from train_common import Batch, Plan, accuracy, command_line, default_device, fi
 
 from speck_adacal.ann.architectures import nmnist_cnn
 from speck_adacal.ann.checkpoint import load_network, save_checkpoint
+from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
+from speck_adacal.datasets.catalogue import RecordingSet, open_recordings
 from speck_adacal.events.cache import cached_arrays, content_key
 from speck_adacal.events.camera import CAMERA_MODEL, NMNIST_CAMERA
-from speck_adacal.events.datasets import RecordingSet, open_recordings
 from speck_adacal.events.motion import NMNIST_SACCADES
-from speck_adacal.events.simulate import Spread, simulated_recordings
 from speck_adacal.events.types import Events
 from speck_adacal.resources import resource_path
 

@@ -17,8 +17,8 @@ import matplotlib as mpl
 import numpy as np
 from mnist_data import mnist_arrays
 
+from speck_adacal.datasets.camera_sets import simulated_recordings
 from speck_adacal.events.motion import NMNIST_SACCADES
-from speck_adacal.events.simulate import simulated_recordings
 from speck_adacal.events.statistics import (
     PROFILE_BIN_US,
     EventStatistics,

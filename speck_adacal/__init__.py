@@ -13,12 +13,12 @@ __version__ = "0.1.0"
 
 _PUBLIC: dict[str, str] = {
     "AdaptPlan": "speck_adacal.adaptation.plan",
-    "AdaptSettings": "speck_adacal.adaptation.recipe",
-    "AdaptedNetwork": "speck_adacal.adaptation.adapted",
+    "AdaptSettings": "speck_adacal.recipe.recipe",
+    "AdaptedNetwork": "speck_adacal.snn.adapted",
     "Deployment": "speck_adacal.chip.deploy",
     "Events": "speck_adacal.events.types",
-    "Recipe": "speck_adacal.adaptation.recipe",
-    "Simulation": "speck_adacal.chip.simulate",
+    "Recipe": "speck_adacal.recipe.recipe",
+    "Simulation": "speck_adacal.chip.simulation",
     "SpeckAdacalError": "speck_adacal.errors",
     "adapt": "speck_adacal.verbs",
     "deploy": "speck_adacal.verbs",

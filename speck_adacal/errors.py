@@ -45,7 +45,7 @@ class DesignRuleError(SpeckAdacalError):
     """A network breaks one or more of the chip's design rules.
 
     Attributes:
-        violations: the broken rules (`speck_adacal.chip.rules.Violation`), where known.
+        violations: the broken rules (`speck_adacal.rules.rules.Violation`), where known.
     """
 
     exit_code = 3

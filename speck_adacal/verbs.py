@@ -11,22 +11,22 @@ import numpy as np
 from torch import nn
 
 from speck_adacal.adaptation import adapt_graph
-from speck_adacal.adaptation.adapted import AdaptedNetwork
-from speck_adacal.adaptation.batches import encode_samples
 from speck_adacal.adaptation.pipeline import run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
-from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.ann import trace
 from speck_adacal.bundle import read_bundle, write_bundle
+from speck_adacal.bundles.files import from_files, to_files
 from speck_adacal.chip.deploy import Deployment, deploy_network
-from speck_adacal.chip.files import from_files, to_files
-from speck_adacal.chip.in_the_loop import correct_on_twin
 from speck_adacal.chip.policy import ChipPolicy
-from speck_adacal.chip.simulate import Simulation, run_on_twin
-from speck_adacal.chip.twin_search.estimators import StepEstimate, time_stepped
-from speck_adacal.chip.twin_search.front import Front, FrontPoint
-from speck_adacal.chip.twin_search.reference import reference_decisions
-from speck_adacal.chip.twin_search.search import FrontSettings, find_front
+from speck_adacal.chip.simulation import Simulation, run_on_twin
+from speck_adacal.recipe.recipe import AdaptSettings
+from speck_adacal.samples.batches import encode_samples
+from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.twin_search.correction import correct_on_twin
+from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
+from speck_adacal.twin_search.front import Front, FrontPoint
+from speck_adacal.twin_search.search import FrontSettings, find_front
+from speck_adacal.twin_search.targets import reference_decisions
 
 
 def adapt(
@@ -49,7 +49,7 @@ def adapt(
         input_shape: shape of one input, such as `(1, 28, 28)`.
         settings: see `AdaptSettings`.
         plan: which searches to run (φ and ρ per layer); none without it. Early exits are
-            calibrated apart (`speck_adacal.adaptation.exits`).
+            calibrated apart (`speck_adacal.readout.step_exit`).
         folder: where finished work of a search is kept, so that a killed one goes on.
         labels: int `[n]`, the decisions that corrections and searches on the twin come closer to;
             without them the trained network's own.

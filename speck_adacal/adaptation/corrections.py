@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from speck_adacal.adaptation.pieces import CalibrationBatches
-from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.adaptation.reconstruct import reconstruct_weights
-from speck_adacal.adaptation.walk import Walk
+from speck_adacal.adaptation.side_by_side import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork, spiking_neuron
 

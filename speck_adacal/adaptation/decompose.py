@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from speck_adacal.adaptation.pieces import CalibrationBatches
-from speck_adacal.adaptation.recipe import AdaptSettings, Recipe
-from speck_adacal.adaptation.walk import Walk
+from speck_adacal.adaptation.side_by_side import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.recipe.recipe import AdaptSettings, Recipe
+from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from speck_adacal.adaptation.exits import ExitRule, confidence
 from speck_adacal.errors import SettingsError
+from speck_adacal.readout.step_exit import ExitRule, confidence
 from speck_adacal.snn.network import SpikingNetwork
 
 

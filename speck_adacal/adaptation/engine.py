@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from speck_adacal.adaptation.corrections import correct
-from speck_adacal.adaptation.pieces import CalibrationBatches
-from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.adaptation.thresholds import LayerStatistics, observe, thresholds
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import ModelError
+from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.samples.pieces import CalibrationBatches
 
 
 def adapt_graph(

@@ -11,22 +11,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from speck_adacal.adaptation.candidates import phi_variants, rho_variants, with_threshold
+from speck_adacal.adaptation.changes import PHI, RHO, Space
 from speck_adacal.adaptation.corrections import correct
 from speck_adacal.adaptation.engine import recipe_of, refuse_silence
-from speck_adacal.adaptation.evaluate import Evaluator
-from speck_adacal.adaptation.exits import ExitRule, apply_rule, calibrate_exit
-from speck_adacal.adaptation.journal import Journal
-from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
-from speck_adacal.adaptation.recipe import AdaptSettings, Recipe, StepRecord
 from speck_adacal.adaptation.refine import Bench, Caps, cheapest, fitted, refine
-from speck_adacal.adaptation.samples import search_samples
 from speck_adacal.adaptation.search import Limit, Search
-from speck_adacal.adaptation.spaces import PHI, RHO, Space
+from speck_adacal.adaptation.search_samples import search_samples
 from speck_adacal.adaptation.thresholds import observe, thresholds
-from speck_adacal.adaptation.variants import phi_variants, rho_variants, with_threshold
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
+from speck_adacal.readout.step_exit import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.recipe.recipe import AdaptSettings, Recipe, StepRecord
+from speck_adacal.samples.pieces import CalibrationBatches
 
 
 class Pipeline:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from speck_adacal.adaptation.exits import METRICS, ExitRule
-from speck_adacal.adaptation.recipe import Recipe, StepRecord
 from speck_adacal.adaptation.search import SearchResult
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
+from speck_adacal.readout.step_exit import METRICS, ExitRule
+from speck_adacal.recipe.recipe import Recipe, StepRecord
 
 
 @dataclass(frozen=True)

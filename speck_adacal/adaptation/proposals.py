@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
+from speck_adacal.adaptation.changes import FACTORS, Space
 from speck_adacal.adaptation.sensitivity import SensitivityTable
-from speck_adacal.adaptation.spaces import FACTORS, Space
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 
 Array = npt.NDArray[np.float64]
 Options = Mapping[str, Sequence[LayerRecipe]]

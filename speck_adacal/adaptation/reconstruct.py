@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from speck_adacal.adaptation.walk import Walk
+from speck_adacal.adaptation.side_by_side import Walk
 from speck_adacal.ann.graph import Node
 
 _LARGEST = 4608  # inputs of one output value: beyond it the normal matrix would pass 170 MB

@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from speck_adacal.adaptation.changes import Space, fresh
 from speck_adacal.adaptation.corrections import centred_potential
-from speck_adacal.adaptation.evaluate import Evaluator, Measurement
+from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.plan import Stage
 from speck_adacal.adaptation.proposals import Options, proposals
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.adaptation.sensitivity import sensitivity
-from speck_adacal.adaptation.spaces import Space, fresh
-from speck_adacal.adaptation.walk import Walk
+from speck_adacal.adaptation.side_by_side import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.network import SpikingNetwork
 
 Array = npt.NDArray[np.float64]

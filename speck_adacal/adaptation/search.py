@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adaptation.evaluate import Evaluator, Measurement
+from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.pareto import Frontier, frontier
 from speck_adacal.adaptation.progress import track
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.adaptation.sensitivity import SensitivityTable, sensitivity
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 
 Choice = tuple[int, ...]
 

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 from joblib import Parallel, delayed
 
-from speck_adacal.adaptation.cells import Cells
-from speck_adacal.adaptation.evaluate import Evaluator, layer_values
-from speck_adacal.adaptation.isolated import Variants
-from speck_adacal.adaptation.journal import digest
+from speck_adacal.adaptation.finished_work import digest
+from speck_adacal.adaptation.measure import Evaluator, layer_values
 from speck_adacal.adaptation.progress import track
-from speck_adacal.adaptation.recipe import Recipe
+from speck_adacal.adaptation.table_in_situ import Cells
+from speck_adacal.adaptation.table_isolated import Variants
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
+from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.snn.network import SpikingNetwork
 
 Array = npt.NDArray[np.float64]

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from speck_adacal.adaptation.histogram import ActivationHistogram, clip_floor_errors
-from speck_adacal.adaptation.pieces import CalibrationBatches
-from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
+from speck_adacal.recipe.recipe import AdaptSettings
+from speck_adacal.samples.pieces import CalibrationBatches
 
 Array = npt.NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import ModelError
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 
 Floats = npt.NDArray[np.float64]
 

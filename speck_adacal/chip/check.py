@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph
-from speck_adacal.chip.competition import fitting_cores
-from speck_adacal.chip.fan_out import check_fan_out, is_chain
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.operations import convolution_shapes, unsupported_operations
-from speck_adacal.chip.rules import check_each_layer, check_layers
-from speck_adacal.chip.shapes import LayerShape, Violation
-from speck_adacal.chip.smallest_change import Change, smallest_change
 from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.rules.competition import fitting_cores
+from speck_adacal.rules.fan_out import check_fan_out, is_chain
+from speck_adacal.rules.rules import check_each_layer, check_layers
+from speck_adacal.rules.shapes import LayerShape, Violation
+from speck_adacal.rules.smallest_change import Change, smallest_change
 
 
 @dataclass(frozen=True)

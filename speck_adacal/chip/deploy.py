@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speck_adacal.adaptation.adapted import AdaptedNetwork
-from speck_adacal.chip.fan_out import check_fan_out, is_chain
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.network import MappedNetwork, map_network
+from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.policy import ChipPolicy, refused_biases
-from speck_adacal.chip.quantise import QuantisedLayer, quantise
-from speck_adacal.chip.rules import check_layers
-from speck_adacal.chip.shapes import LayerShape, Violation
-from speck_adacal.chip.smallest_change import Change, smallest_change
-from speck_adacal.chip.value_rules import check_values
+from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.core_layers import QuantisedLayer
 from speck_adacal.errors import DesignRuleError
+from speck_adacal.rules.fan_out import check_fan_out, is_chain
+from speck_adacal.rules.rules import check_layers
+from speck_adacal.rules.shapes import LayerShape, Violation
+from speck_adacal.rules.smallest_change import Change, smallest_change
+from speck_adacal.rules.value_rules import check_values
+from speck_adacal.snn.adapted import AdaptedNetwork
 
 
 @dataclass(frozen=True, eq=False)

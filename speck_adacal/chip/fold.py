@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from speck_adacal.adaptation.recipe import LayerRecipe, Recipe
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.chip.branches import (
     equalised,
@@ -22,7 +21,7 @@ from speck_adacal.chip.branches import (
     sole_reader,
     unspiking_source,
 )
-from speck_adacal.chip.kernels import (
+from speck_adacal.chip.geometry import (
     conv_kernel,
     conv_shape,
     linear_kernel,
@@ -30,41 +29,11 @@ from speck_adacal.chip.kernels import (
     pool_edge,
 )
 from speck_adacal.chip.threshold_choice import balance_channels, fine_readout
+from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class FoldedLayer:
-    """One core's worth of network, in float.
-
-    Attributes:
-        name: the node with the weights in the layer graph.
-        recipe: the values adaptation chose for the layer's neurons.
-        weight: float64 `[out, in, ky, kx]` in thresholds of this layer.
-        bias: float64 `[out]` per time step, in thresholds.
-        initial: float64 `[out, height, width]` membrane potential at the start, in thresholds.
-        in_shape: `(channels, height, width)` of the input map.
-        out_shape: `(channels, height, width)` of the neuron map, before pooling.
-        stride: `(y, x)`.
-        padding: `(y, x)`.
-        pool: edge of the sum pooling behind the neurons (1 = none).
-        sources: positions of the layers whose spikes this one reads; empty where it reads the
-            network's input. Several add up: the same weights serve them all.
-    """
-
-    name: str
-    recipe: LayerRecipe
-    weight: Floats
-    bias: Floats
-    initial: Floats
-    in_shape: tuple[int, int, int]
-    out_shape: tuple[int, int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    pool: int = 1
-    sources: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.chip.branches import is_idle
 from speck_adacal.chip.fold import REPLACEMENTS
-from speck_adacal.chip.shapes import LayerShape, Violation
+from speck_adacal.rules.shapes import LayerShape, Violation
 
 
 def unsupported_operations(graph: LayerGraph) -> tuple[Violation, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from speck_adacal.chip.fold import FoldedLayer
-from speck_adacal.chip.shapes import Violation
+from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import SettingsError
+from speck_adacal.rules.shapes import Violation
 
 BIASES = ("initial", "leak", "refuse")
 CLOCK_LOW_HZ, CLOCK_HIGH_HZ = 10.0, 10_000.0  # typical, by sinabs' overview of the chip

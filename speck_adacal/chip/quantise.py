@@ -6,68 +6,28 @@ three share one scale. Rounding is half to even, as in sinabs' own discretisatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adaptation.recipe import LayerRecipe
-from speck_adacal.chip.fold import FoldedLayer
 from speck_adacal.chip.policy import ChipPolicy
+from speck_adacal.core_layers import (
+    STATE_HIGH,
+    STATE_LOW,
+    WEIGHT_HIGH,
+    WEIGHT_LOW,
+    FoldedLayer,
+    QuantisedLayer,
+    start_of,
+)
 from speck_adacal.errors import DesignRuleError
+from speck_adacal.recipe.recipe import LayerRecipe
 
-WEIGHT_LOW, WEIGHT_HIGH = -128, 127
-STATE_LOW, STATE_HIGH = -(2**15), 2**15 - 1
 # Below this many integers per threshold, the rounding of the threshold is looked at too.
 _COARSE = 32
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class QuantisedLayer:
-    """The integers of one core, and what quantisation did to the layer.
-
-    Attributes:
-        folded: the layer in float.
-        weight: int8 `[out, in, ky, kx]`.
-        threshold: `threshold_high` of the core; the neuron fires at `state >= threshold`.
-        threshold_low: the state's lower bound; the open range by default, since clipping a
-            converted network loses charge.
-        initial: int16 `[out, height, width]`, the bias of the whole window folded in.
-        bias: int16 `[out]`, added at each tick of the slow clock; zeros unless it leaks.
-        scale: integers per threshold, before rounding.
-        limited_by: the term that set the scale: `"weights"`, `"threshold"`, `"bias"` (of a leak)
-            or `"initial"` (a bias so large that the initial state would leave 16 bits).
-        window_steps: time steps whose bias is folded into `initial`; 0 where it leaks.
-    """
-
-    folded: FoldedLayer
-    weight: npt.NDArray[np.int8]
-    threshold: int
-    threshold_low: int
-    initial: npt.NDArray[np.int16]
-    bias: npt.NDArray[np.int16]
-    scale: float
-    limited_by: str
-    window_steps: int
-
-    @property
-    def start(self) -> npt.NDArray[np.float64]:
-        """The exact value of `initial`: float64 `[out, height, width]` in thresholds."""
-        return _start(self.folded, self.window_steps)
-
-    @property
-    def distinct_levels(self) -> int:
-        """Number of different weight values that survive."""
-        return len(np.unique(self.weight))
-
-    @property
-    def saturated(self) -> int:
-        """Initial states that had to be clipped to 16 bits."""
-        wanted = np.rint(self.start * self.scale)
-        return int(np.count_nonzero((wanted < STATE_LOW) | (wanted > STATE_HIGH)))
 
 
 def quantise(
@@ -90,7 +50,7 @@ def quantise(
     leaks = policy.bias == "leak" and bool(layer.bias.any())
     folded_steps = 0 if leaks else window_steps
     leak = layer.bias if leaks else np.zeros_like(layer.bias)
-    start = _start(layer, folded_steps)
+    start = start_of(layer, folded_steps)
     scale, limited_by = _scale(layer, start, leak)
     weight = np.clip(np.rint(layer.weight * scale), WEIGHT_LOW, WEIGHT_HIGH)
     if not weight.any():
@@ -118,10 +78,6 @@ def _threshold_low(recipe: LayerRecipe, policy: ChipPolicy, scale: float) -> int
         return STATE_LOW
     # 0 is broken on the chip (datasheet), and a clip above it is none.
     return max(STATE_LOW, min(-1, -round(clip * scale)))
-
-
-def _start(layer: FoldedLayer, window_steps: int) -> Floats:
-    return layer.initial + window_steps * layer.bias[:, None, None]
 
 
 def _scale(layer: FoldedLayer, start: Floats, leak: Floats) -> tuple[float, str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adaptation.recipe import LayerRecipe
+from speck_adacal.recipe.recipe import LayerRecipe
 
 Floats = npt.NDArray[np.float64]
 

@@ -3,15 +3,15 @@
 Each number stands once, in the TOML file of its chip, with unit, source and grade.
 """
 
+from speck_adacal.chip_description.core_memory import (
+    core_memory_use,
+    kernel_memory_words,
+    neuron_memory_words,
+)
 from speck_adacal.chip_description.files import (
     known_chips,
     load_chip_description,
     read_chip_description,
-)
-from speck_adacal.chip_description.memory import (
-    core_memory_use,
-    kernel_memory_words,
-    neuron_memory_words,
 )
 from speck_adacal.chip_description.types import (
     ChipDescription,

@@ -88,10 +88,10 @@ def command(
     """Turn a trained network into a spiking one, without training."""
     common.refuse_early(out, force=force)
     from speck_adacal.adaptation.plan import AdaptPlan
-    from speck_adacal.adaptation.recipe import AdaptSettings
     from speck_adacal.ann.checkpoint import load_network
-    from speck_adacal.events.samples import load_samples
-    from speck_adacal.report.tables import recipe_table
+    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal.recipe.recipe import AdaptSettings
+    from speck_adacal.reporting.tables import recipe_table
     from speck_adacal.verbs import adapt, save
 
     settings = AdaptSettings(

@@ -33,9 +33,9 @@ def command(
     With samples, also which channels are dead or always on, and each layer's own and cumulative
     error (simulated on the twin).
     """
-    from speck_adacal.chip.autopsy import autopsy
-    from speck_adacal.events.samples import load_samples
-    from speck_adacal.report.autopsy_table import autopsy_to_dict, autopsy_view
+    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal.inspection.autopsy import autopsy
+    from speck_adacal.reporting.autopsy_table import autopsy_to_dict, autopsy_view
 
     with common.calm_libraries(quiet=quiet), common.status("Looking", quiet=quiet or as_json):
         deployment = common.load_deployment(bundle, seed)

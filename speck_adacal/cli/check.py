@@ -44,7 +44,7 @@ def command(
     from speck_adacal.ann.checkpoint import build_architecture, load_network
     from speck_adacal.chip.check import check_network
     from speck_adacal.errors import SettingsError
-    from speck_adacal.report.tables import check_table
+    from speck_adacal.reporting.tables import check_table
 
     if input_shape is None:
         raise SettingsError("check needs --input-shape, such as 1,28,28.")
@@ -76,8 +76,8 @@ def command(
 def _explain(rule: str, chip: str, *, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
-    from speck_adacal.chip.rule_book import explain, rule_ids
-    from speck_adacal.report.tables import explanation_view
+    from speck_adacal.reporting.tables import explanation_view
+    from speck_adacal.rules.rule_book import explain, rule_ids
 
     found = [explain(name, chip=chip) for name in (rule_ids() if rule == "all" else (rule,))]
     results = {"chip": chip, "rules": [asdict(explanation) for explanation in found]}

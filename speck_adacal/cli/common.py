@@ -21,8 +21,8 @@ from speck_adacal.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from speck_adacal.adaptation.adapted import AdaptedNetwork
     from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.snn.adapted import AdaptedNetwork
 
 _WIDTH_OF_FILES = 110
 
@@ -141,7 +141,7 @@ def labelled_samples(path: Path, part: str | None) -> Any:
         DataError: the file holds no samples or no labels.
     """
     from speck_adacal.errors import DataError
-    from speck_adacal.events.samples import load_samples
+    from speck_adacal.events.sample_files import load_samples
 
     data = load_samples(path).part(parse_slice(part))
     if data.labels is None:

@@ -14,8 +14,8 @@ import typer
 from speck_adacal.cli import common
 
 if TYPE_CHECKING:
-    from speck_adacal.events.cards import DatasetCard
-    from speck_adacal.events.download import Progress
+    from speck_adacal.datasets.cards import DatasetCard
+    from speck_adacal.datasets.download import Progress
 
 NAME = "datasets"
 app = typer.Typer(
@@ -42,8 +42,8 @@ def list_command(
     """List the data sets that the kit knows, and whether each is on disk."""
     from rich.table import Table
 
-    from speck_adacal.events.datasets import list_datasets
-    from speck_adacal.events.fetch import dataset_folder
+    from speck_adacal.datasets.catalogue import list_datasets
+    from speck_adacal.datasets.fetch import dataset_folder
 
     rows = []
     for card in list_datasets():
@@ -79,8 +79,8 @@ def info_command(
     """Show the card of a data set: classes, layout, licence, and where it can be had."""
     from rich.table import Table
 
-    from speck_adacal.events.datasets import dataset_info
-    from speck_adacal.events.fetch import dataset_folder
+    from speck_adacal.datasets.catalogue import dataset_info
+    from speck_adacal.datasets.fetch import dataset_folder
 
     card = dataset_info(name)
     results = {**asdict(card), "folder": str(dataset_folder(card, folder))}
@@ -102,7 +102,7 @@ def fetch_command(
     quiet: common.Quiet = False,
 ) -> None:
     """Fetch a data set from the sources on its card, or find it where it was put by hand."""
-    from speck_adacal.events.datasets import fetch
+    from speck_adacal.datasets.catalogue import fetch
 
     with _progress(quiet=quiet) as progress:
         place = fetch(name, folder, progress=progress)
@@ -125,7 +125,7 @@ def verify_command(
 
     The exit code is 1 where something is missing or wrong.
     """
-    from speck_adacal.events.datasets import verify
+    from speck_adacal.datasets.catalogue import verify
 
     with common.status(f"reading {name}", quiet=quiet):
         found = verify(name, folder)

@@ -11,8 +11,8 @@ import typer
 from speck_adacal.cli import common
 
 if TYPE_CHECKING:
-    from speck_adacal.chip.core_load import CoreLoad
     from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.inspection.core_load import CoreLoad
 
 NAME = "deploy"
 EXAMPLE = "Example: speck-adacal deploy digits.adapted --chip speck2f --out digits.bundle"
@@ -61,8 +61,8 @@ def command(
     common.refuse_early(out, force=force)
     from speck_adacal.chip.deploy import Deployment
     from speck_adacal.chip.policy import ChipPolicy
-    from speck_adacal.report.summary import layer_rows
-    from speck_adacal.report.tables import deployment_table
+    from speck_adacal.reporting.summary import layer_rows
+    from speck_adacal.reporting.tables import deployment_table
     from speck_adacal.verbs import deploy, load, save
 
     with common.calm_libraries(quiet=quiet), common.status("Deploying", quiet=quiet or as_json):
@@ -93,9 +93,9 @@ def _loads(
 ) -> tuple[CoreLoad, ...]:
     if recordings is None:
         return ()
-    from speck_adacal.adaptation.batches import encode_samples
-    from speck_adacal.chip.core_load import core_loads
-    from speck_adacal.events.samples import load_samples
+    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal.inspection.core_load import core_loads
+    from speck_adacal.samples.batches import encode_samples
 
     adapted = deployment.adapted
     data = load_samples(recordings).part(common.parse_slice(part))

@@ -28,8 +28,8 @@ def command(
     from rich.table import Table
 
     from speck_adacal.bundle import read_bundle
-    from speck_adacal.chip.configuration_json import read_configuration
-    from speck_adacal.chip.diff import diff_bundles, diff_configurations
+    from speck_adacal.bundles.configuration_json import read_configuration
+    from speck_adacal.bundles.diff import diff_bundles, diff_configurations
 
     with common.calm_libraries(quiet=quiet):
         if one.suffix == other.suffix == ".json":

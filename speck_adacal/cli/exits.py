@@ -46,14 +46,14 @@ def command(
     common.refuse_early(out, force=force)
     from dataclasses import asdict
 
-    from speck_adacal.adaptation.batches import encode_samples
     from speck_adacal.bundle import read_bundle
-    from speck_adacal.chip.files import to_files
+    from speck_adacal.bundles.files import to_files
     from speck_adacal.errors import CalibrationError
-    from speck_adacal.events.samples import load_samples
-    from speck_adacal.host.calibrate import calibrate_with_check
-    from speck_adacal.host.readout_files import READOUT, readout_of_bundle, readout_to_bytes
-    from speck_adacal.report.tables import exits_table
+    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal.inspection.exit_calibration import calibrate_with_check
+    from speck_adacal.readout.files import READOUT, readout_of_bundle, readout_to_bytes
+    from speck_adacal.reporting.tables import exits_table
+    from speck_adacal.samples.batches import encode_samples
     from speck_adacal.verbs import save
 
     with common.calm_libraries(quiet=quiet), common.status("Calibrating", quiet=quiet or as_json):

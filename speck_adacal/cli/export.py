@@ -10,7 +10,7 @@ import typer
 from speck_adacal.cli import common
 
 if TYPE_CHECKING:
-    from speck_adacal.chip.chip_configuration import ChipConfiguration
+    from speck_adacal.bundles.chip_configuration import ChipConfiguration
 
 NAME = "export"
 EXAMPLE = "Example: speck-adacal export digits.bundle --format nir -o digits.nir"
@@ -35,7 +35,7 @@ def command(
     """
     common.refuse_early(out, force=force)
     from speck_adacal.bundle import read_bundle
-    from speck_adacal.chip.files import stored_configuration
+    from speck_adacal.bundles.files import stored_configuration
     from speck_adacal.errors import SettingsError
 
     writers = {"nir": _nir, "json": _json, "samna": _samna}
@@ -49,14 +49,14 @@ def command(
 
 
 def _nir(configuration: ChipConfiguration, out: Path, force: bool) -> None:
-    from speck_adacal.chip.nir_export import write_nir
+    from speck_adacal.bundles.nir_export import write_nir
 
     write_nir(configuration, out, force=force)
 
 
 def _json(configuration: ChipConfiguration, out: Path, force: bool) -> None:
     from speck_adacal.bundle import new_file
-    from speck_adacal.chip.configuration_json import dump_configuration
+    from speck_adacal.bundles.configuration_json import dump_configuration
 
     with new_file(out, force=force) as temporary:
         temporary.write_bytes(dump_configuration(configuration))

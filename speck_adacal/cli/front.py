@@ -58,10 +58,10 @@ def command(
     for path in (out, figure):
         common.refuse_early(path, force=force)
     from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.chip.twin_search.search import FrontSettings
-    from speck_adacal.events.samples import load_samples
-    from speck_adacal.report.front import front_table, save_front_figure
-    from speck_adacal.report.front_files import FRONT, front_to_bytes
+    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal.reporting.front_files import FRONT, front_to_bytes
+    from speck_adacal.reporting.front_table import front_table, save_front_figure
+    from speck_adacal.twin_search.search import FrontSettings
     from speck_adacal.verbs import (
         deploy,
         front_in_steps,

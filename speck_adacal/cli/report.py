@@ -43,11 +43,11 @@ def command(
     for path in (out, figures):
         common.refuse_early(path, force=force)
     from speck_adacal.bundle import new_file, read_bundle
-    from speck_adacal.report.figures import write_figures
-    from speck_adacal.report.front_files import front_of_bundle
-    from speck_adacal.report.page import render_page
-    from speck_adacal.report.summary import describe, summarise
-    from speck_adacal.report.tables import summary_view
+    from speck_adacal.reporting.figures import write_figures
+    from speck_adacal.reporting.front_files import front_of_bundle
+    from speck_adacal.reporting.page import render_page
+    from speck_adacal.reporting.summary import describe, summarise
+    from speck_adacal.reporting.tables import summary_view
 
     with common.calm_libraries(quiet=quiet), common.status("Measuring", quiet=quiet or as_json):
         deployment = common.load_deployment(bundle, seed)

@@ -32,9 +32,9 @@ def command(
 ) -> None:
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
     common.refuse_early(out, force=force)
-    from speck_adacal.events.samples import load_samples
-    from speck_adacal.report.summary import simulation_to_dict, write_simulation
-    from speck_adacal.report.tables import simulation_table
+    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
+    from speck_adacal.reporting.tables import simulation_table
     from speck_adacal.verbs import simulate
 
     with common.calm_libraries(quiet=quiet), common.status("Simulating", quiet=quiet or as_json):

@@ -17,7 +17,7 @@ from speck_adacal.errors import SettingsError
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
     from speck_adacal.host import Moment, Readout
-    from speck_adacal.host.trace import Trace
+    from speck_adacal.host.recorded_session import Trace
 
 NAME = "stream"
 EXAMPLE = (
@@ -100,14 +100,14 @@ def command(
     _write(trace, record, save_video, save_html, force=force)
     from rich.text import Text
 
-    from speck_adacal.report.live import verdict_text
+    from speck_adacal.reporting.live import verdict_text
 
     common.show(trace.to_dict(), Text(verdict_text(trace)), as_json=as_json, quiet=quiet)
 
 
 def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> Trace:
     from speck_adacal.host import Session
-    from speck_adacal.host.trace import Trace
+    from speck_adacal.host.recorded_session import Trace
 
     moments = []
     with (
@@ -130,7 +130,7 @@ def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -
 def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
     from speck_adacal.bundle import read_bundle
     from speck_adacal.host import ArgmaxMembrane, ArgmaxSpikeCount, FirstToThreshold
-    from speck_adacal.host.readout_files import readout_of_bundle
+    from speck_adacal.readout.files import readout_of_bundle
 
     own = readout_of_bundle(read_bundle(bundle))
     names = deployment.classes if own is None else own.names
@@ -150,7 +150,7 @@ def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
 @contextmanager
 def _view(events: Any, names: tuple[str, ...], speed: float, *, silent: bool) -> Iterator[Any]:
     """A function that shows a moment: live on a terminal, else a line, or nothing."""
-    from speck_adacal.report.live import moment_line, render_moment
+    from speck_adacal.reporting.live import moment_line, render_moment
 
     def say(moment: Moment) -> None:
         common.console().print(moment_line(moment, names), soft_wrap=True)
@@ -177,14 +177,14 @@ def _write(
     trace: Trace, record: Path | None, video: Path | None, page: Path | None, *, force: bool
 ) -> None:
     if record is not None:
-        from speck_adacal.host.trace import write_trace
+        from speck_adacal.host.recorded_session import write_trace
 
         write_trace(trace, record, force=force)
     if video is not None:
-        from speck_adacal.report.video import write_gif
+        from speck_adacal.reporting.video import write_gif
 
         write_gif(trace, video, force=force)
     if page is not None:
-        from speck_adacal.report.replay import write_replay
+        from speck_adacal.reporting.replay_page import write_replay
 
         write_replay(trace, page, force=force)

@@ -29,8 +29,8 @@ def command(
     from dataclasses import asdict
 
     from speck_adacal.bundle import read_bundle
-    from speck_adacal.chip.files import stored_configuration
-    from speck_adacal.chip.verify import verify_bundle
+    from speck_adacal.bundles.files import stored_configuration
+    from speck_adacal.bundles.verify import verify_bundle
     from speck_adacal.host.devices import parse_device, player_on
 
     named = parse_device(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,33 +9,10 @@ import numpy.typing as npt
 
 from speck_adacal.errors import EventError
 from speck_adacal.events.types import Events
+from speck_adacal.readout.decision import Answer
 
 Ints = npt.NDArray[np.int64]
 Grade = Literal["simulated", "measured on a chip"]
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a chip gave for one piece of its input.
-
-    Attributes:
-        t_us: int64 `[n]`, times of the output spikes, in the sample's time.
-        channel: int64 `[n]`, output neuron of each.
-        until_us: the sample's time up to which the chip has been fed.
-        events: input events of the piece.
-        synops: SynOps that they caused; None where the backend cannot count them.
-        seen: what the chip's own sensor saw, where that is the input.
-    """
-
-    t_us: Ints
-    channel: Ints
-    until_us: int
-    events: int
-    synops: int | None
-    seen: Events | None = None
-
-    def __len__(self) -> int:
-        return len(self.t_us)
 
 
 class Backend(Protocol):

@@ -24,8 +24,9 @@ from speck_adacal.errors import (
     SpeckAdacalError,
 )
 from speck_adacal.events.types import Events
-from speck_adacal.host.backend import Answer, Grade, Ints, check_shape
+from speck_adacal.host.backend import Grade, check_shape
 from speck_adacal.host.board_link import BoardLink, addresses
+from speck_adacal.readout.decision import Answer, Ints
 from speck_adacal.virtual_samna import ensure_samna
 
 RESETS = ("configure", "write")

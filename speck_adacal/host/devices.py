@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from speck_adacal.chip.known_answers import play_on_twin
-from speck_adacal.chip.verify import Player
+from speck_adacal.bundles.known_answers import play_on_twin
+from speck_adacal.bundles.verify import Player
 from speck_adacal.errors import DeviceError, HardwareMissingError, SettingsError
 from speck_adacal.host.backend import Grade
 from speck_adacal.host.board_backend import device_errors, open_board
-from speck_adacal.host.replay import BoardPlayer
+from speck_adacal.host.board_replay import BoardPlayer
 from speck_adacal.virtual_samna import declare_boards, ensure_samna
 from speck_adacal.virtual_samna.backend import INSTALL_HINT
 from speck_adacal.virtual_samna.board.declared import BOARD_TYPES

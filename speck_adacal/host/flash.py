@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speck_adacal.bundle import new_file
-from speck_adacal.chip.chip_configuration import ChipConfiguration
+from speck_adacal.bundles.chip_configuration import ChipConfiguration
 from speck_adacal.host.board_backend import device_errors
 from speck_adacal.host.devices import DeviceName, open_real, require_real
 

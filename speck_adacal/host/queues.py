@@ -10,8 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from speck_adacal.events.types import Events
-from speck_adacal.host.backend import Answer
-from speck_adacal.host.decision import Decision
+from speck_adacal.readout.decision import Answer, Decision
 
 MOST_ENTRIES = 4096
 """Pieces and batches without events take room too."""

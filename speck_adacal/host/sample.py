@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from speck_adacal.events.types import Events
-from speck_adacal.host.backend import Answer, Backend
-from speck_adacal.host.decision import NO_DECISION, Decision, Moment
-from speck_adacal.host.readout import Readout, Verdict
+from speck_adacal.host.backend import Backend
+from speck_adacal.readout.decision import NO_DECISION, Answer, Decision, Moment
+from speck_adacal.readout.readouts import Readout, Verdict
 
 
 class Sample:

@@ -12,8 +12,9 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import EventError, SettingsError
 from speck_adacal.events.types import Events
-from speck_adacal.host.backend import Answer, check_shape
+from speck_adacal.host.backend import check_shape
 from speck_adacal.host.board_backend import BoardBackend
+from speck_adacal.readout.decision import Answer
 
 _DVS_LAYER = 13
 _POOLINGS = (4, 2, 1)

@@ -17,14 +17,14 @@ from types import TracebackType
 from speck_adacal.errors import SessionError, SettingsError
 from speck_adacal.events.types import Events
 from speck_adacal.host.backend import Backend
-from speck_adacal.host.decision import Decision, Moment
-from speck_adacal.host.latency import LatencyMeter, LatencySummary
+from speck_adacal.host.latencies import LatencyMeter, LatencySummary
 from speck_adacal.host.limits import Counters, SessionLimits
-from speck_adacal.host.pieces import split_at_windows
 from speck_adacal.host.queues import Batch
-from speck_adacal.host.readout import Readout
 from speck_adacal.host.sample import Sample
 from speck_adacal.host.stream import Stream
+from speck_adacal.host.windows import split_at_windows
+from speck_adacal.readout.decision import Decision, Moment
+from speck_adacal.readout.readouts import Readout
 
 
 class Session:

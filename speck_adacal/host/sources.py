@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from speck_adacal.datasets.camera_sets import simulated_recordings
+from speck_adacal.datasets.catalogue import dataset_info, open_recordings
+from speck_adacal.datasets.demo import load_demo_digits
 from speck_adacal.errors import DataError
-from speck_adacal.events.datasets import dataset_info, open_recordings
-from speck_adacal.events.demo import load_demo_digits
 from speck_adacal.events.encode import rate_code
 from speck_adacal.events.recordings import read_recording
-from speck_adacal.events.samples import load_samples
-from speck_adacal.events.simulate import simulated_recordings
+from speck_adacal.events.sample_files import load_samples
 from speck_adacal.events.types import Events
 
 Shape = tuple[int, int, int]

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 from speck_adacal.errors import EventError, OverrunError, SessionError, SpeckAdacalError
 from speck_adacal.events.types import Events
-from speck_adacal.host.backend import Answer, Backend, check_shape
-from speck_adacal.host.decision import Decision
-from speck_adacal.host.latency import LatencyMeter, LatencySummary
+from speck_adacal.host.backend import Backend, check_shape
+from speck_adacal.host.latencies import LatencyMeter, LatencySummary
 from speck_adacal.host.limits import Counters, SessionLimits
-from speck_adacal.host.pieces import cut
 from speck_adacal.host.queues import Batch, Inbox, Outbox, Piece
-from speck_adacal.host.readout import Readout
 from speck_adacal.host.sample import Sample
+from speck_adacal.host.windows import cut
+from speck_adacal.readout.decision import Answer, Decision
+from speck_adacal.readout.readouts import Readout
 
 
 class Stream:

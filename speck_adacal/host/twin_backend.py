@@ -6,7 +6,8 @@ import numpy as np
 
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.events.types import Events
-from speck_adacal.host.backend import Answer, Grade, Ints, check_shape
+from speck_adacal.host.backend import Grade, check_shape
+from speck_adacal.readout.decision import Answer, Ints
 from speck_adacal.twin import Assumptions, Spikes, Twin
 
 _RESTART_US = 1 << 31

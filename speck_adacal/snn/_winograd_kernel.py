@@ -14,7 +14,7 @@ from pathlib import Path
 
 from numba import njit, prange
 
-from speck_adacal.compiled import source_stamp
+from speck_adacal.kernel_cache import source_stamp
 from speck_adacal.snn._winograd_vectors import (
     LANES,
     ROWS,

@@ -22,7 +22,7 @@ from speck_adacal.snn._values import (
     is_channels_last,
 )
 from speck_adacal.snn.fused import Settings, Tally, fused_forward, fused_usable
-from speck_adacal.snn.tally import count_afterwards
+from speck_adacal.snn.spike_counts import count_afterwards
 
 
 class _Flat(NamedTuple):

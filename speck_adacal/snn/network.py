@@ -13,9 +13,9 @@ from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.snn._values import is_channels_last
 from speck_adacal.snn.adafire import AdaFire
-from speck_adacal.snn.fan_out import fan_out
+from speck_adacal.snn.spike_counts import Tallies
 from speck_adacal.snn.spiking_max import SpikingMaxPool
-from speck_adacal.snn.tally import Tallies
+from speck_adacal.snn.synops import fan_out
 from speck_adacal.snn.winograd import Convolutions, run_plain
 
 V = TypeVar("V")

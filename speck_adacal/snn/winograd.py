@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.modules import Add, Rectifier
-from speck_adacal.compiled import compile_afresh
+from speck_adacal.kernel_cache import compile_afresh
 from speck_adacal.snn._winograd_kernel import STAMP, convolve, room_bytes
 from speck_adacal.snn._winograd_vectors import LANES
 from speck_adacal.snn.fused import use_torch_threads

@@ -2,6 +2,7 @@
 
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.from_samna import program_from_configuration
 from speck_adacal.twin.headroom import CoreHeadroom, Remedy, core_headroom, try_remedies
 from speck_adacal.twin.load import LoadTrace, WorstWindow
 from speck_adacal.twin.power import (
@@ -19,7 +20,6 @@ from speck_adacal.twin.program import (
     DvsProgram,
     ReadoutProgram,
 )
-from speck_adacal.twin.reading import program_from_configuration
 from speck_adacal.twin.readout import ReadoutRun
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.running import PreparedInput

@@ -8,7 +8,7 @@ from __future__ import annotations
 from numba import njit
 
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.memory import (
+from speck_adacal.twin.raw_memory import (
     LANES,
     fire_eight,
     fire_full,

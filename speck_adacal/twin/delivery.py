@@ -9,7 +9,7 @@ from numba import njit
 
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.core_kernel import DECIMATED, DROPPED, LOSE_NEXT, count_up, counter, pack
-from speck_adacal.twin.memory import load64, setting, store64
+from speck_adacal.twin.raw_memory import load64, setting, store64
 
 # Bits of `options`.
 WRAP, BREADTH_FIRST, LEAK_FIRES, PASS_FIRST, DECIMATE_MONITOR = 1, 2, 4, 8, 16

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.compiled import compile_afresh
 from speck_adacal.errors import SettingsError
-from speck_adacal.twin import core_kernel, delivery, kernel, tree_kernel
+from speck_adacal.kernel_cache import compile_afresh
+from speck_adacal.twin import core_kernel, delivery, tree_kernel
+from speck_adacal.twin import event_kernel as kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.layout import Layout, aligned
-from speck_adacal.twin.stamp import STAMP
+from speck_adacal.twin.source_stamp import STAMP
 
 Words = npt.NDArray[np.int64]
 _FIRST_CAPACITY = 1 << 12

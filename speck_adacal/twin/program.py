@@ -1,7 +1,7 @@
 """What the twin runs: a chip configuration as frozen dataclasses of NumPy arrays.
 
 Axes are those of PyTorch here, `[out, in, ky, kx]` and `[feature, y, x]`; samna's own have x
-before y, and `speck_adacal.twin.reading` turns them round.
+before y, and `speck_adacal.twin.from_samna` turns them round.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from numba import njit
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.core_kernel import count_events, event_spikes, tick_spikes
 from speck_adacal.twin.delivery import LEAK_FIRES, WRAP, record_load, refused, routed, send
-from speck_adacal.twin.kernel import DONE, GROW_LOG, GROW_PENDING, STALE
-from speck_adacal.twin.memory import load8, load64, setting, store64
-from speck_adacal.twin.stamp import STAMP
+from speck_adacal.twin.event_kernel import DONE, GROW_LOG, GROW_PENDING, STALE
+from speck_adacal.twin.raw_memory import load8, load64, setting, store64
+from speck_adacal.twin.source_stamp import STAMP
 
 FULL = 2048  # waiting spikes at which the cores downstream get their turn
 

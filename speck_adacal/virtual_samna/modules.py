@@ -24,7 +24,8 @@ def install() -> str:
 def build() -> dict[str, ModuleType]:
     """All modules of the virtual samna, by full name, not yet installed."""
     from speck_adacal.virtual_samna import flasher, gui, ui
-    from speck_adacal.virtual_samna.board import power, registry
+    from speck_adacal.virtual_samna.board import power_monitor as power
+    from speck_adacal.virtual_samna.board import registry
     from speck_adacal.virtual_samna.vectors import Vec2_bool, Vec2_unsigned_char
 
     tree: dict[str, ModuleType] = {}

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from speck_adacal.adaptation import AdaptSettings, adapt_graph
-from speck_adacal.adaptation.evaluate import Evaluator
-from speck_adacal.adaptation.exits import apply_rule, calibrate_exit
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pipeline import run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.ann import trace
 from speck_adacal.ann.architectures import digits_cnn
 from speck_adacal.ann.checkpoint import load_network
+from speck_adacal.readout.step_exit import apply_rule, calibrate_exit
 from speck_adacal.resources import resource_path
 
 ANALOG = {"input_coding": "analog", "batch_size": 64}

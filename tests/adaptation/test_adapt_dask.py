@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.candidates import rho_variants
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.evaluate import Evaluator
-from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe
-from speck_adacal.adaptation.variants import rho_variants
 from speck_adacal.ann import trace
+from speck_adacal.samples.pieces import CalibrationBatches
 
 
 def make():

@@ -15,10 +15,10 @@ from speck_adacal.adaptation import AdaptSettings, adapt_graph
 from speck_adacal.adaptation.corrections import correct
 from speck_adacal.adaptation.engine import recipe_of
 from speck_adacal.adaptation.histogram import ActivationHistogram, clip_floor_errors
-from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.thresholds import observe, search_grid
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, ModelError
+from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.snn import SpikingNetwork
 
 

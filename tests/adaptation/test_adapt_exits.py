@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from speck_adacal.adaptation.early_exit import run_until_sure
-from speck_adacal.adaptation.exits import (
+from speck_adacal.ann import Kind, trace
+from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.readout.step_exit import (
     METRICS,
     ExitRule,
     apply_rule,
@@ -18,9 +20,7 @@ from speck_adacal.adaptation.exits import (
     fit_temperature,
     running_mean,
 )
-from speck_adacal.adaptation.recipe import LayerRecipe
-from speck_adacal.ann import Kind, trace
-from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.snn import SpikingNetwork
 
 

@@ -13,13 +13,13 @@ from torch import nn
 from speck_adacal.adaptation import AdaptSettings
 from speck_adacal.adaptation.decompose import decompose
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.pieces import CalibrationBatches
 from speck_adacal.adaptation.pipeline import Pipeline, run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
-from speck_adacal.adaptation.recipe_files import recipe_from_data, recipe_to_data
 from speck_adacal.adaptation.thresholds import observe
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.recipe.files import recipe_from_data, recipe_to_data
+from speck_adacal.samples.pieces import CalibrationBatches
 
 SETTINGS = AdaptSettings(
     time_steps=4, phi=2, input_coding="analog", batch_size=32, per_channel=True, correction="both"
@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on(world, tmp_path, monkeypatch):
     plan = AdaptPlan(phis=(1, 2, 4), search_rho=False, exit_early=False, evaluations=4,
                      search_samples=40, refinements=1)  # fmt: skip
     whole = run_plan(graph, data, SETTINGS, plan)
-    from speck_adacal.adaptation import evaluate
+    from speck_adacal.adaptation import measure as evaluate
 
     runs = []
     original = evaluate.Evaluator._run

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speck_adacal.adaptation.changes import FACTORS
 from speck_adacal.adaptation.proposals import CAUTION, cheapest_harm, exchange
 from speck_adacal.adaptation.sensitivity import SensitivityTable
-from speck_adacal.adaptation.spaces import FACTORS
 
 
 def table(seed: int, layers: int, width: int) -> SensitivityTable:

@@ -11,18 +11,18 @@ import torch
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
+from speck_adacal.adaptation.candidates import phi_variants, rho_variants
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.evaluate import Evaluator
-from speck_adacal.adaptation.journal import Journal
-from speck_adacal.adaptation.pieces import CalibrationBatches
+from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.search import Limit, Search
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
-from speck_adacal.adaptation.variants import phi_variants, rho_variants
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.snn import SpikingNetwork
-from speck_adacal.snn.fan_out import fan_out
+from speck_adacal.snn.synops import fan_out
 
 SETTINGS = AdaptSettings(time_steps=4, phi=2, input_coding="analog", batch_size=8)
 PHIS = (1, 2, 4)

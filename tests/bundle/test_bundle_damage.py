@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_arrays
 
 from speck_adacal import load, save
 from speck_adacal.bundle import dump_json, read_bundle
-from speck_adacal.chip.verify import verify_bundle
+from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.errors import BundleError, SpeckAdacalError
 
 OLD = Path(__file__).with_name("fixtures") / "schema1.zip"

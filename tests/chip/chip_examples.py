@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from speck_adacal.adaptation.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 
 
 def plain_recipe(graph: LayerGraph, *, threshold=0.5, phi=4, time_steps=4) -> Recipe:

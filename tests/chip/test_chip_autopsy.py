@@ -8,9 +8,9 @@ import torch
 from chip_examples import folded_network
 from torch import nn
 
-from speck_adacal.adaptation.adapted import AdaptedNetwork
-from speck_adacal.chip.autopsy import autopsy, sinabs_limits
 from speck_adacal.chip.deploy import deploy_network
+from speck_adacal.inspection.autopsy import autopsy, sinabs_limits
+from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.virtual_samna import ensure_samna
 
 

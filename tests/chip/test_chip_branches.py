@@ -11,21 +11,21 @@ from torch import nn
 
 from speck_adacal import AdaptSettings, adapt, deploy, load, save
 from speck_adacal.adaptation import adapt_graph
-from speck_adacal.adaptation.batches import encode_samples
 from speck_adacal.ann import trace
 from speck_adacal.chip.check import check_network
 from speck_adacal.chip.deploy import deploy_network
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.in_the_loop import _restarted, _shifted, correct_on_twin
-from speck_adacal.chip.levels import measure_levels
-from speck_adacal.chip.simulate import run_on_twin
-from speck_adacal.chip.twin_search.evaluate import TwinEvaluator
-from speck_adacal.chip.twin_search.objective import log_loss, one_hot
-from speck_adacal.chip.twin_search.reference import reference_decisions
-from speck_adacal.chip.twin_search.search import FrontSettings
+from speck_adacal.chip.simulation import run_on_twin
+from speck_adacal.datasets.demo import load_demo_digits
 from speck_adacal.errors import ModelError
 from speck_adacal.events import Events
-from speck_adacal.events.demo import load_demo_digits
+from speck_adacal.inspection.levels import measure_levels
+from speck_adacal.samples.batches import encode_samples
+from speck_adacal.twin_search.candidate_runs import TwinEvaluator
+from speck_adacal.twin_search.correction import _restarted, _shifted, correct_on_twin
+from speck_adacal.twin_search.log_loss import log_loss, one_hot
+from speck_adacal.twin_search.search import FrontSettings
+from speck_adacal.twin_search.targets import reference_decisions
 from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 from tests.chip.chip_examples import plain_recipe
 

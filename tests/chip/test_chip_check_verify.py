@@ -11,8 +11,8 @@ from torch import nn
 
 from speck_adacal.ann import trace
 from speck_adacal.bundle import read_bundle
+from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.chip.check import check_network
-from speck_adacal.chip.verify import verify_bundle
 from speck_adacal.cli import main
 from speck_adacal.verbs import adapt, deploy, load, save
 

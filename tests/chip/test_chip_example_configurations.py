@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from speck_adacal import AdaptSettings
-from speck_adacal.adaptation.batches import encode_samples
-from speck_adacal.chip.configuration_data import SCALARS
-from speck_adacal.chip.configuration_json import read_configuration
-from speck_adacal.chip.known_answers import play_on_twin, random_events
-from speck_adacal.events.demo import load_demo_digits
+from speck_adacal.bundles.configuration_data import SCALARS
+from speck_adacal.bundles.configuration_json import read_configuration
+from speck_adacal.bundles.known_answers import play_on_twin, random_events
+from speck_adacal.datasets.demo import load_demo_digits
+from speck_adacal.samples.batches import encode_samples
 from speck_adacal.virtual_samna import ensure_samna
 
 ROOT = Path(__file__).resolve().parents[2]

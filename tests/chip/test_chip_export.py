@@ -12,13 +12,13 @@ from torch import nn
 
 from speck_adacal import AdaptSettings
 from speck_adacal.bundle import dump_json, read_bundle
-from speck_adacal.chip.chip_configuration import configuration_of
-from speck_adacal.chip.configuration_json import dump_configuration, read_configuration
-from speck_adacal.chip.diff import diff_bundles, diff_configurations
-from speck_adacal.chip.files import stored_configuration
-from speck_adacal.chip.known_answers import play_on_twin, random_events
-from speck_adacal.chip.network import run_quantised
-from speck_adacal.chip.nir_export import to_nir, write_nir
+from speck_adacal.bundles.chip_configuration import configuration_of
+from speck_adacal.bundles.configuration_json import dump_configuration, read_configuration
+from speck_adacal.bundles.diff import diff_bundles, diff_configurations
+from speck_adacal.bundles.files import stored_configuration
+from speck_adacal.bundles.known_answers import play_on_twin, random_events
+from speck_adacal.bundles.nir_export import to_nir, write_nir
+from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.cli import main
 from speck_adacal.errors import BackendError, BundleError, ModelError
 from speck_adacal.verbs import adapt, deploy, save
@@ -192,7 +192,7 @@ def test_samnas_json_needs_the_vendors_library(bundle, tmp_path, capsys):
 
 
 def test_with_the_vendors_library_a_bundle_keeps_its_files(deployment, monkeypatch):
-    from speck_adacal.chip import files
+    from speck_adacal.bundles import files
     from speck_adacal.virtual_samna import SamnaBackend, ensure_samna
 
     if ensure_samna().kind == "real":

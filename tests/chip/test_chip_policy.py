@@ -12,18 +12,18 @@ import torch
 from torch import nn
 
 from speck_adacal.bundle import read_bundle
-from speck_adacal.chip.autopsy_activity import measure_activity
-from speck_adacal.chip.core_load import core_loads
+from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.chip.policy import ChipPolicy
-from speck_adacal.chip.policy_comparison import compare_policies
-from speck_adacal.chip.quantise import STATE_LOW
-from speck_adacal.chip.verify import verify_bundle
 from speck_adacal.cli import main
+from speck_adacal.core_layers import STATE_LOW
 from speck_adacal.errors import BundleError, DesignRuleError, SettingsError
 from speck_adacal.events.types import Events
 from speck_adacal.host.devices import parse_device, player_on
 from speck_adacal.host.twin_backend import TwinBackend
-from speck_adacal.report.summary import layer_rows
+from speck_adacal.inspection.autopsy_activity import measure_activity
+from speck_adacal.inspection.core_load import core_loads
+from speck_adacal.inspection.policy_comparison import compare_policies
+from speck_adacal.reporting.summary import layer_rows
 from speck_adacal.twin import Twin
 from speck_adacal.verbs import AdaptSettings, adapt, deploy, load, save, simulate
 from speck_adacal.virtual_samna import declare_boards, ensure_samna
@@ -156,7 +156,7 @@ def test_the_clips_of_a_recipe_are_compared_too(adapted, images):
 
 
 def _recordings(adapted, images):
-    from speck_adacal.adaptation.batches import encode_samples
+    from speck_adacal.samples.batches import encode_samples
 
     return encode_samples(images, (1, 8, 8), adapted.recipe.settings).recordings()
 

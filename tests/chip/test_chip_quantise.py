@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from speck_adacal.adaptation.recipe import LayerRecipe
-from speck_adacal.chip.fold import FoldedLayer, fold
-from speck_adacal.chip.quantise import STATE_LOW, quantise
+from speck_adacal.chip.fold import fold
+from speck_adacal.chip.quantise import quantise
+from speck_adacal.core_layers import STATE_LOW, FoldedLayer
 from speck_adacal.errors import DesignRuleError
+from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.virtual_samna import ensure_samna
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speck_adacal.chip.competition import find_competition
-from speck_adacal.chip.rules import check_layers
-from speck_adacal.chip.shapes import LayerShape
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.rules.competition import find_competition
+from speck_adacal.rules.rules import check_layers
+from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.virtual_samna import ensure_samna
 
 CHIP = load_chip_description("speck2f")

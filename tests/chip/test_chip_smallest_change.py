@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from speck_adacal.adaptation.recipe import AdaptSettings
 from speck_adacal.ann import trace
 from speck_adacal.chip.check import check_network
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.chip.rules import check_layers
-from speck_adacal.chip.shapes import LayerShape
-from speck_adacal.chip.smallest_change import smallest_change
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import DesignRuleError
+from speck_adacal.recipe.recipe import AdaptSettings
+from speck_adacal.rules.rules import check_layers
+from speck_adacal.rules.shapes import LayerShape
+from speck_adacal.rules.smallest_change import smallest_change
 from speck_adacal.verbs import adapt, deploy
 
 CHIP = load_chip_description("speck2f")

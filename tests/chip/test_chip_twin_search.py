@@ -15,22 +15,22 @@ from torch import nn
 
 from speck_adacal import AdaptSettings, adapt, deploy, load, save
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.simulate import run_on_twin
-from speck_adacal.chip.twin_search.candidate import (
+from speck_adacal.chip.simulation import run_on_twin
+from speck_adacal.cli import main
+from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.events import Events
+from speck_adacal.snn import AdaFire
+from speck_adacal.twin_search.candidate import (
     Candidate,
     Move,
     channel_moves,
     layer_moves,
 )
-from speck_adacal.chip.twin_search.descent import Descent, Steps
-from speck_adacal.chip.twin_search.evaluate import TwinEvaluator
-from speck_adacal.chip.twin_search.front import non_dominated, thinned
-from speck_adacal.chip.twin_search.objective import log_loss, one_hot
-from speck_adacal.chip.twin_search.search import FrontSettings, find_front
-from speck_adacal.cli import main
-from speck_adacal.errors import CalibrationError, SettingsError
-from speck_adacal.events import Events
-from speck_adacal.snn import AdaFire
+from speck_adacal.twin_search.candidate_runs import TwinEvaluator
+from speck_adacal.twin_search.descent import Descent, Steps
+from speck_adacal.twin_search.front import non_dominated, thinned
+from speck_adacal.twin_search.log_loss import log_loss, one_hot
+from speck_adacal.twin_search.search import FrontSettings, find_front
 from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 
 SMALL = FrontSettings(prices=(0.05, 0.3), rounds=1, points=5)

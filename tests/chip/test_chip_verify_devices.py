@@ -14,9 +14,9 @@ from safetensors.numpy import save as save_arrays
 from torch import nn
 
 from speck_adacal.bundle import dump_json, read_bundle
-from speck_adacal.chip.files import stored_configuration
-from speck_adacal.chip.known_answers import play_on_twin, read_known_answers
-from speck_adacal.chip.verify import first_difference, verify_bundle
+from speck_adacal.bundles.files import stored_configuration
+from speck_adacal.bundles.known_answers import play_on_twin, read_known_answers
+from speck_adacal.bundles.verify import first_difference, verify_bundle
 from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, HardwareMissingError, SettingsError
 from speck_adacal.host.devices import open_real, parse_device, player_on

@@ -9,7 +9,7 @@ import pytest
 from speck_adacal import AdaptSettings, adapt, deploy, save
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.cli import main
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.resources import resource_path
 
 DIGITS = resource_path("datasets", "mnist_digits.npz")

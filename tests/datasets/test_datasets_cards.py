@@ -2,9 +2,9 @@
 
 import pytest
 
+from speck_adacal.datasets.cards import card_names, load_card, read_card
+from speck_adacal.datasets.catalogue import list_datasets
 from speck_adacal.errors import DataError
-from speck_adacal.events.cards import card_names, load_card, read_card
-from speck_adacal.events.datasets import list_datasets
 
 EXPECTED = {
     "cifar10",

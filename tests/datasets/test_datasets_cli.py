@@ -5,7 +5,7 @@ import json
 import pytest
 
 from speck_adacal.cli.app import main
-from speck_adacal.events import fetch as module
+from speck_adacal.datasets import fetch as module
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_fetch_that_fails_says_where_to_put_the_files(run, tmp_path, monkeypatch
 
 
 def test_fetch_finds_what_is_there(run, tmp_path, monkeypatch):
-    from speck_adacal.events.fetch import Verification
+    from speck_adacal.datasets.fetch import Verification
 
     monkeypatch.setattr(
         module,

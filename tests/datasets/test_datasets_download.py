@@ -8,9 +8,9 @@ import ssl
 
 import pytest
 
+from speck_adacal.datasets import download as module
+from speck_adacal.datasets.download import download, need_space
 from speck_adacal.errors import DataError
-from speck_adacal.events import download as module
-from speck_adacal.events.download import download, need_space
 
 DATA = bytes(range(256)) * 400
 

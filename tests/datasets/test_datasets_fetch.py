@@ -11,16 +11,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speck_adacal.errors import DataError
-from speck_adacal.events import fetch as module
-from speck_adacal.events.cards import DatasetCard, FileEntry, Source
-from speck_adacal.events.fetch import (
+from speck_adacal.datasets import fetch as module
+from speck_adacal.datasets.cards import DatasetCard, FileEntry, Source
+from speck_adacal.datasets.fetch import (
     data_folder,
     dataset_folder,
     fetch_dataset,
     verify_dataset,
 )
-from speck_adacal.events.mirrors import fetch_debian, fetch_npm
+from speck_adacal.datasets.mirrors import fetch_debian, fetch_npm
+from speck_adacal.errors import DataError
 
 CONTENT = {"images": b"pixels" * 50, "labels": b"0123456789"}
 

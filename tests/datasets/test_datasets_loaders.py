@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from speck_adacal.datasets import catalogue as module
+from speck_adacal.datasets.catalogue import load_images, open_recordings, verify
+from speck_adacal.datasets.cifar import read_cifar_bin, write_cifar_batches
+from speck_adacal.datasets.fetch import Verification
+from speck_adacal.datasets.tonic_bridge import TonicRecordings, open_with_tonic
 from speck_adacal.errors import DataError
-from speck_adacal.events import datasets as module
-from speck_adacal.events.cifar import read_cifar_bin, write_cifar_batches
-from speck_adacal.events.datasets import load_images, open_recordings, verify
-from speck_adacal.events.fetch import Verification
-from speck_adacal.events.tonic_bridge import TonicRecordings, open_with_tonic
 
 SETS = [
     ("nmnist", "train", [0, 3], (2, 34, 34)),

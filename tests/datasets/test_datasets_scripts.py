@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from speck_adacal.ann.checkpoint import load_network, read_metadata
-from speck_adacal.events.datasets import ImageSet
+from speck_adacal.datasets.catalogue import ImageSet
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 MODULES = ("mnist_data", "train_common", "train_image_cnn", "train_nmnist_cnn", "make_demo_digits")

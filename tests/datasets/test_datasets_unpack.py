@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 
+from speck_adacal.datasets import unpack as module
+from speck_adacal.datasets.mirrors import extract_tar_members
+from speck_adacal.datasets.unpack import unpack_archive, unpack_gzip
 from speck_adacal.errors import DataError
-from speck_adacal.events import unpack as module
-from speck_adacal.events.mirrors import extract_tar_members
-from speck_adacal.events.unpack import unpack_archive, unpack_gzip
 
 
 def zip_bytes(members):

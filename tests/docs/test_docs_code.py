@@ -50,8 +50,8 @@ from my_module import make_net
 from safetensors.torch import save_file
 
 from speck_adacal import AdaptSettings
-from speck_adacal.adaptation.batches import encode_samples
-from speck_adacal.events.demo import load_demo_digits
+from speck_adacal.samples.batches import encode_samples
+from speck_adacal.datasets.demo import load_demo_digits
 
 torch.manual_seed(0)
 save_file(make_net().state_dict(), "net.safetensors")

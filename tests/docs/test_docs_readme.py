@@ -12,7 +12,7 @@ import pytest
 import update_readme
 from safetensors.numpy import load_file
 
-from speck_adacal.events.demo import demo_checkpoint_path
+from speck_adacal.datasets.demo import demo_checkpoint_path
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
 from speck_adacal.errors import DataError, SettingsError
 from speck_adacal.events.camera import NMNIST_CAMERA, CameraSettings, camera_events
 from speck_adacal.events.camera_kernel import pixel_events
 from speck_adacal.events.motion import NMNIST_SACCADES, Motion, Sweep
-from speck_adacal.events.simulate import Spread, simulated_recordings
 
 IDEAL = CameraSettings(
     height=12,

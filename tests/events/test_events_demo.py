@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from speck_adacal.ann.checkpoint import load_network, read_metadata
+from speck_adacal.datasets import demo
 from speck_adacal.errors import DataError
-from speck_adacal.events import demo
 from speck_adacal.events.encode import rate_code_frames
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from speck_adacal.errors import DataError, EventError
 from speck_adacal.events.recordings import read_recording
-from speck_adacal.events.samples import load_samples
+from speck_adacal.events.sample_files import load_samples
 
 FORMATS = ("npz", "bin", "dat", "evt2.raw", "evt3.raw", "aedat4")
 

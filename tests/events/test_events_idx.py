@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
+from speck_adacal.datasets.idx import read_idx
 from speck_adacal.errors import DataError
-from speck_adacal.events.idx import read_idx
 
 
 def idx_bytes(array):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from speck_adacal.datasets.camera_sets import simulated_recordings
 from speck_adacal.errors import DataError
-from speck_adacal.events.simulate import simulated_recordings
 from speck_adacal.events.statistics import event_statistics, map_correlation, overlap
 from speck_adacal.events.types import Events
 
@@ -54,7 +54,7 @@ def test_camera_model_resembles_the_recordings(shared_data):
     for k in range(40, 80):
         s = slice(offsets[k], offsets[k + 1])
         real.append(Events(t[s], x[s], y[s], p[s].astype(np.int16), (2, 34, 34)))
-    from speck_adacal.events.demo import load_demo_digits
+    from speck_adacal.datasets.demo import load_demo_digits
 
     digits = load_demo_digits().calibration_images[:40]
     window = 315_000

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from speck_adacal.errors import CalibrationError, SettingsError
-from speck_adacal.host.calibrate import window_counts
-from speck_adacal.host.exit_rule import (
+from speck_adacal.inspection.exit_calibration import window_counts
+from speck_adacal.readout.exit_rule import (
     METRICS,
     WindowRule,
     calibrate_window_rule,

@@ -15,8 +15,8 @@ from speck_adacal.host import (
     FirstToThreshold,
     ThresholdThenArgmax,
 )
-from speck_adacal.host.exit_rule import WindowRule
-from speck_adacal.host.tally import class_of_readout_pin, extended_channels
+from speck_adacal.readout.class_counts import class_of_readout_pin, extended_channels
+from speck_adacal.readout.exit_rule import WindowRule
 
 NAMES = ("cat", "dog", "owl")
 

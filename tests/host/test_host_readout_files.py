@@ -17,9 +17,9 @@ from speck_adacal.host import (
     FirstToThreshold,
     ThresholdThenArgmax,
 )
-from speck_adacal.host.exit_rule import WindowRule
-from speck_adacal.host.readout_files import READOUT, readout_of_bundle, readout_to_bytes
-from speck_adacal.host.tally import extended_channels
+from speck_adacal.readout.class_counts import extended_channels
+from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.files import READOUT, readout_of_bundle, readout_to_bytes
 
 NAMES = ("rose", "lily", "fern")
 

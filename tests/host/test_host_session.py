@@ -28,7 +28,7 @@ from speck_adacal.host import (
     split_at_windows,
     windows_of,
 )
-from speck_adacal.host.exit_rule import WindowRule
+from speck_adacal.readout.exit_rule import WindowRule
 
 
 class Echo:

@@ -15,16 +15,16 @@ from speck_adacal.adaptation.energy import ConversionEnergy
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import read_bundle
 from speck_adacal.bundle.format import write_bundle
-from speck_adacal.chip.levels import LevelResult
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.cli.app import app
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.errors import BundleError, OutputExistsError
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
-from speck_adacal.report.core_map import core_map
-from speck_adacal.report.figures import write_figures
-from speck_adacal.report.front_files import FRONT, FrontRow, front_of_bundle
-from speck_adacal.report.page import render_page
-from speck_adacal.report.summary import LayerRow, Summary, summarise
+from speck_adacal.inspection.levels import LevelResult
+from speck_adacal.reporting.core_map import core_map
+from speck_adacal.reporting.figures import write_figures
+from speck_adacal.reporting.front_files import FRONT, FrontRow, front_of_bundle
+from speck_adacal.reporting.page import render_page
+from speck_adacal.reporting.summary import LayerRow, Summary, summarise
 from speck_adacal.verbs import AdaptSettings, adapt, deploy, save, simulate
 
 FRONT_ROWS = (FrontRow(5e5, 0.9, 0.02, False), FrontRow(9e5, 0.953, 0.01, True))

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
+from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.snn import AdaFire, SpikingMaxPool, SpikingNetwork, repeat_in_time
-from speck_adacal.snn.held import held_mean, mean_in_time
-from speck_adacal.snn.tally import Tallies
+from speck_adacal.snn.constant_input import held_mean, mean_in_time
+from speck_adacal.snn.spike_counts import Tallies
 
 
 def make(seed: int = 0) -> nn.Module:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from speck_adacal.adaptation.recipe import LayerRecipe
 from speck_adacal.ann import Kind, trace
+from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.snn import SpikingNetwork, winograd
 from speck_adacal.snn.winograd import Convolutions, Winograd
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speck_adacal.compiled import source_stamp
 from speck_adacal.events.types import Events
+from speck_adacal.kernel_cache import source_stamp
 from speck_adacal.twin import Assumptions, Destination, Twin
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.fuzz import random_events, random_program
@@ -158,7 +158,8 @@ def test_an_hour_of_events_needs_no_more_memory_than_a_minute(make_core, make_pr
 
 def test_a_kernel_from_other_sources_is_not_trusted(make_core, make_program, monkeypatch, pulses):
     """Numba's disk cache overlooks changes in neighbouring files; the stamp does not."""
-    from speck_adacal.twin import machine, stamp, tree_kernel
+    from speck_adacal.twin import machine, tree_kernel
+    from speck_adacal.twin import source_stamp as stamp
 
     assert source_stamp(Path(stamp.__file__).parent, stamp.SOURCES) == stamp.STAMP != 0
     asked = []

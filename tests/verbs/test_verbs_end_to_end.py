@@ -12,7 +12,7 @@ from torch import nn
 from speck_adacal import AdaptSettings, Events, adapt, deploy, load, save, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import read_bundle
-from speck_adacal.chip.levels import measure_levels
+from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.errors import (
     BundleError,
     CalibrationError,
@@ -20,8 +20,8 @@ from speck_adacal.errors import (
     ModelError,
     SettingsError,
 )
-from speck_adacal.events.demo import demo_checkpoint_path, load_demo_digits
-from speck_adacal.events.samples import load_samples
+from speck_adacal.events.sample_files import load_samples
+from speck_adacal.inspection.levels import measure_levels
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import numpy as np
 
 from speck_adacal.errors import DeviceError, SpeckAdacalError
 from speck_adacal.twin.power import PowerModel
-from speck_adacal.virtual_samna.board.clock import (
+from speck_adacal.virtual_samna.board.board_time import (
     STAMP_MASK,
     BoardClock,
     SlowClock,

@@ -14,8 +14,8 @@ from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.power import RAILS, Activity, PowerModel
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.simulator import Twin
+from speck_adacal.virtual_samna.board.addresses import CoreMemoryAccess, neuron_place
 from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
-from speck_adacal.virtual_samna.board.memory import CoreMemoryAccess, neuron_place
 from speck_adacal.virtual_samna.board.outputs import Output, one
 from speck_adacal.virtual_samna.chip import ChipFamily
 from speck_adacal.virtual_samna.configuration import DVS_LAYER

@@ -1,0 +1,263 @@
+"""Measuring a spiking network: distance to the ANN, accuracy, spikes and SynOps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from speck_adacal.adaptation.distance import best_scale, half_uncertain, kl_divergence
+from speck_adacal.adaptation.energy import EnergyConstants, count_macs
+from speck_adacal.adaptation.finished_work import Journal, digest
+from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.errors import CalibrationError
+from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.snn.network import SpikingNetwork
+from speck_adacal.snn.synops import fan_out
+from speck_adacal.snn.winograd import Convolutions
+
+Array = npt.NDArray[np.float64]
+
+_CACHE_FLOATS = 1 << 21  # values of the largest layer that are worked on at once: 8 MiB
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One spiking network on one set of samples. All figures are simulated, per sample.
+
+    Attributes:
+        kl: mean KL(ANN ‖ SNN) over soft-max outputs (eq. 9), in nats.
+        output_scale: factor on the outputs in that KL; 1 unless the evaluator fits it.
+        kl_error: its standard error.
+        sample_kl: KL of every sample, `[samples]`.
+        accuracy: part of the samples classified right; NaN without labels.
+        agreement: part on which SNN and ANN decide alike.
+        spikes: per layer and step, `[layers, T]`, mean over the samples.
+        synops: the same for SynOps (the input's first, if it is made of events).
+        energy_nj: estimated: MACs of layers with analog input at every step and SynOps, at the
+            constants' prices.
+        outputs: output per step, float32 `[samples, T, classes]`.
+        sample_energy_nj: energy of every sample and step, `[samples, T]`.
+    """
+
+    kl: float
+    output_scale: float
+    kl_error: float
+    sample_kl: Array
+    accuracy: float
+    agreement: float
+    spikes: Array
+    synops: Array
+    energy_nj: float
+    outputs: npt.NDArray[np.float32]
+    sample_energy_nj: Array
+
+    @property
+    def spikes_per_sample(self) -> float:
+        """All spikes of all layers, a mean over the samples."""
+        return float(self.spikes.sum())
+
+    @property
+    def synops_per_sample(self) -> float:
+        """All SynOps, a mean over the samples."""
+        return float(self.synops.sum())
+
+
+class Evaluator:
+    """Measures recipes on a fixed set of samples; each recipe once where a journal is kept.
+
+    Args:
+        graph: the ANN, the reference of the KL.
+        inputs: tensors as for `adapt_graph`.
+        settings: T and the input coding.
+        labels: `[samples]`, or None.
+        journal: where results are kept.
+        constants: prices of MACs and SynOps.
+        temperature: outputs are divided by it before the soft-max of the KL: 1 is eq. 9 as it
+            stands; None chooses the one at which the ANN's soft-max is half as uncertain as can
+            be on these samples. On images that a network was trained on it is so sure that at
+            temperature 1 hardly any change of its outputs is seen.
+        fit_scale: whether each network's outputs are scaled by the one factor that brings its
+            mean KL down most, which changes no decision (see `best_scale`).
+        channels_last: run convolutions in that memory order, and those of 3 × 3 at stride 1 by
+            Winograd's method: two to four times faster on CPUs. It rounds otherwise than
+            PyTorch's default; a last bit can decide whether a neuron fires, so that figures of
+            the two ways differ by single spikes. Without it a network gives bit for bit what it
+            gives outside an evaluator.
+
+    Raises:
+        CalibrationError: as for `adapt_graph`; labels of another number than the samples.
+    """
+
+    def __init__(
+        self,
+        graph: LayerGraph,
+        inputs: Iterable[torch.Tensor],
+        settings: AdaptSettings,
+        labels: torch.Tensor | None = None,
+        journal: Journal | None = None,
+        constants: EnergyConstants | None = None,
+        temperature: float | None = 1.0,
+        channels_last: bool = True,
+        fit_scale: bool = False,
+    ) -> None:
+        self.graph, self.settings, self.channels_last = graph, settings, channels_last
+        self.fit_scale, self.output_scale = fit_scale, 1.0
+        self.constants = constants or EnergyConstants()
+        largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
+        size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
+        self.batches = CalibrationBatches(
+            inputs, graph.input_shape, replace(settings, batch_size=size)
+        )
+        self.pieces = list(self.batches)
+        self.samples = sum(len(p) for p in self.pieces)
+        if labels is not None and len(labels) != self.samples:
+            raise CalibrationError(
+                f"There are {len(labels)} labels for {self.samples} samples; give one each."
+            )
+        self.labels = None if labels is None else np.asarray(labels)
+        self.journal = journal or Journal()
+        self.fan_out, self.convolutions = fan_out(graph), Convolutions()
+        self.analog_macs = self._analog_macs()
+        with torch.no_grad():
+            logits = [self._ann(p) for p in self.pieces]
+        self.temperature = temperature or half_uncertain(torch.cat(logits))
+        self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
+        coding: tuple[object, ...] = (settings.time_steps, settings.input_coding)
+        coding += ("winograd",) if channels_last else ("channels first",)
+        self._data_key = digest(self.pieces, graph, coding)
+
+    def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
+        """Run `recipe` (on the corrected `graph`, if any) on all samples."""
+        graph = graph or self.graph
+        key = digest("measure", self._data_key, graph, layer_values(recipe.layers))
+        found = self.journal.get(key)
+        if found is None:
+            found = self._run(self.network(graph, recipe))
+            self.journal.put(key, found)
+        return self._summary(found)
+
+    def network(self, graph: LayerGraph, recipe: Recipe) -> SpikingNetwork:
+        """The spiking network of a recipe as this evaluator runs it: SynOps counted, and quick."""
+        network = SpikingNetwork(graph, recipe)
+        network.fan_out, network.convolutions = self.fan_out, self.convolutions
+        network.channels_last = self.channels_last
+        return network
+
+    def without_data(self) -> Evaluator:
+        """A light copy for other processes: everything but the samples."""
+        light = copy.copy(self)
+        light.pieces, light.targets, light.batches = [], [], self.batches.without_data()
+        return light
+
+    def with_output_scale(self, scale: float) -> Evaluator:
+        """The same samples, with this factor on the outputs of every network."""
+        scaled = copy.copy(self)
+        scaled.fit_scale, scaled.output_scale = False, scale
+        return scaled
+
+    def distance(self, target: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """KL(ANN ‖ SNN) of each sample.
+
+        Args:
+            target: the ANN's log-probabilities (of `targets`), `[batch, classes]`.
+            output: mean outputs of the spiking network, `[batch, classes]`.
+        """
+        return kl_divergence(target, output, self.temperature / self.output_scale)
+
+    @torch.no_grad()
+    def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
+        outputs, spikes, synops = [], [], []
+        for piece in self.pieces:
+            outputs.append(self.run_piece(network, piece))
+            layers = list(network.activity().values())
+            spikes.append(torch.stack([a.spikes for a in layers]))
+            synops.append(torch.stack([a.synops for a in layers if a.synops is not None]))
+        return {
+            "outputs": torch.cat(outputs).numpy(),
+            "spikes": torch.cat(spikes, 1).numpy(),
+            "synops": torch.cat(synops, 1).numpy(),
+        }
+
+    def run_piece(self, network: SpikingNetwork, piece: torch.Tensor) -> torch.Tensor:
+        """Output per step `[batch, T, classes]` of the first output node."""
+        steps = self.settings.time_steps
+        if self.batches.analog:
+            values = network.run(piece.unsqueeze(1), time_steps=steps)
+        else:
+            values = network.run(piece)
+        return values[self.graph.outputs[0]]
+
+    def _ann(self, piece: torch.Tensor) -> torch.Tensor:
+        output = self.graph.run(self.batches.ann_input(piece))[self.graph.outputs[0]]
+        if output.ndim != 2:
+            raise CalibrationError(
+                f"The first output has shape {tuple(output.shape[1:])} a sample; searches need "
+                "one value per class."
+            )
+        return output
+
+    def _summary(self, found: dict[str, np.ndarray]) -> Measurement:
+        outputs, target = found["outputs"], torch.cat(self.targets)
+        mean = torch.from_numpy(outputs).mean(1)
+        scale = best_scale(target, mean, self.temperature) if self.fit_scale else self.output_scale
+        kl = self.with_output_scale(scale).distance(target, mean).double().numpy()
+        decided, wanted = mean.argmax(1).numpy(), target.argmax(1).numpy()
+        synops = self._with_input(found["synops"])
+        energy = synops.sum(0) * self.constants.ac_pj / 1000
+        energy = energy + self.analog_macs * self.constants.mac_pj / 1000
+        accuracy = np.nan if self.labels is None else float((decided == self.labels).mean())
+        return Measurement(
+            kl=float(kl.mean()),
+            output_scale=scale,
+            kl_error=float(kl.std(ddof=1) / np.sqrt(len(kl))) if len(kl) > 1 else float("nan"),
+            sample_kl=kl,
+            accuracy=float(accuracy),
+            agreement=float((decided == wanted).mean()),
+            spikes=found["spikes"].mean(1),
+            synops=synops.mean(1),
+            energy_nj=float(energy.sum(1).mean()),
+            outputs=outputs,
+            sample_energy_nj=energy,
+        )
+
+    def _with_input(self, synops: np.ndarray) -> np.ndarray:
+        if self.batches.analog:
+            return synops
+        fans = self.fan_out[self.graph.nodes[0].name].flatten()
+        first = torch.cat([p.flatten(2).abs() @ fans for p in self.pieces]).double().numpy()
+        return np.concatenate((first[None], synops))
+
+    def _analog_macs(self) -> float:
+        """MACs at every step of the layers that read the analog input."""
+        if not self.batches.analog:
+            return 0.0
+        reached, macs, total = {self.graph.nodes[0].name}, count_macs(self.graph), 0.0
+        for node in self.graph.nodes[1:]:
+            if node.kind is Kind.ACTIVATION or not any(i in reached for i in node.inputs):
+                continue
+            if node.kind in (Kind.CONV, Kind.LINEAR):
+                total += macs[node.name]
+            else:
+                reached.add(node.name)
+        return total
+
+
+def same_layer(a: LayerRecipe, b: LayerRecipe) -> bool:
+    """Do the same neurons come of both?"""
+    return digest(layer_values([a])) == digest(layer_values([b]))
+
+
+def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:
+    """Everything of the layers that decides what a network does, for hashing."""
+    return [
+        [x.name, x.phi, x.rho, x.lower_clip, *map(np.asarray, (x.threshold, x.initial_potential))]
+        for x in layers
+        if not x.readout
+    ]

@@ -1,0 +1,55 @@
+"""Sensitivity with only one layer spiking: those before it run once, those after it as the ANN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from speck_adacal.adaptation.measure import Evaluator
+from speck_adacal.ann.graph import LayerGraph, Node
+from speck_adacal.recipe.recipe import LayerRecipe
+from speck_adacal.snn.constant_input import held_mean
+from speck_adacal.snn.network import run_in_order, spiking_neuron
+from speck_adacal.snn.spike_counts import Tallies
+from speck_adacal.snn.winograd import run_plain
+
+Variants = Mapping[str, Sequence[LayerRecipe]]
+
+
+def isolated_cells(
+    evaluator: Evaluator,
+    graph: LayerGraph,
+    variants: Variants,
+    piece: torch.Tensor,
+    target: torch.Tensor,
+    result: dict[str, np.ndarray],
+) -> None:
+    """Fill in `Cells.of_piece`'s result for a piece of data."""
+    nodes, output = graph.nodes[1:], graph.outputs[0]
+    sole_readers, rows = graph.sole_readers(), iter(range(len(result["kl"])))
+    x, tallies = evaluator.batches.ann_input(piece), Tallies()
+    if evaluator.channels_last and x.ndim == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    values, steps = {graph.nodes[0].name: x}, evaluator.settings.time_steps
+    convolutions = evaluator.convolutions if evaluator.channels_last else None
+
+    def run(node: Node, inputs: list[torch.Tensor], spare: bool) -> torch.Tensor:
+        return run_plain(node.module, inputs, spare, convolutions)  # type: ignore[arg-type]
+
+    for at, node in enumerate(nodes):
+        if variants.get(node.name):
+            row, current = next(rows), values[node.inputs[0]].unsqueeze(1)
+            for column, layer in enumerate(variants[node.name]):
+                tally = tallies.empty(node.name, current, 1, evaluator.fan_out[node.name])
+                mean = held_mean(spiking_neuron(layer), current, steps, tally)
+                result["spikes"][row, column] = tally.spikes.sum()
+                result["synops"][row, column] = tally.synops.sum()
+                ahead = values | {node.name: mean}
+                run_in_order(nodes[at + 1 :], ahead, {output}, sole_readers, run)
+                result["kl"][row, column] = evaluator.distance(target, ahead[output]).numpy()
+        later = graph.read_after(node.name)
+        run_in_order((node,), values, later, sole_readers, run)
+    result["reference_kl"] = evaluator.distance(target, values[output]).numpy()
+    result["reference_synops"] = result["reference_spikes"] = np.array(0.0)

@@ -1,0 +1,1 @@
+"""What a bundle of a network holds: configuration, known answers, verification, differences."""

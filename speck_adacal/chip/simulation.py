@@ -1,0 +1,99 @@
+"""Run a deployment on the chip twin and read out decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.chip.deploy import Deployment
+from speck_adacal.errors import EventError
+from speck_adacal.events import Events
+from speck_adacal.readout.decision import NO_DECISION
+from speck_adacal.twin import Spikes, Twin
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What the chip twin did with one or more recordings. Every figure here is *simulated*.
+
+    Attributes:
+        decisions: int64 `[n]`, the class with most output spikes; of equals the one that got
+            there first; `-1` (no decision) where there was no output spike.
+        class_counts: int64 `[n, classes]` output spikes per class.
+        output: output spikes of each recording, with times in µs.
+        events: int64 `[n]` input events.
+        spikes_per_core: int64 `[n, 9]`.
+        synops_per_core: int64 `[n, 9]` synaptic operations: updates of a neuron by an event.
+    """
+
+    decisions: npt.NDArray[np.int64]
+    class_counts: npt.NDArray[np.int64]
+    output: tuple[Spikes, ...]
+    events: npt.NDArray[np.int64]
+    spikes_per_core: npt.NDArray[np.int64]
+    synops_per_core: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.decisions)
+
+    @property
+    def synops(self) -> npt.NDArray[np.int64]:
+        """SynOps of each recording over all cores, int64 `[n]`."""
+        total: npt.NDArray[np.int64] = self.synops_per_core.sum(axis=1)
+        return total
+
+    def accuracy(self, labels: npt.ArrayLike) -> float:
+        """Share of decisions equal to `labels`; no decision counts as wrong."""
+        return float(np.mean(self.decisions == np.asarray(labels)))
+
+
+def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulation:
+    """Run recordings through the chip twin, each from the configured initial state.
+
+    Raises:
+        EventError: there are no recordings, or one has another shape than the network takes.
+    """
+    expected = deployment.layers[0].folded.in_shape
+    if not recordings:
+        raise EventError("There are no recordings to simulate; give at least one.")
+    for index, recording in enumerate(recordings):
+        if recording.shape != expected:
+            raise EventError(
+                f"Recording {index} has shape {recording.shape}, the network takes {expected}; "
+                "crop or pool it, or deploy for that shape."
+            )
+    twin = Twin.from_configuration(
+        deployment.mapped.configuration,
+        chip=deployment.chip,
+        slow_clock_hz=deployment.slow_clock_hz,
+    )
+    runs = twin.run_many(recordings)
+    output = tuple(run.spikes[deployment.readout_core] for run in runs)
+    counts = np.stack([_count(spikes, deployment.classes) for spikes in output])
+    return Simulation(
+        decisions=np.array([decide(s, c) for s, c in zip(output, counts, strict=True)]),
+        class_counts=counts,
+        output=output,
+        events=np.array([len(recording) for recording in recordings], dtype=np.int64),
+        spikes_per_core=np.stack([run.spikes_per_core for run in runs]),
+        synops_per_core=np.stack([run.synops_per_core for run in runs]),
+    )
+
+
+def decide(spikes: Spikes, counts: npt.NDArray[np.int64]) -> int:
+    """The class with most spikes; of equals, the one that reached the count first."""
+    most = int(counts.max(initial=0))
+    if most == 0:
+        return NO_DECISION
+    leaders = np.flatnonzero(counts == most)
+    if len(leaders) == 1:
+        return int(leaders[0])
+    last_spike = [np.flatnonzero(spikes.channel == leader)[-1] for leader in leaders]
+    return int(leaders[int(np.argmin(last_spike))])
+
+
+def _count(spikes: Spikes, classes: int) -> npt.NDArray[np.int64]:
+    return np.bincount(spikes.channel.astype(np.int64), minlength=classes)

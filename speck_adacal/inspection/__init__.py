@@ -1,0 +1,1 @@
+"""Looking at a deployment: levels, quantisation autopsy, load, policies, exits."""

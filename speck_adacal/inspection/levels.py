@@ -1,0 +1,137 @@
+"""Accuracy at every level of a network, on the same samples: ann, snn, quantized, event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.mapping import run_quantised
+from speck_adacal.chip.simulation import Simulation, run_on_twin
+from speck_adacal.errors import CalibrationError
+from speck_adacal.samples.batches import Batches, encode_samples
+from speck_adacal.snn.adapted import AdaptedNetwork
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """Accuracy at one level.
+
+    Attributes:
+        level: `"ann"`, `"snn"`, `"quantized"` or `"event"`.
+        meaning: what runs at this level, in words.
+        accuracy: share of right decisions.
+        standard_error: of `accuracy` (binomial, with two successes and two failures added as
+            by Agresti and Coull, so that 100 % is not claimed to be certain).
+        samples: number of samples.
+        seconds: time the level took.
+    """
+
+    level: str
+    meaning: str
+    accuracy: float
+    standard_error: float
+    samples: int
+    seconds: float
+
+
+def measure_levels(
+    deployment: Deployment, samples: Any, labels: npt.ArrayLike
+) -> tuple[tuple[LevelResult, ...], Simulation]:
+    """Measure every level on the same samples.
+
+    Args:
+        deployment: the network on the chip.
+        samples: images `[n, channels, height, width]` (0 to 1) or recordings.
+        labels: int `[n]`.
+
+    Returns:
+        One result per level in order, and the simulation on the twin.
+
+    Raises:
+        CalibrationError: samples and labels differ in number.
+    """
+    adapted = deployment.adapted
+    settings = adapted.recipe.settings
+    truth = np.asarray(labels)
+    batches = encode_samples(samples, adapted.ann.input_shape, settings)
+    if len(truth) != batches.samples:
+        raise CalibrationError(
+            f"There are {batches.samples} samples but {len(truth)} labels; give one each."
+        )
+    ran = [
+        ("ann", "trained network", lambda: np.concatenate(list(_decide_ann(adapted, batches)))),
+        ("snn", "burst-firing, float", lambda: np.concatenate(list(_decide_snn(adapted, batches)))),
+        (
+            "quantized",
+            "8-bit weights, time-stepped (sinabs)",
+            lambda: np.concatenate(list(_decide_quantised(deployment, batches))),
+        ),
+    ]
+    results = [_timed(level, meaning, run, truth) for level, meaning, run in ran]
+    recordings = batches.recordings()
+    start = time.perf_counter()
+    simulation = run_on_twin(deployment, recordings)
+    seconds = time.perf_counter() - start
+    results.append(
+        _result("event", "chip twin, event by event", simulation.decisions, truth, seconds)
+    )
+    return tuple(results), simulation
+
+
+def _decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+    with torch.no_grad():
+        for batch in batches.analog():
+            yield adapted.ann.run(batch)[adapted.ann.outputs[0]].flatten(1).argmax(1).numpy()
+
+
+def _decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+    with torch.no_grad():
+        for batch in batches:
+            yield adapted.network(batch).sum(1).flatten(1).argmax(1).numpy()
+
+
+def _decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+    for batch in batches:
+        counts = torch.round(batch / batches.amplitude)
+        yield run_quantised(deployment.mapped, deployment.layers, counts).sum(1).argmax(1)
+
+
+def _timed(
+    level: str,
+    meaning: str,
+    run: Callable[[], npt.NDArray[np.int64]],
+    truth: npt.NDArray[Any],
+) -> LevelResult:
+    start = time.perf_counter()
+    decisions = run()
+    return _result(level, meaning, decisions, truth, time.perf_counter() - start)
+
+
+def _result(
+    level: str,
+    meaning: str,
+    decisions: npt.NDArray[np.int64],
+    truth: npt.NDArray[Any],
+    seconds: float,
+) -> LevelResult:
+    accuracy = float(np.mean(decisions == truth))
+    return LevelResult(
+        level=level,
+        meaning=meaning,
+        accuracy=accuracy,
+        standard_error=_standard_error(int(np.count_nonzero(decisions == truth)), len(truth)),
+        samples=len(truth),
+        seconds=seconds,
+    )
+
+
+def _standard_error(right: int, samples: int) -> float:
+    share = (right + 2) / (samples + 4)
+    return float(np.sqrt(share * (1 - share) / (samples + 4)))

@@ -1,0 +1,83 @@
+"""What biases and the lower clip cost on the chip: each policy, measured on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.chip.deploy import deploy_network
+from speck_adacal.chip.policy import ChipPolicy
+from speck_adacal.chip.simulation import run_on_twin
+from speck_adacal.errors import DesignRuleError, SettingsError
+from speck_adacal.events.types import Events
+from speck_adacal.snn.adapted import AdaptedNetwork
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """One policy on the twin; every figure is *simulated*.
+
+    Attributes:
+        bias: `"initial"`, `"leak"`, or `"none"` where the network has no biases.
+        lower_clip: `"open"`, `"1 threshold"` below zero, or `"by layer"`, as the recipe has it.
+        accuracy: share of right decisions; None where the policy cannot be had.
+        synops: SynOps a sample; None likewise.
+        refused: why it cannot be had.
+    """
+
+    bias: str
+    lower_clip: str
+    accuracy: float | None = None
+    synops: float | None = None
+    refused: str = ""
+
+
+def compare_policies(
+    adapted: AdaptedNetwork,
+    recordings: Sequence[Events],
+    labels: npt.ArrayLike,
+    *,
+    chip: str,
+    cores: Sequence[int] | None = None,
+) -> tuple[PolicyResult, ...]:
+    """Measure a network with an open lower clip and with one at the threshold (as sinabs has it),
+    with the clips of its recipe, where it has any, and with its biases as initial potential and
+    as leak.
+
+    Args:
+        adapted: the network.
+        recordings: inputs; the leak's clock is made for their median duration.
+        labels: int `[n]`.
+        chip: `"speck2e"` or `"speck2f"`.
+        cores: a placement to keep.
+    """
+    window_us = int(np.median([recording.duration_us for recording in recordings]))
+    biased = any(layer.folded.bias.any() for layer in deploy_network(adapted, chip=chip).layers)
+    opened = _opened(adapted)
+    clipped = any(layer.lower_clip is not None for layer in adapted.recipe.layers)
+    own = "by layer" if clipped else "open"
+    rows = [(own, adapted, ChipPolicy())] if clipped else []
+    rows += [("open", opened, ChipPolicy()), ("1 threshold", opened, ChipPolicy(lower_clip=1.0))]
+    if biased:
+        rows.append((own, adapted, ChipPolicy(bias="leak", window_us=max(1, window_us))))
+    truth = np.asarray(labels)
+    found = []
+    for clip, network, policy in rows:
+        bias = policy.bias if biased else "none"
+        try:
+            deployment = deploy_network(network, chip=chip, policy=policy, cores=cores)
+        except (DesignRuleError, SettingsError) as error:
+            found.append(PolicyResult(bias, clip, refused=str(error)))
+            continue
+        run = run_on_twin(deployment, recordings)
+        accuracy, synops = run.accuracy(truth), float(run.synops.mean())
+        found.append(PolicyResult(bias, clip, accuracy, synops))
+    return tuple(found)
+
+
+def _opened(adapted: AdaptedNetwork) -> AdaptedNetwork:
+    layers = tuple(replace(layer, lower_clip=None) for layer in adapted.recipe.layers)
+    return replace(adapted, recipe=replace(adapted.recipe, layers=layers))

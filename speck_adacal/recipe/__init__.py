@@ -1,0 +1,1 @@
+"""What adaptation found: settings, thresholds and potentials per layer, and its files."""

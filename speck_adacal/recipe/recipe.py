@@ -1,0 +1,185 @@
+"""What adaptation found: the settings asked for, and the values chosen per layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.errors import SettingsError
+from speck_adacal.readout.step_exit import ExitRule
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "threshold_method": ("mse", "max", "percentile"),
+    "correction": ("potential", "bias", "both", "weights", "none"),
+    "input_coding": ("events", "analog"),
+    "estimator": ("time_steps", "twin"),
+}
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """What `adapt` is asked to do. Every field has a default that suits deployment on Speck.
+
+    Attributes:
+        time_steps: T, number of time steps a sample is shown for.
+        phi: φ, the largest number of spikes a neuron may fire in one step (eq. 2).
+        threshold_method: `"mse"` (grid search, eqs. 6 and 8), `"max"` or `"percentile"`.
+        percentile: for `threshold_method="percentile"`, in percent.
+        per_channel: one threshold per channel instead of one per layer.
+        correction: `"potential"` (initial membrane potential), `"bias"`, `"both"`, `"weights"`
+            (advanced calibration) or `"none"`.
+        input_coding: `"events"`: inputs are spike counts per step (deterministic rate coding
+            of images, or binned recordings); `"analog"`: the first layer sees the same analog
+            input at every step (the paper's coding of static images).
+        input_burst: where images are coded as events, the most events of a pixel in one time
+            step (φ of the input): each is worth `1 / input_burst`. Input events are cheap, since
+            the first layer has few input channels, and a fine input saves accuracy on the chip.
+        batch_size: samples run at once.
+        seed: seed of everything that draws random numbers.
+        chip_correction: correct the initial potentials once more by the chip's own rule, with
+            the twin in the loop (where the network can be deployed; the trace says if not).
+        correction_samples: how many calibration samples the corrections use (they are kept in
+            memory with their values; thresholds are calibrated on all).
+        ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
+            mean diagonal of the normal matrix.
+        estimator: what sensitivity and cost are measured by in the end: `"time_steps"` (the
+            paper's model), or `"twin"`: thresholds and initial potentials are searched once more
+            on the chip twin, event by event, for accuracy per SynOp.
+        max_synops: for `estimator="twin"`, the most SynOps a sample may cost there (simulated);
+            None takes the most accurate point.
+
+    Raises:
+        SettingsError: naming the field, the value found and what is allowed.
+    """
+
+    time_steps: int = 8
+    phi: int = 1
+    threshold_method: str = "mse"
+    percentile: float = 99.9
+    per_channel: bool = False
+    correction: str = "potential"
+    input_coding: str = "events"
+    input_burst: int = 4
+    batch_size: int = 128
+    seed: int = 0
+    chip_correction: bool = True
+    correction_samples: int = 256
+    ridge: float = 0.01
+    estimator: str = "time_steps"
+    max_synops: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("time_steps", "phi", "input_burst", "batch_size", "correction_samples"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise SettingsError(
+                    f"AdaptSettings.{name} must be a whole number of at least 1, found {value!r}."
+                )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise SettingsError(
+                    f"AdaptSettings.{name} must be one of {', '.join(allowed)}, "
+                    f"found {getattr(self, name)!r}."
+                )
+        if not 0 < self.percentile <= 100:
+            raise SettingsError(
+                f"AdaptSettings.percentile must be above 0 and at most 100, "
+                f"found {self.percentile!r}."
+            )
+
+        if self.estimator == "twin" and self.input_coding != "events":
+            raise SettingsError(
+                "AdaptSettings.estimator='twin' needs input_coding='events', which is what the "
+                f"chip sees; found {self.input_coding!r}."
+            )
+        if self.max_synops is not None and not (self.max_synops > 0 and self.estimator == "twin"):
+            raise SettingsError(
+                "AdaptSettings.max_synops must be above 0, and needs estimator='twin'; found "
+                f"{self.max_synops!r} with {self.estimator!r}."
+            )
+        if not self.ridge > 0:
+            raise SettingsError(f"AdaptSettings.ridge must be above 0, found {self.ridge!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecipe:
+    """The values of one spiking layer.
+
+    Attributes:
+        name: name of the activation node in the layer graph, or of the output node for the
+            readout layer.
+        phi: φ, spikes per step at most.
+        rho: ρ, threshold ratio (eq. 12): the neuron fires at `rho * threshold`.
+        threshold: V_th in units of the ANN's activation; float64, shape `()` or `[channels]`.
+        initial_potential: membrane potential before the first step, in the same units; float64,
+            shape `()`, `[channels]`, or the full layer's. Half a threshold unless calibrated.
+        readout: True for the classifier's output neurons, which exist on the chip only (in
+            the float network the classifier's membrane potential is read).
+        lower_clip: how far below zero a potential may fall, in firing thresholds; None: open.
+    """
+
+    name: str
+    phi: int
+    rho: float
+    threshold: npt.NDArray[np.float64]
+    initial_potential: npt.NDArray[np.float64]
+    readout: bool = False
+    lower_clip: float | None = None
+
+    def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """A number, or one a channel, in the shape that acts on each channel's potentials."""
+        array = np.asarray(values, dtype=np.float64)
+        axes = np.ndim(self.initial_potential)
+        return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim and axes else array
+
+    @property
+    def lowest_potential(self) -> npt.NDArray[np.float64] | None:
+        """The lower clip in the unit of the threshold; None where it is open."""
+        if self.lower_clip is None:
+            return None
+        return np.asarray(-self.lower_clip * self.firing_threshold)
+
+    @property
+    def firing_threshold(self) -> npt.NDArray[np.float64]:
+        """θ = ρ · V_th."""
+        return np.asarray(self.rho * self.threshold)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step of the recipe did; `values` holds its measured numbers by name."""
+
+    step: str
+    seconds: float
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """The result of adaptation: settings, values per layer, and the trace of how it was found.
+
+    `input_amplitude` is what one input event is worth in units of the network's input: 1 for
+    recordings, `1 / settings.input_burst` for rate-coded images. `exit_rule` holds the bars for
+    early exits, where they were calibrated.
+    """
+
+    settings: AdaptSettings
+    layers: tuple[LayerRecipe, ...]
+    trace: tuple[StepRecord, ...] = ()
+    input_amplitude: float = 1.0
+    exit_rule: ExitRule | None = None
+
+    def __getitem__(self, name: str) -> LayerRecipe:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise SettingsError(
+            f"The recipe has no layer {name!r}; it has {[layer.name for layer in self.layers]}."
+        )

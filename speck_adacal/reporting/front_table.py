@@ -1,0 +1,88 @@
+"""The Pareto front by both estimators, as a table and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from speck_adacal.bundle import new_file
+from speck_adacal.twin_search.estimators import StepEstimate
+from speck_adacal.twin_search.front import Front, FrontPoint
+
+
+def front_table(
+    front: Front, stepped: Sequence[StepEstimate], chosen: FrontPoint | None = None
+) -> Table:
+    """One row a point, by both estimators; the chosen one is marked.
+
+    The gap is the spikes of each layer on the twin, over those of the time-stepped estimator.
+    """
+    table = Table(
+        title=f"Front on the twin of {front.chip} (simulated; accuracy on {front.held_out} "
+        f"recordings that the search did not see)"
+    )
+    headings = (
+        "SynOps a recording",
+        "accuracy, %",
+        "± standard error",
+        "log loss",
+        "in time steps, %",
+        "gap by layer",
+        "",
+    )
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for point, estimate in zip(front.points, stepped, strict=True):
+        table.add_row(
+            f"{point.held_out_synops:,.0f}",
+            f"{100 * point.accuracy:.1f}",
+            f"{100 * point.standard_error:.1f}",
+            f"{point.loss:.3f}",
+            f"{100 * estimate.accuracy:.1f}",
+            " ".join(f"{layer.ratio:.2f}" for layer in estimate.layers),
+            "chosen" if point is chosen else "",
+        )
+    return table
+
+
+def save_front_figure(
+    front: Front, stepped: Sequence[StepEstimate], path: Path, *, force: bool = False
+) -> Path:
+    """Write the front as SVG, PNG or PDF, by the file's suffix, whole or not at all.
+
+    Raises:
+        OutputExistsError: `path` exists and `force` is False.
+    """
+    style = {"svg.fonttype": "none", "svg.hashsalt": "speck-adacal front"}
+    suffix = path.suffix.lstrip(".") or "svg"
+    with mpl.rc_context(style), new_file(path, force=force) as temporary:
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        axes.errorbar(
+            [point.held_out_synops / 1e6 for point in front.points],
+            [100 * point.accuracy for point in front.points],
+            yerr=[100 * point.standard_error for point in front.points],
+            fmt="o-",
+            capsize=3,
+            color="#3567b5",
+            label="chip twin (simulated), held-out recordings",
+        )
+        axes.plot(
+            [estimate.synops / 1e6 for estimate in stepped],
+            [100 * estimate.accuracy for estimate in stepped],
+            "s--",
+            color="#c96a1b",
+            label="time-stepped (estimated), the same recordings",
+        )
+        axes.legend(frameon=False)
+        axes.set_xscale("log")
+        axes.set_xlabel("SynOps a recording, millions")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(alpha=0.3)
+        metadata = {"Date": None} if suffix == "svg" else None
+        figure.savefig(temporary, format=suffix, metadata=metadata)
+    return path

@@ -1,0 +1,214 @@
+"""Results as rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from speck_adacal.chip.check import CheckResult
+from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.simulation import Simulation
+from speck_adacal.inspection.core_load import CoreLoad
+from speck_adacal.reporting.summary import LayerRow, Summary, layer_rows
+from speck_adacal.rules.rule_book import Explanation
+from speck_adacal.snn.adapted import AdaptedNetwork
+
+if TYPE_CHECKING:
+    from speck_adacal.inspection.exit_calibration import ExitCheck
+
+
+def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
+    """The recipe, layer by layer, and the next command."""
+    settings = adapted.recipe.settings
+    table = Table(title=f"Recipe: T = {settings.time_steps}, correction: {settings.correction}")
+    for column in ("layer", "φ", "ρ", "threshold V_th"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in adapted.recipe.layers:
+        threshold = f"{float(np.mean(layer.threshold)):.4g}"
+        if layer.threshold.size > 1:
+            threshold += f" (mean of {layer.threshold.size} channels)"
+        name = layer.name + (" (readout)" if layer.readout else "")
+        table.add_row(name, str(layer.phi), f"{layer.rho:g}", threshold)
+    return Group(table, f"Written: {out}", f"Next: speck-adacal deploy {out} --out OUT.bundle")
+
+
+def deployment_table(
+    deployment: Deployment, rows: Sequence[LayerRow], out: Path, loads: Sequence[CoreLoad] = ()
+) -> RenderableType:
+    """The layers on their cores, their load where it is known, warnings, and the next command."""
+    return Group(
+        layer_table(rows, f"On the cores of {deployment.chip}"),
+        *([load_table(loads)] if loads else []),
+        *(Text(f"Warning: {violation}") for violation in deployment.violations),
+        bias_sentence(deployment),
+        f"Written: {out}",
+        f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
+    )
+
+
+def load_table(loads: Sequence[CoreLoad]) -> Table:
+    """What every core has to do on the user's recordings."""
+    table = Table(
+        title="Load on these recordings (simulated)",
+        caption=f"worst: in any window of {loads[0].window_us} µs; no official limit is public",
+    )
+    for column in ("core", "SynOps/s, mean", "SynOps/s, worst", "in recording", "from, µs"):
+        table.add_column(column, justify="right")
+    for load in loads:
+        mean, worst = f"{load.mean_synops_per_s:,.0f}", f"{load.worst_synops_per_s:,.0f}"
+        table.add_row(str(load.core), mean, worst, str(load.recording), f"{load.start_us:,}")
+    return table
+
+
+def bias_sentence(deployment: Deployment) -> str:
+    """What became of the biases."""
+    biased = [layer for layer in deployment.layers if layer.folded.bias.any()]
+    if not biased:
+        return "Biases: none."
+    names = ", ".join(layer.folded.name for layer in biased)
+    if deployment.slow_clock_hz is not None:
+        rate = f"{deployment.slow_clock_hz:g} Hz"
+        return f"Biases of {names}: leak, one tick of the slow clock ({rate}) a time step."
+    steps = deployment.adapted.recipe.settings.time_steps
+    return f"Biases of {names}: part of the initial potentials, for a window of {steps} time steps."
+
+
+def check_table(result: CheckResult) -> RenderableType:
+    """What every layer needs, where it fits, and every violated rule with its fix."""
+    table = Table(title=f"Layers against the cores of {result.chip}")
+    for column in ("layer", "kernel words", "neuron words", "cores that could hold it"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
+    for layer in result.layers:
+        cores = ", ".join(map(str, layer.cores)) or "none"
+        shape = layer.shape
+        table.add_row(shape.name, str(shape.kernel_words), str(shape.neuron_words), cores)
+    verdict = "It fits." if not result.violations else "It does not fit:"
+    lines = [f"  {violation}" for violation in result.violations]
+    if result.change is not None:
+        kept = f"it keeps {result.change.kept:.0%} of the multiply-accumulates"
+        lines.append(f"Smallest change that fits ({kept}): {result.change.text}.")
+    return Group(table, verdict, *map(Text, lines))
+
+
+def explanation_view(rules: Sequence[Explanation]) -> RenderableType:
+    """Design rules in words, with limit, unit and source."""
+    parts = []
+    for rule in rules:
+        limit = "" if rule.limit == "-" else f"Limit: {rule.limit} {rule.unit}.\n"
+        text = f"{rule.rule}\n{limit}{rule.why}\nSource (grade {rule.grade}): {rule.source}.\n"
+        parts.append(Text(text))
+    return Group(*parts)
+
+
+def exits_table(check: ExitCheck | None, out: Path) -> RenderableType:
+    """What an early exit loses and saves on samples that its bars had not seen."""
+    after = f"Written: {out}\nNext: speck-adacal stream SOURCE --bundle {out}"
+    if check is None:
+        return f"Too few samples to set a half aside, so that the loss is not known.\n{after}"
+    table = Table("what", "value", title="Early exit on samples not calibrated on (simulated)")
+    table.add_row("samples", str(check.samples))
+    table.add_row("accuracy, read to the end", f"{check.accuracy_full:.2%}")
+    table.add_row("accuracy, early exit", f"{check.accuracy:.2%}")
+    lost, error = 100 * (check.accuracy_full - check.accuracy), 100 * check.standard_error
+    table.add_row("points lost", f"{lost:.2f} ± {error:.2f}")
+    table.add_row("windows read, mean", f"{check.windows:.0%}")
+    return Group(table, after)
+
+
+def simulation_table(
+    deployment: Deployment, simulation: Simulation, labels: npt.NDArray[np.int64] | None
+) -> RenderableType:
+    """Decisions and cost of a simulation."""
+    table = Table("what", "value", title=f"Simulated on the {deployment.chip} twin")
+    table.add_row("samples", str(len(simulation)))
+    if labels is not None:
+        table.add_row("accuracy", f"{simulation.accuracy(labels):.2%}")
+    table.add_row("input events a sample", f"{simulation.events.mean():,.0f}")
+    table.add_row("SynOps a sample", f"{simulation.synops.mean():,.0f}")
+    table.add_row("no decision", str(int(np.count_nonzero(simulation.decisions < 0))))
+    return Group(table, layer_table(layer_rows(deployment, simulation), "Per core"))
+
+
+def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
+    """The whole result: accuracy by level, layers, energy, and where it was written."""
+    table = layer_table(summary.layers, f"Layers on the cores of {summary.chip} (a sample)")
+    if not summary.levels or summary.energy is None:
+        lines = [
+            *(f"Warning: {warning}" for warning in summary.warnings),
+            "Nothing was simulated; give --samples-from LABELLED.npz for accuracy and cost.",
+            *(f"Written: {what}: {path}" for what, path in paths.items()),
+        ]
+        return Group(table, *(Text(line) for line in lines))
+    levels = Table(
+        title=f"Accuracy by level ({summary.levels[0].samples} samples, T = {summary.time_steps})"
+    )
+    for column in ("level", "what runs", "accuracy", "± s.e.", "seconds"):
+        levels.add_column(column, justify="left" if column in ("level", "what runs") else "right")
+    for level in summary.levels:
+        levels.add_row(
+            level.level,
+            level.meaning,
+            f"{level.accuracy:.2%}",
+            f"{level.standard_error:.2%}",
+            f"{level.seconds:.1f}",
+        )
+    energy = summary.energy
+    lines = [
+        f"SynOps a sample (simulated): {summary.synops:,.0f} from {summary.events:,.0f} events",
+        f"Energy a sample (estimated, {energy.convention}): {energy.snn_nj:,.0f} nJ spiking, "
+        f"{energy.ann_nj:,.0f} nJ for the network's own {energy.macs:,} multiply-accumulates",
+        *(f"Warning: {warning}" for warning in summary.warnings),
+        f"Measured in {summary.seconds:.1f} s",
+        *(f"Written: {what}: {path}" for what, path in paths.items()),
+        *next_steps(paths),
+    ]
+    return Group(levels, table, *(Text(line) for line in lines))
+
+
+def next_steps(paths: Mapping[str, str]) -> list[str]:
+    """Commands to try next."""
+    if "bundle" not in paths:
+        return []
+    return [
+        f"Next: open {paths['report']}",
+        f"      speck-adacal deploy {paths['bundle']} --chip speck2e --out other_chip",
+        "      speck-adacal adapt --help      (your own network)",
+    ]
+
+
+def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
+    """The per-layer table; memory as used of available words."""
+    table = Table(title=title, caption="memory used/available, in (Ki) words; see `report`")
+    columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel Ki", "neuron Ki", "bias"]
+    simulated = rows[0].spikes is not None
+    columns += ["spikes", "SynOps"] if simulated else []
+    for column in columns:
+        table.add_column(column, justify="left" if column == "layer" else "right", no_wrap=True)
+    for row in rows:
+        cells = [
+            row.name,
+            str(row.core),
+            str(row.phi),
+            f"{row.rho:g}",
+            f"{row.threshold:.3g}",
+            str(row.weight_levels),
+            f"{_ki(row.kernel_used)}/{_ki(row.kernel_available)}",
+            f"{_ki(row.neuron_used)}/{_ki(row.neuron_available)}",
+            f"{row.bias_used}/{row.bias_available}",
+        ]
+        if simulated:
+            cells += [f"{row.spikes:,.0f}", f"{row.synops:,.0f}"]
+        table.add_row(*cells)
+    return table
+
+
+def _ki(words: int) -> str:
+    """Words in units of 1024, to three digits."""
+    return f"{words / 1024:.3g}"

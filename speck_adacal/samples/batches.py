@@ -1,0 +1,210 @@
+"""Bring whatever the user has (images, recordings, a loader) to re-iterable batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from speck_adacal.errors import CalibrationError
+from speck_adacal.events import Events
+from speck_adacal.events.encode import rate_code, rate_code_frames
+from speck_adacal.events.steps import counts_to_events
+from speck_adacal.recipe.recipe import AdaptSettings
+
+_EMPTY = "The calibration set is empty; give at least a few dozen samples."
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Samples, encoded batch by batch as often as they are iterated over.
+
+    Iterating yields float32 `[batch, T, *input_shape]`, event counts per step times `amplitude`;
+    or `[batch, *input_shape]` where the input is analog.
+
+    Attributes:
+        source: recordings, or float32 images `[n, *input_shape]`, or event counts per step
+            `[n, T, *input_shape]`.
+        settings: time steps, coding and batch size.
+        is_counts: whether `source` holds event counts per step.
+    """
+
+    source: torch.Tensor | tuple[Events, ...]
+    settings: AdaptSettings
+    is_counts: bool = False
+
+    @property
+    def amplitude(self) -> float:
+        """What one event is worth in units of the network's input."""
+        coded = self._is_images and self.settings.input_coding == "events"
+        return 1 / self.settings.input_burst if coded else 1.0
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return len(self.source)
+
+    def __len__(self) -> int:
+        return -(-self.samples // self.settings.batch_size)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        size = self.settings.batch_size
+        for start in range(0, self.samples, size):
+            yield self._encode(self.source[start : start + size])
+
+    def analog(self) -> Iterator[torch.Tensor]:
+        """Batches as the trained network sees them, float32 `[batch, *input_shape]`: images as
+        they are, or the mean count per step."""
+        size = self.settings.batch_size
+        for start in range(0, self.samples, size):
+            part = self.source[start : start + size]
+            if isinstance(part, torch.Tensor) and self._is_images:
+                yield part
+            else:
+                yield self._encode(part).mean(dim=1)
+
+    def part(self, indices: Sequence[int]) -> Batches:
+        """Some of the samples."""
+        if isinstance(self.source, torch.Tensor):
+            return replace(self, source=self.source[torch.as_tensor(list(indices))])
+        return replace(self, source=tuple(self.source[i] for i in indices))
+
+    def recordings(self) -> list[Events]:
+        """The samples as the chip sees them: recordings as they are, images rate-coded."""
+        if not isinstance(self.source, torch.Tensor):
+            return list(self.source)
+        if self.is_counts:
+            return [
+                counts_to_events(counts.numpy(), seed=self.settings.seed) for counts in self.source
+            ]
+        return [
+            rate_code(
+                image.numpy(),
+                time_steps=self.settings.time_steps,
+                max_events_per_step=self.settings.input_burst,
+                seed=self.settings.seed,
+            )
+            for image in self.source
+        ]
+
+    @property
+    def _is_images(self) -> bool:
+        return isinstance(self.source, torch.Tensor) and not self.is_counts
+
+    def _encode(self, part: torch.Tensor | tuple[Events, ...]) -> torch.Tensor:
+        steps = self.settings.time_steps
+        if not isinstance(part, torch.Tensor):
+            return torch.from_numpy(np.stack([recording.to_frames(steps) for recording in part]))
+        if self.is_counts or self.settings.input_coding == "analog":
+            return part
+        frames = rate_code_frames(
+            part.numpy(),
+            steps,
+            max_events_per_step=self.settings.input_burst,
+            seed=self.settings.seed,
+        )
+        return torch.from_numpy(frames) * self.amplitude
+
+
+def encode_samples(data: Any, input_shape: tuple[int, ...], settings: AdaptSettings) -> Batches:
+    """Check samples and prepare them as the network will see them.
+
+    Args:
+        data: one of: images, a tensor or array `[n, *input_shape]` (values 0 to 1 where the
+            input is coded as events); event counts `[n, T, *input_shape]`; `Events` or a
+            sequence of them; or an iterable (such as a `DataLoader`) of image batches, or of
+            tuples whose first member is one.
+        input_shape: shape of one input.
+        settings: time steps, coding, batch size and seed.
+
+    Raises:
+        CalibrationError: the data are empty, of another shape, not finite, or outside 0..1 where
+            they must be rate-coded.
+    """
+    shape = tuple(input_shape)
+    if isinstance(data, Events):
+        data = [data]
+    if isinstance(data, Sequence) and data and all(isinstance(item, Events) for item in data):
+        _check_recordings(data, shape, settings)
+        return Batches(tuple(data), settings)
+    samples = _as_tensor(data)
+    is_counts = tuple(samples.shape[1:]) == (settings.time_steps, *shape)
+    if not is_counts and tuple(samples.shape[1:]) != shape:
+        raise CalibrationError(
+            f"Samples have shape {tuple(samples.shape[1:])}, the network takes {shape} (or "
+            f"{(settings.time_steps, *shape)} for event counts per step); check input_shape and "
+            "the calibration set."
+        )
+    _check_values(samples, settings, is_counts=is_counts)
+    return Batches(samples, settings, is_counts)
+
+
+def _check_recordings(
+    recordings: Sequence[Events], shape: tuple[int, ...], settings: AdaptSettings
+) -> None:
+    if settings.input_coding != "events":
+        raise CalibrationError(
+            "Recordings of events were given with input_coding='analog'; use 'events'."
+        )
+    for index, recording in enumerate(recordings):
+        if recording.shape != shape:
+            raise CalibrationError(
+                f"Recording {index} has shape {recording.shape}, the network takes {shape}; "
+                "crop or pool the recordings, or change input_shape."
+            )
+
+
+def _check_values(samples: torch.Tensor, settings: AdaptSettings, *, is_counts: bool) -> None:
+    finite = torch.isfinite(samples).flatten(1).all(1)
+    if not finite.all():
+        first = int((~finite).nonzero()[0])
+        raise CalibrationError(
+            f"Sample {first} holds NaN or infinite values; remove or repair it first."
+        )
+    low, high = float(samples.min()), float(samples.max())
+    if settings.input_coding == "events" and not is_counts and (low < 0.0 or high > 1.0):
+        raise CalibrationError(
+            f"Images have values from {low:.3g} to {high:.3g}, rate coding needs 0 to 1; scale "
+            "them (and fold the scale into the first layer), or use input_coding='analog'."
+        )
+    if is_counts and (low < 0.0 or bool((samples != samples.round()).any())):
+        raise CalibrationError(
+            "Event counts per step must be whole numbers of at least 0; for images leave out "
+            "the time axis."
+        )
+
+
+def _as_tensor(data: Any) -> torch.Tensor:
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(np.ascontiguousarray(data))
+    if isinstance(data, torch.Tensor):
+        if len(data) == 0:
+            raise CalibrationError(_EMPTY)
+        return data.detach().float().cpu()
+    if not isinstance(data, Iterable):
+        raise CalibrationError(
+            f"Cannot calibrate on a {type(data).__name__}; give images, recordings or a loader."
+        )
+    parts = [_first_member(item) for item in data]
+    if not parts or not sum(len(part) for part in parts):
+        raise CalibrationError(_EMPTY)
+    if len({part.shape[1:] for part in parts}) != 1:
+        raise CalibrationError(
+            "The calibration loader yields batches of different shapes; make them equal."
+        )
+    return torch.cat(parts).detach().float().cpu()
+
+
+def _first_member(item: Any) -> torch.Tensor:
+    member = item[0] if isinstance(item, tuple | list) else item
+    if isinstance(member, np.ndarray):
+        member = torch.from_numpy(member)
+    if not isinstance(member, torch.Tensor) or member.ndim == 0:
+        raise CalibrationError(
+            f"The calibration loader yields {type(member).__name__}, batches of tensors (or "
+            "tuples that begin with one) are needed; for recordings give a list of Events."
+        )
+    return member

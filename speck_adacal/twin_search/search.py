@@ -1,0 +1,146 @@
+"""The Pareto front of accuracy and SynOps on the chip, searched with the twin in the loop.
+
+Coordinate descent on thresholds and initial potentials, of layers and of their channels, under a
+rising price of SynOps. Every recipe that was tried is a candidate for the front; a part of the
+recordings that the search never sees tells what each is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.events.types import Events
+from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.twin_search.candidate import Candidate
+from speck_adacal.twin_search.candidate_runs import TwinEvaluator
+from speck_adacal.twin_search.descent import FEWEST, Descent, Steps
+from speck_adacal.twin_search.front import Front, FrontPoint, non_dominated, thinned
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FrontSettings:
+    """How the front is searched.
+
+    Attributes:
+        prices: log loss that a doubling of the SynOps may cost, one descent for each, in order.
+        rounds: of a descent; where a round finds nothing the steps are halved.
+        factor: first step of thresholds.
+        shift: first step of initial potentials, in thresholds.
+        channel_factor: step of a single channel's threshold, for which the next layer makes up;
+            None searches layers only, which is faster.
+        held_out: share of the recordings that the search does not see.
+        points: the most points of the front.
+        seed: of the split.
+
+    Raises:
+        SettingsError: a field is out of range.
+    """
+
+    prices: tuple[float, ...] = (0.02, 0.06, 0.15, 0.25, 0.4)
+    rounds: int = 2
+    factor: float = 1.25
+    shift: float = 0.25
+    channel_factor: float | None = 1.5
+    held_out: float = 0.3
+    points: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.prices or min(self.prices) < 0:
+            raise SettingsError(f"prices must be one or more of at least 0, found {self.prices}.")
+        if self.rounds < 1 or self.points < 1:
+            raise SettingsError("rounds and points must be at least 1.")
+        if not (self.factor > 1 and self.shift > 0 and 0 < self.held_out < 1):
+            raise SettingsError(
+                "factor must be above 1, shift above 0 and held_out between 0 and 1; found "
+                f"{self.factor}, {self.shift} and {self.held_out}."
+            )
+        if self.channel_factor is not None and not self.channel_factor > 1:
+            raise SettingsError(
+                f"channel_factor must be above 1, or None, found {self.channel_factor}."
+            )
+
+    @property
+    def steps(self) -> Steps:
+        """Sizes of the moves."""
+        return Steps(self.rounds, self.factor, self.shift, self.channel_factor)
+
+
+def find_front(
+    adapted: AdaptedNetwork,
+    recordings: Sequence[Events],
+    labels: npt.ArrayLike,
+    *,
+    settings: FrontSettings | None = None,
+    chip: str = "speck2f",
+    threads: int | None = None,
+    note: Note | None = None,
+) -> Front:
+    """Search the front of a network on recordings.
+
+    No weight is trained: only thresholds and initial potentials change.
+
+    Args:
+        adapted: the calibrated network, where the search starts.
+        recordings: calibration recordings, of the network's input shape.
+        labels: int `[n]`, the true classes or a reference's decisions.
+        settings: see `FrontSettings`.
+        chip: `"speck2e"` or `"speck2f"`.
+        threads: of the twin; by default one a processor.
+        note: told in words what was found, descent by descent.
+
+    Raises:
+        CalibrationError: fewer than 20 recordings, or another number of labels.
+        ModelError: the chip cannot run the network.
+    """
+    settings = settings or FrontSettings()
+    truth = np.asarray(labels, dtype=np.int64)
+    if len(recordings) < FEWEST or truth.shape != (len(recordings),):
+        raise CalibrationError(
+            f"A front needs at least {FEWEST} recordings with one label each, found "
+            f"{len(recordings)} recordings and labels of shape {truth.shape}."
+        )
+    order = np.random.default_rng(settings.seed).permutation(len(recordings))
+    hold, fit = np.split(order, [max(1, round(settings.held_out * len(order)))])
+    runner = TwinEvaluator(adapted, [recordings[i] for i in fit], chip=chip, threads=threads)
+    descent = Descent(adapted.recipe, runner, truth[fit], settings.steps)
+    best = descent.start()
+    for price in settings.prices:  # each from where the last one ended
+        best = descent.descend(best, price)
+        if note:
+            note(
+                f"price {price:g}: {descent.share_right(best):.1%} at "
+                f"{descent.tried[best].mean_synops / 1e6:.2f} M SynOps, "
+                f"{runner.evaluations:.0f} recipes run"
+            )
+    # A twin of its own: nothing of the held-out part is known to the search.
+    judge = TwinEvaluator(adapted, [recordings[i] for i in hold], chip=chip, threads=threads)
+    points = tuple(
+        FrontPoint.measured(
+            recipe := candidate.apply(adapted.recipe),
+            descent.loss(candidate),
+            descent.tried[candidate],
+            judge.run(recipe),
+            truth[hold],
+            judge.names,
+        )
+        for candidate in _front_of(descent, settings.points)
+    )
+    spent = round(runner.evaluations + judge.evaluations)
+    return Front(points, chip, spent, len(fit), tuple(hold.tolist()))
+
+
+def _front_of(descent: Descent, points: int) -> list[Candidate]:
+    """The non-dominated candidates, by rising SynOps, at most so many."""
+    candidates = list(descent.tried)
+    synops = np.array([descent.tried[c].mean_synops for c in candidates])
+    losses = np.array([descent.loss(c) for c in candidates])
+    best = non_dominated(synops, losses)
+    return [candidates[i] for i in best[thinned(synops[best], points)]]
