@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from speck_adacal.adaptation.search import SearchResult
+from speck_adacal.adaptation.sensitivity import MODES
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
 from speck_adacal.readout.step_exit import METRICS, ExitRule
 from speck_adacal.recipe.recipe import Recipe, StepRecord
+from speck_adacal.validation import (
+    Count,
+    CountOrZero,
+    OneOrMore,
+    Positive,
+    PositiveOrZero,
+    checked,
+    one_of,
+)
+
+_Samples = Annotated[int, Field(ge=2)]  # fewer have no standard error
 
 
-@dataclass(frozen=True)
+@checked
 class AdaptPlan:
     """Which steps of the recipe are taken; each can be switched off.
 
@@ -42,57 +57,37 @@ class AdaptPlan:
         fit_scale: whether KL is taken at the scale of the outputs that suits each network. Which
             class is largest does not depend on it, so nothing is spent on bringing it back.
         epsilon: thinning of the frontier, as a part of the reference KL; 0 is exact.
+
+    Raises:
+        SettingsError: naming the field, the value found and what is allowed.
     """
 
     search_phi: bool = True
-    phis: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
+    phis: OneOrMore[Count] = (1, 2, 3, 4, 5, 6, 7, 8)
     search_rho: bool = True
-    rhos: tuple[float, ...] = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-    kl_ratio: float = 3.0
+    rhos: OneOrMore[Positive] = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+    kl_ratio: Annotated[float, Field(ge=1)] = 3.0
     exit_early: bool = True
-    exit_loss: float = 0.003
-    exit_metric: str = "entropy"
-    search_samples: int = 512
-    validation_samples: int = 512
-    table_samples: int = 256
-    search_steps: int | None = None
-    evaluations: int = 30
+    exit_loss: PositiveOrZero = 0.003
+    exit_metric: Annotated[str, one_of(*METRICS)] = "entropy"
+    search_samples: _Samples = 512
+    validation_samples: CountOrZero = 512
+    table_samples: _Samples = 256
+    search_steps: Count | None = None
+    evaluations: CountOrZero = 30
     frontier: bool = True
-    refinements: int = 2
-    mode: str = "in_situ"
-    jobs: int = 1
-    temperature: float | None = None
+    refinements: CountOrZero = 2
+    mode: Annotated[str, one_of(*MODES)] = "in_situ"
+    jobs: Count = 1
+    temperature: Positive | None = None
     fit_scale: bool = True
-    epsilon: float = 0.0
+    epsilon: PositiveOrZero = 0.0
 
     def __post_init__(self) -> None:
-        if not self.phis or min(self.phis) < 1:
-            raise SettingsError(f"AdaptPlan.phis must be whole numbers from 1, found {self.phis}.")
-        if not self.rhos or min(self.rhos) <= 0:
-            raise SettingsError(f"AdaptPlan.rhos must be above 0, found {self.rhos}.")
-        if self.kl_ratio < 1 or self.exit_loss < 0:
+        if self.validation_samples == 1:
             raise SettingsError(
-                "AdaptPlan.kl_ratio must be at least 1 and exit_loss at least 0, found "
-                f"{self.kl_ratio} and {self.exit_loss}."
-            )
-        if self.search_steps is not None and self.search_steps < 1:
-            raise SettingsError(
-                f"AdaptPlan.search_steps must be at least 1, found {self.search_steps}."
-            )
-        if min(self.search_samples, self.table_samples) < 1 or self.validation_samples < 0:
-            raise SettingsError(
-                "AdaptPlan.search_samples and table_samples must be at least 1, validation_samples "
-                f"at least 0; found {self.search_samples}, {self.table_samples} and "
-                f"{self.validation_samples}."
-            )
-        if self.refinements < 0:
-            raise SettingsError(
-                f"AdaptPlan.refinements must be at least 0, found {self.refinements}."
-            )
-        if self.exit_metric not in METRICS:
-            raise SettingsError(
-                f"AdaptPlan.exit_metric must be one of {', '.join(METRICS)}, "
-                f"found {self.exit_metric!r}."
+                "AdaptPlan.validation_samples must be 0 or at least 2, found 1: one sample has no "
+                "standard error."
             )
 
 

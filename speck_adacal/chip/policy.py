@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import SettingsError
 from speck_adacal.rules.shapes import Violation
+from speck_adacal.validation import Count, checked, one_of
 
 BIASES = ("initial", "leak", "refuse")
 CLOCK_LOW_HZ, CLOCK_HIGH_HZ = 10.0, 10_000.0  # typical, by sinabs' overview of the chip
 
 
-@dataclass(frozen=True)
+@checked
 class ChipPolicy:
     """How a float layer's bias and lower clip are brought onto a core.
 
@@ -30,24 +33,11 @@ class ChipPolicy:
         SettingsError: a field is out of range, or `window_us` is missing.
     """
 
-    bias: str = "initial"
-    lower_clip: float | None = None
-    window_us: int | None = None
+    bias: Annotated[str, one_of(*BIASES)] = "initial"
+    lower_clip: Annotated[float, Field(gt=0, allow_inf_nan=True)] | None = None
+    window_us: Count | None = None
 
     def __post_init__(self) -> None:
-        if self.bias not in BIASES:
-            raise SettingsError(
-                f"ChipPolicy.bias must be one of {', '.join(BIASES)}, found {self.bias!r}."
-            )
-        if self.lower_clip is not None and not self.lower_clip > 0:
-            raise SettingsError(
-                "ChipPolicy.lower_clip must be above 0 firing thresholds, or None, found "
-                f"{self.lower_clip!r}."
-            )
-        if self.window_us is not None and self.window_us < 1:
-            raise SettingsError(
-                f"ChipPolicy.window_us must be at least 1, found {self.window_us!r}."
-            )
         if self.bias == "leak" and self.window_us is None:
             raise SettingsError(
                 "ChipPolicy.bias='leak' needs window_us, the duration of a sample: a leak is "

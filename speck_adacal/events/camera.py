@@ -10,21 +10,23 @@ al. 2021 (simulation by threshold crossings with mismatch, bandwidth and noise).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from speck_adacal.errors import DataError, SettingsError
+from speck_adacal.errors import DataError
 from speck_adacal.events.camera_kernel import pixel_events
 from speck_adacal.events.motion import NMNIST_SACCADES, Motion
 from speck_adacal.events.types import Events
+from speck_adacal.validation import Count, PositiveOrZero, Share, checked
 
 CAMERA_MODEL = 1
 """Number of the model: it goes up when the same settings and seed give other events."""
 
 
-@dataclass(frozen=True)
+@checked
 class CameraSettings:
     """Properties of the camera and of the scene.
 
@@ -47,32 +49,19 @@ class CameraSettings:
         SettingsError: a value is outside its range.
     """
 
-    height: int = 34
-    width: int = 34
-    threshold: float = 0.25
-    mismatch: float = 0.1
-    black_level: float = 0.1
-    blur_px: float = 0.6
-    time_constant_us: float = 2000.0
-    refractory_us: float = 1000.0
-    noise_hz: float = 0.5
-    noise_on_share: float = 0.5
+    height: Count = 34
+    width: Count = 34
+    threshold: Annotated[float, Field(ge=1e-3)] = 0.25
+    mismatch: PositiveOrZero = 0.1
+    black_level: Annotated[float, Field(ge=1e-6)] = 0.1
+    blur_px: PositiveOrZero = 0.6
+    time_constant_us: PositiveOrZero = 2000.0
+    refractory_us: PositiveOrZero = 1000.0
+    noise_hz: PositiveOrZero = 0.5
+    noise_on_share: Share = 0.5
     negative: bool = False
     swap_polarity: bool = False
-    step_us: int = 1000
-
-    def __post_init__(self) -> None:
-        lowest = {"height": 1, "width": 1, "step_us": 1, "threshold": 1e-3, "black_level": 1e-6}
-        for f in fields(self):
-            value, low = getattr(self, f.name), lowest.get(f.name, 0)
-            if not low <= value < 1e9:
-                raise SettingsError(
-                    f"CameraSettings.{f.name} must be at least {low}, found {value!r}."
-                )
-        if self.noise_on_share > 1:
-            raise SettingsError(
-                f"CameraSettings.noise_on_share must be at most 1, found {self.noise_on_share!r}."
-            )
+    step_us: Count = 1000
 
 
 def camera_events(

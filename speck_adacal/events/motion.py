@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
+from speck_adacal.validation import Count, CountOrZero, Several, checked
 
 
-@dataclass(frozen=True)
+@checked
 class Sweep:
     """One movement along one axis, with the speed of least jerk (Flash and Hogan 1985).
 
@@ -20,8 +19,8 @@ class Sweep:
         by_px: how far the picture moves on the sensor, in pixels.
     """
 
-    start_us: int
-    end_us: int
+    start_us: CountOrZero
+    end_us: Count
     by_px: float
 
     def at(self, t_us: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -30,7 +29,7 @@ class Sweep:
         return self.by_px * u**3 * (10 - 15 * u + 6 * u**2)
 
 
-@dataclass(frozen=True)
+@checked
 class Motion:
     """Where the picture stands on the sensor over time, relative to its centre.
 
@@ -47,9 +46,9 @@ class Motion:
 
     x0_px: float
     y0_px: float
-    x: tuple[Sweep, ...]
-    y: tuple[Sweep, ...]
-    duration_us: int
+    x: Several[Sweep]
+    y: Several[Sweep]
+    duration_us: Count
 
     def __post_init__(self) -> None:
         for sweep in (*self.x, *self.y):

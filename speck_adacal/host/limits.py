@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from speck_adacal.errors import SettingsError
+from speck_adacal.validation import Count, Positive, checked, one_of
 
 OVERRUNS = ("wait", "error", "drop")
 
 
-@dataclass(frozen=True)
+@checked
 class SessionLimits:
     """Sizes of a session's queues, and what happens when input comes too fast.
 
@@ -25,19 +26,10 @@ class SessionLimits:
         SettingsError: naming the field, the value found and what is allowed.
     """
 
-    input_events: int = 1 << 18
-    output_spikes: int = 1 << 18
-    overrun: str = "wait"
-    stop_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        if self.overrun not in OVERRUNS:
-            raise SettingsError(
-                f"overrun must be one of {', '.join(OVERRUNS)}, found {self.overrun!r}."
-            )
-        for name in ("input_events", "output_spikes", "stop_s"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} must be above 0, found {getattr(self, name)}.")
+    input_events: Count = 1 << 18
+    output_spikes: Count = 1 << 18
+    overrun: Annotated[str, one_of(*OVERRUNS)] = "wait"
+    stop_s: Positive = 30.0
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ the same ratios between classes are more evidence. A temperature, fitted on data
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import entr
 
-from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.errors import CalibrationError
+from speck_adacal.validation import OneOrMore, Positive, checked, one_of
 
 Array = npt.NDArray[np.float64]
 METRICS = ("entropy", "top", "margin")
@@ -23,7 +24,7 @@ FEWEST = 50  # recordings
 _EACH_FEWEST = 20  # exits whose harm is estimated together, at least
 
 
-@dataclass(frozen=True)
+@checked
 class WindowRule:
     """At the end of window k (from 0) a sample exits if its confidence reaches `bars[k]`.
 
@@ -38,19 +39,9 @@ class WindowRule:
         SettingsError: there is no bar, or the metric or temperature is none.
     """
 
-    bars: tuple[float, ...]
-    metric: str = "entropy"
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise SettingsError(
-                f"WindowRule.metric must be one of {', '.join(METRICS)}, found {self.metric!r}."
-            )
-        if not self.bars or not np.all(np.isfinite((*self.bars, self.temperature))):
-            raise SettingsError("A WindowRule needs at least one bar, and finite numbers.")
-        if not self.temperature > 0:
-            raise SettingsError(f"temperature must be above 0, found {self.temperature}.")
+    bars: OneOrMore[float]
+    metric: Annotated[str, one_of(*METRICS)] = "entropy"
+    temperature: Positive = 1.0
 
     def confidence(self, sums: npt.ArrayLike) -> Array:
         """Confidence, 0 to 1, of summed spikes `[..., classes]`; 0 where there are none."""

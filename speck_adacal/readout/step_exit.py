@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.validation import OneOrMore, Positive, checked, one_of
 
 Array = npt.NDArray[np.float64]
 METRICS = ("entropy", "top", "margin")
@@ -16,7 +18,7 @@ METRICS = ("entropy", "top", "margin")
 _EACH_FEWEST = 20  # exits whose harm is estimated together, at least
 
 
-@dataclass(frozen=True)
+@checked
 class ExitRule:
     """At step t (from 1) a sample exits if its confidence reaches `bars[t - 1]`.
 
@@ -25,19 +27,14 @@ class ExitRule:
         metric: "entropy" (1 - H/log C), "top" (largest probability) or "margin" (largest minus
             second), of the soft-max of the mean output so far over `temperature`.
         temperature: divides the mean output before the soft-max.
+
+    Raises:
+        SettingsError: there is no bar, or the metric or temperature is none.
     """
 
-    bars: tuple[float, ...]
-    metric: str = "entropy"
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            raise SettingsError(
-                f"ExitRule.metric must be one of {', '.join(METRICS)}, found {self.metric!r}."
-            )
-        if not self.bars or not self.temperature > 0:
-            raise SettingsError("An ExitRule needs one bar per step and a temperature above 0.")
+    bars: OneOrMore[float]
+    metric: Annotated[str, one_of(*METRICS)] = "entropy"
+    temperature: Positive = 1.0
 
 
 @dataclass(frozen=True, eq=False)

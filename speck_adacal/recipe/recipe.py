@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.readout.step_exit import ExitRule
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "threshold_method": ("mse", "max", "percentile"),
-    "correction": ("potential", "bias", "both", "weights", "none"),
-    "input_coding": ("events", "analog"),
-    "estimator": ("time_steps", "twin"),
-}
+from speck_adacal.validation import Count, CountOrZero, Positive, checked, one_of
 
 
-@dataclass(frozen=True)
+@checked
 class AdaptSettings:
     """What `adapt` is asked to do. Every field has a default that suits deployment on Speck.
 
@@ -55,53 +50,33 @@ class AdaptSettings:
         SettingsError: naming the field, the value found and what is allowed.
     """
 
-    time_steps: int = 8
-    phi: int = 1
-    threshold_method: str = "mse"
-    percentile: float = 99.9
+    time_steps: Count = 8
+    phi: Count = 1
+    threshold_method: Annotated[str, one_of("mse", "max", "percentile")] = "mse"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     per_channel: bool = False
-    correction: str = "potential"
-    input_coding: str = "events"
-    input_burst: int = 4
-    batch_size: int = 128
-    seed: int = 0
+    correction: Annotated[str, one_of("potential", "bias", "both", "weights", "none")] = "potential"
+    input_coding: Annotated[str, one_of("events", "analog")] = "events"
+    input_burst: Count = 4
+    batch_size: Count = 128
+    seed: CountOrZero = 0
     chip_correction: bool = True
-    correction_samples: int = 256
-    ridge: float = 0.01
-    estimator: str = "time_steps"
-    max_synops: float | None = None
+    correction_samples: Count = 256
+    ridge: Positive = 0.01
+    estimator: Annotated[str, one_of("time_steps", "twin")] = "time_steps"
+    max_synops: Positive | None = None
 
     def __post_init__(self) -> None:
-        for name in ("time_steps", "phi", "input_burst", "batch_size", "correction_samples"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise SettingsError(
-                    f"AdaptSettings.{name} must be a whole number of at least 1, found {value!r}."
-                )
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise SettingsError(
-                    f"AdaptSettings.{name} must be one of {', '.join(allowed)}, "
-                    f"found {getattr(self, name)!r}."
-                )
-        if not 0 < self.percentile <= 100:
-            raise SettingsError(
-                f"AdaptSettings.percentile must be above 0 and at most 100, "
-                f"found {self.percentile!r}."
-            )
-
         if self.estimator == "twin" and self.input_coding != "events":
             raise SettingsError(
                 "AdaptSettings.estimator='twin' needs input_coding='events', which is what the "
                 f"chip sees; found {self.input_coding!r}."
             )
-        if self.max_synops is not None and not (self.max_synops > 0 and self.estimator == "twin"):
+        if self.max_synops is not None and self.estimator != "twin":
             raise SettingsError(
-                "AdaptSettings.max_synops must be above 0, and needs estimator='twin'; found "
-                f"{self.max_synops!r} with {self.estimator!r}."
+                f"AdaptSettings.max_synops needs estimator='twin'; found {self.max_synops!r} with "
+                f"{self.estimator!r}."
             )
-        if not self.ridge > 0:
-            raise SettingsError(f"AdaptSettings.ridge must be above 0, found {self.ridge!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -6,29 +6,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
+from typing import Annotated
 
-from speck_adacal.errors import SettingsError
+from pydantic import Field
 
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "overflow": ("saturate", "wrap"),
-    "spike_order": ("row_column_feature", "feature_row_column", "reversed"),
-    "arbitration": ("depth_first", "breadth_first"),
-    "decimator_passes": ("last", "first"),
-    "decimator_before_monitor": (False, True),
-    "leak_fires": (False, True),
-    "tick_before_event": (True, False),
-    "lose_event_after_write": (False, True),
-    "readout_mapping": ("every_fourth", "quarter", "plain"),
-    "readout_average": ("mean", "sum"),
-    "readout_compare": (">", ">="),
-    "congestion_balancer": ("never_drops", "refuse"),
-    "hot_pixel_filter": ("ignore_own_history", "block_fast_pixels"),
-}
-_SPIKES_LIMIT = 64
+from speck_adacal.validation import checked, one_of
+
+_Spikes = Annotated[int, Field(ge=1, le=64)]
 
 
-@dataclass(frozen=True)
+@checked
 class Assumptions:
     """How the twin decides what no public source says.
 
@@ -63,36 +51,25 @@ class Assumptions:
             blocked (`"block_fast_pixels"`).
     """
 
-    overflow: str = "saturate"
-    spikes_per_event: int = 1
-    parallel_spikes_per_event: int = 1
-    spike_order: str = "row_column_feature"
-    arbitration: str = "depth_first"
-    decimator_passes: str = "last"
+    overflow: Annotated[str, one_of("saturate", "wrap")] = "saturate"
+    spikes_per_event: _Spikes = 1
+    parallel_spikes_per_event: _Spikes = 1
+    spike_order: Annotated[str, one_of("row_column_feature", "feature_row_column", "reversed")] = (
+        "row_column_feature"
+    )
+    arbitration: Annotated[str, one_of("depth_first", "breadth_first")] = "depth_first"
+    decimator_passes: Annotated[str, one_of("last", "first")] = "last"
     decimator_before_monitor: bool = False
     leak_fires: bool = False
     tick_before_event: bool = True
     lose_event_after_write: bool = False
-    readout_mapping: str = "every_fourth"
-    readout_average: str = "mean"
-    readout_compare: str = ">"
-    congestion_balancer: str = "never_drops"
-    hot_pixel_filter: str = "ignore_own_history"
-
-    def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise SettingsError(
-                    f"Assumptions.{name} must be one of {', '.join(map(str, allowed))}, "
-                    f"found {getattr(self, name)!r}."
-                )
-        for name in ("spikes_per_event", "parallel_spikes_per_event"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 64:
-                raise SettingsError(
-                    f"Assumptions.{name} must be a whole number from 1 to {_SPIKES_LIMIT}, "
-                    f"found {value!r}."
-                )
+    readout_mapping: Annotated[str, one_of("every_fourth", "quarter", "plain")] = "every_fourth"
+    readout_average: Annotated[str, one_of("mean", "sum")] = "mean"
+    readout_compare: Annotated[str, one_of(">", ">=")] = ">"
+    congestion_balancer: Annotated[str, one_of("never_drops", "refuse")] = "never_drops"
+    hot_pixel_filter: Annotated[str, one_of("ignore_own_history", "block_fast_pixels")] = (
+        "ignore_own_history"
+    )
 
     def spikes_of_core(self, core: int) -> int:
         """Spikes a neuron of `core` fires at most for one input event."""

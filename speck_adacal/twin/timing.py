@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from speck_adacal.chip_description import ChipDescription
-from speck_adacal.errors import SettingsError
 from speck_adacal.twin.program import ChipProgram
+from speck_adacal.validation import PositiveOrZero, checked
 
 
-@dataclass(frozen=True)
+@checked
 class LatencyModel:
     """Time from an input event to the spike it causes.
 
@@ -21,15 +19,8 @@ class LatencyModel:
         SettingsError: a figure is negative.
     """
 
-    first_core_us: float
-    further_core_us: float
-
-    def __post_init__(self) -> None:
-        for name in ("first_core_us", "further_core_us"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(
-                    f"LatencyModel.{name} is {getattr(self, name)}, but must not be negative."
-                )
+    first_core_us: PositiveOrZero
+    further_core_us: PositiveOrZero
 
     @classmethod
     def published(cls, chip: ChipDescription) -> LatencyModel:

@@ -8,23 +8,33 @@ recordings that the search never sees tells what each is worth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.errors import CalibrationError
 from speck_adacal.events.types import Events
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.candidate import Candidate
 from speck_adacal.twin_search.candidate_runs import TwinEvaluator
 from speck_adacal.twin_search.descent import FEWEST, Descent, Steps
 from speck_adacal.twin_search.front import Front, FrontPoint, non_dominated, thinned
+from speck_adacal.validation import (
+    Count,
+    CountOrZero,
+    OneOrMore,
+    Positive,
+    PositiveOrZero,
+    checked,
+)
 
 Note = Callable[[str], None]
+Factor = Annotated[float, Field(gt=1)]
 
 
-@dataclass(frozen=True)
+@checked
 class FrontSettings:
     """How the front is searched.
 
@@ -43,29 +53,14 @@ class FrontSettings:
         SettingsError: a field is out of range.
     """
 
-    prices: tuple[float, ...] = (0.02, 0.06, 0.15, 0.25, 0.4)
-    rounds: int = 2
-    factor: float = 1.25
-    shift: float = 0.25
-    channel_factor: float | None = 1.5
-    held_out: float = 0.3
-    points: int = 12
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.prices or min(self.prices) < 0:
-            raise SettingsError(f"prices must be one or more of at least 0, found {self.prices}.")
-        if self.rounds < 1 or self.points < 1:
-            raise SettingsError("rounds and points must be at least 1.")
-        if not (self.factor > 1 and self.shift > 0 and 0 < self.held_out < 1):
-            raise SettingsError(
-                "factor must be above 1, shift above 0 and held_out between 0 and 1; found "
-                f"{self.factor}, {self.shift} and {self.held_out}."
-            )
-        if self.channel_factor is not None and not self.channel_factor > 1:
-            raise SettingsError(
-                f"channel_factor must be above 1, or None, found {self.channel_factor}."
-            )
+    prices: OneOrMore[PositiveOrZero] = (0.02, 0.06, 0.15, 0.25, 0.4)
+    rounds: Count = 2
+    factor: Factor = 1.25
+    shift: Positive = 0.25
+    channel_factor: Factor | None = 1.5
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    points: Count = 12
+    seed: CountOrZero = 0
 
     @property
     def steps(self) -> Steps:

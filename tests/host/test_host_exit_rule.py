@@ -86,8 +86,8 @@ def test_too_few_or_unlabelled_recordings_are_refused(counts, labels):
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ({"bars": ()}, "at least one bar"),
-        ({"bars": (float("nan"),)}, "finite"),
+        ({"bars": ()}, "one or more"),
+        ({"bars": (float("nan"),)}, "a number, found nan"),
         ({"bars": (1.0,), "metric": "mood"}, "metric"),
         ({"bars": (1.0,), "temperature": 0.0}, "above 0"),
     ],
