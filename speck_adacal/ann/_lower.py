@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ from torch import fx, nn
 
 from speck_adacal.ann import _operations as ops
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.modules import StandIn
 from speck_adacal.errors import ModelError
 
 SUPPORTED = (
@@ -18,20 +21,11 @@ SUPPORTED = (
 )
 
 
-def is_leaf(module: nn.Module, path: str, source: str) -> bool:
-    """Whether `module` is lowered whole: PyTorch's and sinabs' own layers.
-
-    Raises:
-        ModelError: it is one of these, and not supported.
-    """
-    package = type(module).__module__
+def is_leaf(module: nn.Module) -> bool:
+    """Whether `module` is lowered whole: PyTorch's and sinabs' own layers."""
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         return False
-    if not package.startswith(("torch.nn", "torch.ao.nn", "sinabs.")):
-        return False
-    if not ops.supports(module):
-        raise unsupported(type(module).__name__, _user_path(path), source)
-    return True
+    return type(module).__module__.startswith(("torch.nn", "torch.ao.nn", "sinabs."))
 
 
 _NO_SOFTMAX = "trace the network without it, since the largest logit decides as well"
@@ -42,14 +36,43 @@ _HINTS = dict.fromkeys(("softmax", "logsoftmax", "softmax2d"), _NO_SOFTMAX) | di
 )
 
 
-def unsupported(label: str, path: str, source: str, why: str = "") -> ModelError:
-    """The refusal of one operation, with its place and what is supported."""
-    place = f" ({path})" if path else ""
-    place += f" at {source}" if source else ""
-    why = why or _HINTS.get(label.lower().replace("_", ""), "")
-    reason = f": {why}" if why else ""
+@dataclass(frozen=True)
+class Refusal:
+    """One operation that is not supported.
+
+    Attributes:
+        label: how messages call the operation.
+        path: the module's place in the model; empty for a function.
+        source: where it stands in the user's code; empty where that is not known.
+        why: the reason, with what to do instead, where there is more to say.
+    """
+
+    label: str
+    path: str
+    source: str
+    why: str
+
+    @classmethod
+    def of(cls, label: str, path: str, source: str, why: str = "") -> Refusal:
+        """A refusal with the advice that belongs to the operation."""
+        return cls(label, path, source, why or _HINTS.get(label.lower().replace("_", ""), ""))
+
+    def __str__(self) -> str:
+        place = f" ({self.path})" if self.path else ""
+        place += f" at {self.source}" if self.source else ""
+        return f"{self.label}{place}" + (f": {self.why}" if self.why else "")
+
+
+def refused(refusals: Sequence[Refusal]) -> ModelError:
+    """The error that names all unsupported operations of a network."""
+    if len(refusals) == 1:
+        only = refusals[0]
+        place, _, why = str(only).partition(": ") if only.why else (str(only), "", "")
+        reason = f": {why}" if why else ""
+        return ModelError(f"Operation {place} is not supported{reason}; supported are {SUPPORTED}.")
+    listed = "\n".join(f"  {refusal}" for refusal in refusals)
     return ModelError(
-        f"Operation {label}{place} is not supported{reason}; supported are {SUPPORTED}."
+        f"{len(refusals)} operations are not supported:\n{listed}\nSupported are {SUPPORTED}."
     )
 
 
@@ -71,6 +94,9 @@ class Lowering:
         model: the traced (private) model, for its modules and parameters.
         tracer: holds every value on the example batch, and the sources.
         input_shape: shape of one input.
+
+    Attributes:
+        refusals: the operations that are not supported; stand-ins take their places.
     """
 
     def __init__(self, model: nn.Module, tracer: Any, input_shape: tuple[int, ...]) -> None:
@@ -80,6 +106,7 @@ class Lowering:
         self._nodes: list[Node] = []
         self._of: dict[fx.Node, str] = {}
         self._outputs: tuple[str, ...] = ()
+        self.refusals: list[Refusal] = []
 
     def graph(self) -> LayerGraph:
         """The finished graph."""
@@ -97,23 +124,45 @@ class Lowering:
 
     def _lower_operation(self, node: fx.Node) -> None:
         call = ops.Call.of(node, self._tracer.values, self._tracer.root)
+        if not any(a in self._of for a in node.all_input_nodes):
+            return  # arithmetic on parameters alone; its value is a constant
+        why = self._taken_in(node, call)
+        if why is not None:
+            self._stand_in(node, call, why)
+
+    def _taken_in(self, node: fx.Node, call: ops.Call) -> str | None:
+        """Append the operation's nodes; the reason where it is not supported, else None."""
         handler = ops.handler_for(call)
-        tensors = [a for a in node.all_input_nodes if a in self._of]
-        if not tensors:  # arithmetic on parameters alone; its value is a constant
-            return
         if handler is None:
-            raise self._unsupported(node, call)
+            return ""
         try:
             steps = handler(call)
         except ops.RefusedError as refusal:
-            raise self._unsupported(node, call, str(refusal)) from None
+            return str(refusal)
         inputs = tuple(self._of[a] for a in call.tensor_nodes(set(self._of)))
         for i, (kind, module) in enumerate(steps):
             inputs = (self._append(node, call, i, kind, module, inputs),)
         self._of[node] = inputs[0]
         if call.in_place:
             self._overwrite(call, inputs[0])
-        self._check_shape(node, call)
+        keeps = self._keeps_shape(node)
+        return None if keeps else "its result does not keep the batch axis first"
+
+    def _stand_in(self, node: fx.Node, call: ops.Call, why: str) -> None:
+        """Go on behind an unsupported operation, with a node that gives values of its shape."""
+        path = _user_path(str(node.target)) if node.op == "call_module" else ""
+        source = self._tracer.sources.get(node, "")
+        value = self._tracer.values[node]
+        before = [a for a in node.all_input_nodes if a in self._of]
+        # What takes apart the result of one that gave no tensor is no further operation.
+        if all(isinstance(self._tracer.values[a], torch.Tensor) for a in before):
+            self.refusals.append(Refusal.of(call.label, path, source, why))
+        shape = tuple(value.shape[1:]) if isinstance(value, torch.Tensor) else ()
+        name = self._unique(self._base_name(node, call))
+        module = StandIn(call.label, self.refusals[-1].why, shape)
+        inputs = tuple(self._of[a] for a in before)
+        self._nodes.append(Node(name, Kind.UNSUPPORTED, inputs, module, shape, source))
+        self._of[node] = name
 
     def _overwrite(self, call: ops.Call, name: str) -> None:
         """An in-place operation changes what later readers of its first argument see."""
@@ -156,12 +205,11 @@ class Lowering:
             name = f"{base}#{count}"
         return name
 
-    def _check_shape(self, node: fx.Node, call: ops.Call) -> None:
+    def _keeps_shape(self, node: fx.Node) -> bool:
         value = self._tracer.values[node]
         name = self._of[node]
         found = next(n.shape for n in self._nodes if n.name == name)
-        if not isinstance(value, torch.Tensor) or _squeezed(value.shape[1:]) != _squeezed(found):
-            raise self._unsupported(node, call, "its result does not keep the batch axis first")
+        return isinstance(value, torch.Tensor) and _squeezed(value.shape[1:]) == _squeezed(found)
 
     def _output_names(self, value: Any) -> tuple[str, ...]:
         if isinstance(value, fx.Node):
@@ -176,7 +224,3 @@ class Lowering:
                 "dict of tensors is supported."
             )
         return tuple(name for item in value for name in self._output_names(item))
-
-    def _unsupported(self, node: fx.Node, call: ops.Call, why: str = "") -> ModelError:
-        path = _user_path(str(node.target)) if node.op == "call_module" else ""
-        return unsupported(call.label, path, self._tracer.sources.get(node, ""), why)

@@ -75,12 +75,10 @@ class ShapeTracer(fx.Tracer):
 
     Args:
         example: `[2, *input_shape]`.
-        is_leaf: which modules, given their path and caller, are not looked into.
+        is_leaf: which modules are not looked into.
     """
 
-    def __init__(
-        self, example: torch.Tensor, is_leaf: Callable[[nn.Module, str, str], bool]
-    ) -> None:
+    def __init__(self, example: torch.Tensor, is_leaf: Callable[[nn.Module], bool]) -> None:
         super().__init__()
         self._example = example
         self._is_leaf = is_leaf
@@ -89,8 +87,8 @@ class ShapeTracer(fx.Tracer):
         self.sources: dict[fx.Node, str] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether `m` becomes one node; `is_leaf` refuses what could not be lowered later."""
-        return self._is_leaf(m, module_qualified_name, _user_frame())
+        """Whether `m` becomes one node."""
+        return self._is_leaf(m)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """The object that user code sees for `node`."""

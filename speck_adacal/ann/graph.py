@@ -28,6 +28,7 @@ class Kind(str, Enum):
     CONCAT = "concat"  # concatenation along channels
     SUBSAMPLE = "subsample"  # strided slice of the spatial axes
     PAD = "pad"  # zero padding (spatial or channels)
+    UNSUPPORTED = "unsupported"  # StandIn: an operation that cannot be converted
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,3 +128,24 @@ class Pad(nn.Module):
     def extra_repr(self) -> str:
         """The padding, for `repr`."""
         return f"padding={self.padding}"
+
+
+class StandIn(nn.Module):
+    """In the place of an operation that is not supported, so that what follows can be looked at.
+
+    Args:
+        label: how messages call the operation.
+        why: why it is not supported, and what to use; may be empty.
+        shape: of its output, without the batch axis.
+
+    Shape:
+        Any inputs to zeros `[batch, *shape]`.
+    """
+
+    def __init__(self, label: str, why: str, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.label, self.why, self.shape = label, why, shape
+
+    def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+        """Zeros."""
+        return torch.zeros((len(xs[0]), *self.shape), device=xs[0].device)

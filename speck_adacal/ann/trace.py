@@ -10,7 +10,8 @@ import torch
 from torch import fx, nn
 
 from speck_adacal.ann._fold import fold_scales
-from speck_adacal.ann._lower import Lowering, is_leaf
+from speck_adacal.ann._lower import Lowering, Refusal, is_leaf, refused
+from speck_adacal.ann._operations import supports
 from speck_adacal.ann._shape_tracer import OneInput, ShapeTracer
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import ModelError
@@ -31,9 +32,30 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> LayerGraph:
         node, also where the user's code uses one module twice.
 
     Raises:
-        ModelError: an operation is not supported (named, with its source line), a weight is
-            NaN or infinite (the layer named), the input shape does not fit, or the control
+        ModelError: operations are not supported (all named, with their source lines), a weight
+            is NaN or infinite (the layer named), the input shape does not fit, or the control
             flow depends on the data.
+    """
+    graph, refusals = trace_whole(module, input_shape)
+    if refusals:
+        raise refused(refusals)
+    return graph
+
+
+def trace_whole(
+    module: nn.Module, input_shape: Sequence[int]
+) -> tuple[LayerGraph, tuple[Refusal, ...]]:
+    """Trace a network to its end, whatever is in it: for looking at, not for running.
+
+    Args:
+        module, input_shape: as for `trace`.
+
+    Returns:
+        The layer graph with a stand-in (`Kind.UNSUPPORTED`) for each operation that is not
+        supported, and these operations.
+
+    Raises:
+        ModelError: as for `trace`, unsupported operations left out.
     """
     shape = tuple(int(n) for n in input_shape)
     if not shape or min(shape) < 1:
@@ -47,7 +69,8 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> LayerGraph:
     lowering = Lowering(model, tracer, shape)
     for node in fx_graph.nodes:
         lowering.lower(node)
-    return fold_scales(_without_dead_code(lowering.graph()))
+    graph = fold_scales(_without_dead_code(lowering.graph()))
+    return graph, tuple(lowering.refusals)
 
 
 def _private_copy(module: nn.Module) -> nn.Module:
@@ -86,11 +109,21 @@ def _trace_fx(model: nn.Module, shape: tuple[int, ...]) -> tuple[ShapeTracer, fx
             "only decisions on shapes and on constants can be traced."
         ) from error
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        if refusals := _unsupported_modules(model):
+            raise refused(refusals) from error
         raise ModelError(
             f"{type(model).__name__} cannot be traced with inputs of shape {shape}: {error}; "
             "check input_shape, and that forward takes one tensor."
         ) from error
     return tracer, graph
+
+
+def _unsupported_modules(model: nn.Module) -> list[Refusal]:
+    return [
+        Refusal.of(type(module).__name__, path or "the network itself", "")
+        for path, module in model.named_modules()
+        if is_leaf(module) and not supports(module)
+    ]
 
 
 def _refuse_several_inputs(model: nn.Module) -> None:

@@ -9,12 +9,19 @@ import numpy as np
 
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.fold import fold
-from speck_adacal.chip.operations import convolution_shapes, unsupported_operations
+from speck_adacal.chip.operations import (
+    layer_shapes,
+    refused_layers,
+    structure,
+    unsupported_operations,
+)
 from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.core_layers import FoldedLayer
+from speck_adacal.errors import ModelError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.rules.competition import fitting_cores
 from speck_adacal.rules.fan_out import check_fan_out, is_chain
-from speck_adacal.rules.rules import check_each_layer, check_layers
+from speck_adacal.rules.rules import check_layers
 from speck_adacal.rules.shapes import LayerShape, Violation
 from speck_adacal.rules.smallest_change import Change, smallest_change
 
@@ -45,21 +52,29 @@ class CheckResult:
 def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
     """Check a traced network against the design rules of a chip.
 
-    Where operations have no counterpart on the chip, all of them are named, with what else is
-    wrong with the convolutions; the network as a whole (mapping, fan-out) can be judged only
-    without them.
+    All that is wrong is said at once: where operations or layers cannot be put on the chip, the
+    layers behind them are looked at as well, by their shapes alone.
+
+    Args:
+        graph: of `trace`, or of `trace_whole`, stand-ins for unsupported operations included.
+        chip: `"speck2e"` or `"speck2f"`.
 
     Raises:
-        ModelError: the network is put together in a way that no chip configuration can say.
         ConfigurationError: the chip is not known.
     """
     description = load_chip_description(chip)
-    if operations := unsupported_operations(graph):
-        shapes = list(convolution_shapes(graph))
-        broken = operations + check_each_layer(shapes, description)
-        return CheckResult(chip, _checked(shapes, description), broken)
-    folded = fold(graph, _unit_recipe(graph))
-    shapes = [LayerShape.of(layer) for layer in folded]
+    refused = unsupported_operations(graph) + refused_layers(graph)
+    folded: tuple[FoldedLayer, ...] = ()
+    if not refused:
+        try:
+            folded = fold(graph, _unit_recipe(graph))
+        except ModelError as error:  # of the network as a whole: its branches, its outputs
+            refused = (structure(graph, error),)
+    if refused:
+        shapes = layer_shapes(graph)
+        violations = refused + check_layers(shapes, description)
+        return CheckResult(chip, _checked(shapes, description), violations)
+    shapes = tuple(LayerShape.of(layer) for layer in folded)
     broken = check_layers(shapes, description)
     change = smallest_change(shapes, description) if broken and is_chain(folded) else None
     violations = broken + check_fan_out(folded, description)

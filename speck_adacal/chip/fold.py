@@ -199,12 +199,17 @@ def _neuron_recipe(node: Node, after: Node | None, recipe: Recipe) -> LayerRecip
     if after is None:
         return recipe[node.name]
     if after.kind is not Kind.ACTIVATION:
-        raise ModelError(
-            f"{place(node)} is followed by {place(after)} ({after.kind.value}) instead of an "
-            "activation; every core of the chip ends in spiking neurons, so put a ReLU behind "
-            "it, and pooling behind the ReLU."
-        )
+        raise not_activated(node, after)
     return recipe[after.name]
+
+
+def not_activated(node: Node, after: Node) -> ModelError:
+    """The error for a layer with weights whose values go on without having become spikes."""
+    return ModelError(
+        f"{place(node)} is followed by {place(after)} ({after.kind.value}) instead of an "
+        "activation; every core of the chip ends in spiking neurons, so put a ReLU behind "
+        "it, and pooling behind the ReLU."
+    )
 
 
 def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signal:

@@ -40,8 +40,8 @@ def command(
         return
     from dataclasses import asdict
 
-    from speck_adacal.ann import trace
     from speck_adacal.ann.checkpoint import build_architecture, load_network
+    from speck_adacal.ann.trace import trace_whole
     from speck_adacal.chip.check import check_network
     from speck_adacal.errors import SettingsError
     from speck_adacal.reporting.tables import check_table
@@ -52,7 +52,8 @@ def command(
         raise SettingsError("check needs a network: give --arch, --model, or both.")
     with common.calm_libraries(quiet=quiet):
         network = build_architecture(str(arch)) if model is None else load_network(model, arch)
-        result = check_network(trace(network, common.parse_shape(input_shape)), chip=chip)
+        graph, _ = trace_whole(network, common.parse_shape(input_shape))
+        result = check_network(graph, chip=chip)
     results = {
         "chip": chip,
         "fits": not result.violations,

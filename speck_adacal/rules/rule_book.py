@@ -93,6 +93,12 @@ _BOOK: Mapping[str, _Entry] = {
         "A core is a convolution, spiking neurons and sum pooling; nothing else runs on the chip.",
         source="Datasheet v1.0 (SynSense, August 2023)",
     ),
+    "structure": _Entry(
+        "Spikes flow from core to core, and every core ends in spiking neurons: each layer with "
+        "weights is followed by one activation, what is added are spikes, the input goes to one "
+        "core and one is read.",
+        source="Datasheet v1.0 (SynSense, August 2023)",
+    ),
     "threshold-low": _Entry(
         "A lower threshold of 0 is a known bug of this generation of the chip.",
         source="Datasheet v1.0 (SynSense, August 2023)",

@@ -12,6 +12,7 @@ from torch import nn
 
 import speck_adacal
 from speck_adacal.ann import trace
+from speck_adacal.ann.trace import trace_whole
 from speck_adacal.chip.check import check_network
 from speck_adacal.cli import main
 from speck_adacal.errors import ModelError, SettingsError
@@ -146,8 +147,90 @@ def test_two_outputs_are_named():
         def forward(self, x):
             return self.a(x), self.b(x)
 
-    with pytest.raises(ModelError, match="2 outputs"):
-        check_network(trace(Two(), (4,)))
+    (violation,) = check_network(trace(Two(), (4,))).violations
+    assert violation.rule == "structure"
+    assert "2 outputs" in violation.found
+    assert "wrap the model" in violation.fix
+
+
+class Crowded(nn.Module):
+    """Wrong in many ways at once: what PyTorch has and we do not, what cores do not do, too large
+    a kernel behind them, and values that go on without having become spikes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4)
+        self.second = nn.Conv2d(4, 4, 3, padding=2, dilation=2)
+        self.third = nn.Conv2d(4, 8, 17, padding=8)
+        self.down, self.last = nn.Conv2d(8, 8, 3, stride=3), nn.Linear(8 * 25, 300)
+
+    def forward(self, x):
+        x = torch.tanh(self.norm(self.first(x)))
+        x = nn.functional.avg_pool2d(self.second(x), 2)
+        x = torch.relu(self.third(x))
+        x = nn.functional.gelu(self.down(torch.cat([x], 1)))
+        return self.last(x.flatten(1))
+
+
+def test_everything_is_said_at_once_whatever_stands_before_it():
+    graph, refusals = trace_whole(Crowded(), (1, 32, 32))
+    assert [refusal.label for refusal in refusals] == ["GroupNorm", "tanh", "gelu"]
+    result = check_network(graph)
+    assert [layer.shape.name for layer in result.layers] == [
+        "first",
+        "second",
+        "third",
+        "down",
+        "last",
+    ]
+    said = [(violation.rule, violation.layer) for violation in result.violations]
+    assert {
+        ("operation", "norm"),
+        ("operation", "tanh"),
+        ("operation", "gelu"),
+        ("structure", "second"),
+        ("kernel", "third"),
+        ("stride", "down"),
+    } <= set(said)
+    with pytest.raises(ModelError, match="3 operations are not supported") as refused:
+        trace(Crowded(), (1, 32, 32))
+    assert all(name in str(refused.value) for name in ("GroupNorm", "tanh", "gelu"))
+
+
+def test_what_gives_no_tensor_is_named_once():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.last = nn.LSTM(8, 4, batch_first=True), nn.Linear(20, 2)
+
+        def forward(self, x):
+            states, _ = self.cell(x)
+            return self.last(states.flatten(1))
+
+    graph, refusals = trace_whole(Recurrent(), (5, 8))
+    assert [refusal.label for refusal in refusals] == ["LSTM"]
+    assert [layer.shape.name for layer in check_network(graph).layers] == ["last"]
+
+
+def test_an_unsupported_layer_that_cannot_run_is_named_all_the_same():
+    with pytest.raises(ModelError, match="Operation LSTM"):
+        trace(nn.Sequential(nn.Conv2d(1, 2, 3), nn.LSTM(8, 4)), (1, 8, 8))
+
+
+def test_a_crowded_network_exits_with_3(capsys, tmp_path, monkeypatch):
+    (tmp_path / "crowded.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 2, 17), nn.GELU(), nn.Conv2d(2, 2, 3, stride=3))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(["check", "--arch", "crowded:make", "--input-shape", "1,32,32", "--json"])
+    assert end.value.code == 3
+    found = json.loads(capsys.readouterr().out)
+    assert [layer["name"] for layer in found["layers"]] == ["0", "2"]
+    rules = {(violation["rule"], violation["layer"]) for violation in found["violations"]}
+    assert rules == {("operation", "1"), ("kernel", "0"), ("stride", "2")}
 
 
 def test_every_rule_is_explained():
