@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import fx
 
@@ -11,39 +13,46 @@ from speck_adacal.ann.graph import Kind
 
 
 def add(call: Call) -> Steps:
-    left, right = call.get(0, "input"), call.get(1, "other")
-    if call.kwargs.get("alpha", 1) != 1:
-        raise RefusedError("it has alpha other than 1")
+    left, right = call.get("input"), call.get("other")
     if _two_tensors(call):
+        if call.get("alpha", 1) != 1:
+            raise RefusedError("it has alpha other than 1")
         if left.shape != right.shape:
             raise RefusedError(f"it broadcasts {tuple(left.shape)} and {tuple(right.shape)}")
         return [(Kind.ADD, m.Add())]
-    constant = right if isinstance(call.args[0], fx.Node) and _carries(call, 0) else left
-    return _affine(call, torch.tensor(1.0), torch.as_tensor(constant))
+    if not _carries(call, "input"):
+        return _affine(call, torch.as_tensor(call.get("alpha", 1)), torch.as_tensor(left))
+    return _affine(call, torch.tensor(1.0), _times_alpha(call, right))
 
 
 def subtract(call: Call) -> Steps:
-    if _two_tensors(call) or not _carries(call, 0):
+    if _two_tensors(call) or not _carries(call, "input"):
         raise RefusedError("only subtracting a constant is")
-    return _affine(call, torch.tensor(1.0), -torch.as_tensor(call.get(1, "other")))
+    return _affine(call, torch.tensor(1.0), -_times_alpha(call, call.get("other")))
 
 
 def multiply(call: Call) -> Steps:
     if _two_tensors(call):
         raise RefusedError("it multiplies two activations; only constants are")
-    constant = call.get(1, "other") if _carries(call, 0) else call.get(0, "input")
+    constant = call.get("other") if _carries(call, "input") else call.get("input")
     return _affine(call, torch.as_tensor(constant), torch.tensor(0.0))
 
 
 def divide(call: Call) -> Steps:
-    if _two_tensors(call) or not _carries(call, 0):
+    if call.get("rounding_mode") is not None:
+        raise RefusedError(f"it rounds (rounding_mode={call.get('rounding_mode')!r})")
+    if _two_tensors(call) or not _carries(call, "input"):
         raise RefusedError("only dividing by a constant is")
-    return _affine(call, 1.0 / torch.as_tensor(call.get(1, "other")), torch.tensor(0.0))
+    return _affine(call, 1.0 / torch.as_tensor(call.get("other")), torch.tensor(0.0))
 
 
-def _carries(call: Call, position: int) -> bool:
+def _times_alpha(call: Call, constant: Any) -> torch.Tensor:
+    return torch.as_tensor(constant) * call.get("alpha", 1)
+
+
+def _carries(call: Call, name: str) -> bool:
     """Whether an argument depends on the network's input: it has the batch axis."""
-    node = call.args[position] if position < len(call.args) else None
+    node = call.arguments.get(name)
     return isinstance(node, fx.Node) and node.op != "get_attr" and depends_on_input(node)
 
 
@@ -52,11 +61,11 @@ def depends_on_input(node: fx.Node) -> bool:
 
 
 def _two_tensors(call: Call) -> bool:
-    return _carries(call, 0) and _carries(call, 1)
+    return _carries(call, "input") and _carries(call, "other")
 
 
 def _affine(call: Call, weight: torch.Tensor, bias: torch.Tensor) -> Steps:
-    x = next(v for i in (0, 1) if _carries(call, i) for v in [call.get(i, "")])
+    x = call.get("input" if _carries(call, "input") else "other")
     channels = x.shape[1]
     return [
         (Kind.SCALE, m.Scale(_channelwise(weight, x, channels), _channelwise(bias, x, channels)))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
-from torch.nn import functional as F
 
+from speck_adacal.ann._signatures import named_arguments
 from speck_adacal.ann.graph import Kind
 from speck_adacal.errors import ModelError
 
@@ -26,18 +26,18 @@ class Call:
     Attributes:
         key: the module's type, the function, or the method's name.
         label: how messages call it.
-        args: positional arguments (for a method, the object first).
-        kwargs: keyword arguments.
+        arguments: by the names of the signature, however they were given (`named_arguments`).
         module: the called module, or None.
         values: every fx node's value on the example batch.
+        result: the call's own value there.
     """
 
     key: Any
     label: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    arguments: dict[str, Any]
     module: nn.Module | None
     values: dict[fx.Node, Any]
+    result: Any
 
     @classmethod
     def of(cls, node: fx.Node, values: dict[fx.Node, Any], root: nn.Module) -> Call:
@@ -49,12 +49,17 @@ class Call:
             module = root.get_submodule(str(node.target))
             key = type(module)
             label = key.__name__
-        return cls(key, label, tuple(node.args), dict(node.kwargs), module, values)
+        arguments = named_arguments(node, module)
+        return cls(key, label, arguments, module, values, values.get(node))
 
-    def get(self, position: int, name: str, default: Any = None) -> Any:
-        """An argument by position or keyword, fx nodes replaced by their example values."""
-        value = self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
-        return fx.map_arg(value, self.values.__getitem__)
+    def get(self, name: str, default: Any = None) -> Any:
+        """An argument by name, fx nodes replaced by their example values."""
+        return fx.map_arg(self.arguments.get(name, default), self.values.__getitem__)
+
+    @property
+    def first(self) -> Any:
+        """The first argument: for a method its object, for most others the tensor worked on."""
+        return next(iter(self.arguments.values()), None)
 
     @property
     def in_place(self) -> bool:
@@ -63,13 +68,11 @@ class Call:
             return bool(getattr(self.module, "inplace", False))
         name = str(getattr(self.key, "__name__", self.key))
         operators = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
-        flag = self.kwargs.get("inplace", False)
-        if self.key in (F.relu, F.relu6):
-            flag = flag or (len(self.args) > 1 and self.args[1])
-        return self.key in operators or bool(flag) or (name.endswith("_") and name[0] != "_")
+        flag = bool(self.arguments.get("inplace", False))
+        return self.key in operators or flag or (name.endswith("_") and name[0] != "_")
 
     def tensor_nodes(self, known: set[fx.Node]) -> list[fx.Node]:
         """The fx nodes among the arguments that carry data, in order, repeats kept."""
         found: list[fx.Node] = []
-        fx.map_arg((self.args, self.kwargs), lambda n: found.append(n) if n in known else None)
+        fx.map_arg(self.arguments, lambda n: found.append(n) if n in known else None)
         return found

@@ -109,18 +109,18 @@ def _batch_norm(module: nn.modules.batchnorm._BatchNorm) -> Steps:
     return [(Kind.SCALE, m.Scale(gain, shift))]
 
 
-def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Steps:
+def linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Steps:
     """A fully connected layer on `[batch, features]`."""
-    if x.ndim != 2:
+    if input.ndim != 2:
         raise LayerRefusedError(
-            f"its input has {x.ndim - 1} axes; flatten to one axis of features first"
+            f"its input has {input.ndim - 1} axes; flatten to one axis of features first"
         )
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
     return [(Kind.LINEAR, _with(layer, weight, bias))]
 
 
 def convolution(
-    x: torch.Tensor,
+    input: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None = None,
     stride: Any = 1,
@@ -153,6 +153,26 @@ def convolution(
         bias is not None,
     )
     return [*steps, (Kind.CONV, _with(layer, weight, bias))]
+
+
+def as_linear(module: Any) -> tuple[Kind, nn.Module]:
+    """A convolution of a map of one pixel, to one pixel, as a linear layer over its channels.
+
+    Raises:
+        LayerRefusedError: its output has more pixels than one.
+    """
+    weight = module.weight
+    for k, d, p, s in zip(
+        module.kernel_size, module.dilation, module.padding, module.stride, strict=True
+    ):
+        if (2 * p - d * (k - 1)) // s:
+            raise LayerRefusedError("it makes a larger map out of a list of features")
+        # The one tap of an axis that meets the pixel; none where the padding hides it.
+        meets = p % d == 0 and p // d < k
+        weight = weight[:, :, p // d] if meets else 0 * weight[:, :, 0]
+    groups, outs = module.groups, module.out_channels // module.groups
+    rows = [weight[g * outs : (g + 1) * outs] for g in range(groups)]
+    return linear(torch.zeros(1, module.in_channels), torch.block_diag(*rows), module.bias)[0]
 
 
 def _with(layer: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
@@ -189,19 +209,21 @@ def adaptive(x: torch.Tensor, output_size: Any, *, average: bool) -> Steps:
     return [(kind, pool)]
 
 
-def from_function(name: str, *args: Any, **kwargs: Any) -> Steps:
-    """The node(s) of a functional form, by the function's name and its real arguments."""
-    if name in ("conv1d", "conv2d"):
-        return convolution(*args, **kwargs)
-    if name == "linear":
-        return linear(*args, **kwargs)
-    if name == "batch_norm":
-        return _functional_batch_norm(*args, **kwargs)
-    x = args[0] if args else kwargs.pop("input")
+def from_function(name: str, **arguments: Any) -> Steps:
+    """The node(s) of a functional form, by the function's name and its arguments' values."""
+    layer: dict[str, Callable[..., Steps]] = {
+        "conv1d": convolution,
+        "conv2d": convolution,
+        "linear": linear,
+        "batch_norm": _functional_batch_norm,
+    }
+    if name in layer:
+        return layer[name](**arguments)
+    x = arguments.pop("input")
+    if arguments.pop("return_indices", False):
+        raise LayerRefusedError("it returns indices")
     if name.startswith("adaptive"):
-        size = args[1] if len(args) > 1 else kwargs["output_size"]
-        return adaptive(x, size, average="avg" in name)
-    kwargs.pop("return_indices", None)
+        return adaptive(x, arguments["output_size"], average="avg" in name)
     pools: dict[str, tuple[type[nn.Module], Kind]] = {
         "avg_pool1d": (nn.AvgPool1d, Kind.AVG_POOL),
         "avg_pool2d": (nn.AvgPool2d, Kind.AVG_POOL),
@@ -209,11 +231,11 @@ def from_function(name: str, *args: Any, **kwargs: Any) -> Steps:
         "max_pool2d": (nn.MaxPool2d, Kind.MAX_POOL),
     }
     pool, kind = pools[name]
-    return [(kind, pool(*args[1:], **kwargs))]
+    return [(kind, pool(**arguments))]
 
 
 def _functional_batch_norm(
-    x: torch.Tensor,
+    input: torch.Tensor,
     running_mean: torch.Tensor | None,
     running_var: torch.Tensor | None,
     weight: torch.Tensor | None = None,

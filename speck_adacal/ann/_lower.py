@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from speck_adacal.ann import _layers as layers
 from speck_adacal.ann import _operations as ops
+from speck_adacal.ann._compare import difference
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import StandIn
 from speck_adacal.errors import ModelError
@@ -19,6 +21,10 @@ SUPPORTED = (
     "max pooling, mean over space, flatten, dropout, addition, concatenation of channels, "
     "strided slices, zero padding, and scaling by constants"
 )
+
+
+# What PyTorch and our handlers raise for arguments that they cannot take.
+_RAW = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError)
 
 
 def is_leaf(module: nn.Module) -> bool:
@@ -76,6 +82,17 @@ def refused(refusals: Sequence[Refusal]) -> ModelError:
     )
 
 
+def _cause(module: nn.Module | None) -> str:
+    """What about a module makes its result another than its layer's, as far as one can see."""
+    if module is None:
+        return "; an argument that has no counterpart here changes it"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "; it has a forward hook: write what the hook does into the network's forward"
+    if "forward" in vars(module):
+        return "; its forward was replaced: write the change into a module of its own"
+    return "; a global hook or a patch changes it"
+
+
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without ones at its end: `x.squeeze(3)` stands for flattening already."""
     while len(shape) > 1 and shape[-1] == 1:
@@ -104,6 +121,7 @@ class Lowering:
         self._tracer = tracer
         self._input_shape = input_shape
         self._nodes: list[Node] = []
+        self._values: dict[str, torch.Tensor] = {}  # what the graph computes on the example
         self._of: dict[fx.Node, str] = {}
         self._outputs: tuple[str, ...] = ()
         self.refusals: list[Refusal] = []
@@ -116,6 +134,7 @@ class Lowering:
         """Take in one fx node."""
         if node.op == "placeholder":
             self._nodes.append(Node("input", Kind.INPUT, (), None, self._input_shape))
+            self._values["input"] = self._tracer.results[node]
             self._of[node] = "input"
         elif node.op == "output":
             self._outputs = self._output_names(node.args[0])
@@ -135,24 +154,34 @@ class Lowering:
         handler = ops.handler_for(call)
         if handler is None:
             return ""
+        inputs = tuple(self._of[a] for a in call.tensor_nodes(set(self._of)))
         try:
-            steps = handler(call)
+            for i, (kind, module) in enumerate(self._steps(handler, call, inputs)):
+                inputs = (self._append(node, call, i, kind, module, inputs),)
         except ops.RefusedError as refusal:
             return str(refusal)
-        inputs = tuple(self._of[a] for a in call.tensor_nodes(set(self._of)))
-        for i, (kind, module) in enumerate(steps):
-            inputs = (self._append(node, call, i, kind, module, inputs),)
         self._of[node] = inputs[0]
         if call.in_place:
             self._overwrite(call, inputs[0])
-        keeps = self._keeps_shape(node)
-        return None if keeps else "its result does not keep the batch axis first"
+        return self._difference(node, call)
+
+    def _steps(self, handler: Any, call: ops.Call, inputs: tuple[str, ...]) -> ops.Steps:
+        try:
+            steps: ops.Steps = handler(call)
+            # `x.view(b, -1, 1, 1)` stays a list of features in the graph.
+            if steps and steps[0][0] is Kind.CONV and self._values[inputs[0]].ndim == 2:
+                steps = [layers.as_linear(steps[0][1]), *steps[1:]]
+        except ModelError as refusal:
+            raise ops.RefusedError(str(refusal)) from None
+        except _RAW as error:
+            raise ops.RefusedError(f"it cannot be read ({error})") from error
+        return steps
 
     def _stand_in(self, node: fx.Node, call: ops.Call, why: str) -> None:
         """Go on behind an unsupported operation, with a node that gives values of its shape."""
         path = _user_path(str(node.target)) if node.op == "call_module" else ""
         source = self._tracer.sources.get(node, "")
-        value = self._tracer.values[node]
+        value = self._tracer.results[node]
         before = [a for a in node.all_input_nodes if a in self._of]
         # What takes apart the result of one that gave no tensor is no further operation.
         if all(isinstance(self._tracer.values[a], torch.Tensor) for a in before):
@@ -162,11 +191,14 @@ class Lowering:
         module = StandIn(call.label, self.refusals[-1].why, shape)
         inputs = tuple(self._of[a] for a in before)
         self._nodes.append(Node(name, Kind.UNSUPPORTED, inputs, module, shape, source))
+        # What follows is compared on the true values.
+        known = value if isinstance(value, torch.Tensor) else module(self._values[inputs[0]])
+        self._values[name] = known
         self._of[node] = name
 
     def _overwrite(self, call: ops.Call, name: str) -> None:
         """An in-place operation changes what later readers of its first argument see."""
-        first = call.args[0] if call.args else None
+        first = call.first
         old = self._of.get(first) if isinstance(first, fx.Node) else None
         for node, value in self._of.items():
             if value == old:
@@ -183,12 +215,17 @@ class Lowering:
     ) -> str:
         base = self._base_name(node, call)
         name = self._unique(base if step == 0 else f"{base}.{kind.value}")
-        shapes = {n.name: n.shape for n in self._nodes}
-        with torch.no_grad():
-            device = self._tracer.values[node].device
-            shape = module(*(torch.zeros((1, *shapes[i]), device=device) for i in inputs)).shape[1:]
+        try:
+            with torch.no_grad():
+                value = module(*(self._values[i] for i in inputs)).float()
+        except _RAW as error:
+            shapes = ", ".join(str(tuple(self._values[i].shape[1:])) for i in inputs)
+            raise ops.RefusedError(
+                f"it cannot run on inputs of shape {shapes} ({error})"
+            ) from error
         source = self._tracer.sources.get(node, "")
-        self._nodes.append(Node(name, kind, inputs, module, tuple(shape), source))
+        self._nodes.append(Node(name, kind, inputs, module, tuple(value.shape[1:]), source))
+        self._values[name] = value
         return name
 
     def _base_name(self, node: fx.Node, call: ops.Call) -> str:
@@ -205,11 +242,14 @@ class Lowering:
             name = f"{base}#{count}"
         return name
 
-    def _keeps_shape(self, node: fx.Node) -> bool:
-        value = self._tracer.values[node]
-        name = self._of[node]
-        found = next(n.shape for n in self._nodes if n.name == name)
-        return isinstance(value, torch.Tensor) and _squeezed(value.shape[1:]) == _squeezed(found)
+    def _difference(self, node: fx.Node, call: ops.Call) -> str | None:
+        """The graph must compute what the call computed, hooks and patches included."""
+        expected, found = self._tracer.results[node], self._values[self._of[node]]
+        same = isinstance(expected, torch.Tensor) and expected.shape[0] == found.shape[0]
+        if not same or _squeezed(expected.shape[1:]) != _squeezed(found.shape[1:]):
+            return "its result does not keep the batch axis first"
+        gap = difference(found, expected)
+        return None if gap is None else f"{gap}{_cause(call.module)}"
 
     def _output_names(self, value: Any) -> tuple[str, ...]:
         if isinstance(value, fx.Node):

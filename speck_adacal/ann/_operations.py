@@ -40,7 +40,7 @@ def _nothing(call: Call) -> Steps:
 
 
 def _dropout_function(call: Call) -> Steps:
-    if call.get(2, "training", True):
+    if call.get("training", True):
         raise RefusedError("it drops units at inference too; pass training=self.training")
     return []
 
@@ -68,50 +68,42 @@ def _hardtanh_module(call: Call) -> Steps:
 
 
 def _hardtanh(call: Call) -> Steps:
-    return _clipped(call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0))
+    return _clipped(call.get("min_val", -1.0), call.get("max_val", 1.0))
 
 
 def _clamp(call: Call) -> Steps:
-    return _clipped(call.get(1, "min"), call.get(2, "max"))
+    return _clipped(call.get("min"), call.get("max"))
 
 
 def _clamp_min(call: Call) -> Steps:
-    return _clipped(call.get(1, "min"), None)
+    return _clipped(call.get("min"), None)
 
 
-def _flatten(call: Call) -> Steps:
+def _reshape(call: Call) -> Steps:
     """Anything that reshapes `[batch, ...]` to `[batch, features]`, or changes nothing."""
-    return _reshaped(call, call.get(0, "input"))
-
-
-def _reshaped(call: Call, x: torch.Tensor) -> Steps:
-    if call.module is not None:
-        result = call.module(x)
-    else:
-        args = fx.map_arg((call.args, call.kwargs), call.values.__getitem__)
-        function = getattr(x, call.key) if isinstance(call.key, str) else call.key
-        skip = 1 if isinstance(call.key, str) else 0
-        result = function(*args[0][skip:], **args[1])
+    x, result = call.get("input"), call.result
     if result.shape == x.shape:
         return []
     if tuple(result.shape) == (x.shape[0], x[0].numel(), *(1,) * (result.ndim - 2)):
-        return [(Kind.FLATTEN, nn.Flatten(start_dim=1))]
+        return [] if x.ndim == 2 else [(Kind.FLATTEN, nn.Flatten(start_dim=1))]
     found = tuple(result.shape[1:])
     raise RefusedError(f"it turns {tuple(x.shape[1:])} into {found}; only flattening is")
 
 
 def _concat(call: Call) -> Steps:
-    tensors, dim = call.get(0, "tensors"), call.get(1, "dim", 0)
+    tensors, dim = call.get("tensors"), call.get("dim", 0)
     if dim % tensors[0].ndim != 1:
         raise RefusedError(f"it joins along axis {dim}; the channel axis (1) is")
     return [(Kind.CONCAT, m.Concat())]
 
 
 def _getitem(call: Call) -> Steps:
-    x, index = call.get(0, "input"), call.get(1, "index")
+    x, index = call.get("input"), call.get("other")
     if not isinstance(x, torch.Tensor):
         raise RefusedError("only slices of tensors are")
     index = index if isinstance(index, tuple) else (index,)
+    if None in index and all(i in (None, Ellipsis, slice(None)) for i in index):
+        return _reshape(call)
     if any(not isinstance(i, slice) for i in index if i is not Ellipsis):
         raise RefusedError("only slices such as x[:, :, ::2, ::2] are")
     if Ellipsis in index:
@@ -126,8 +118,8 @@ def _getitem(call: Call) -> Steps:
 
 
 def _pad(call: Call) -> Steps:
-    x, padding = call.get(0, "input"), tuple(int(p) for p in call.get(1, "pad"))
-    mode, value = call.get(2, "mode", "constant"), call.get(3, "value")
+    x, padding = call.get("input"), tuple(int(p) for p in call.get("pad"))
+    mode, value = call.get("mode", "constant"), call.get("value")
     if mode != "constant" or (value or 0) != 0:
         raise RefusedError(f"its mode is {mode!r} with value {value}; padding with zeros is")
     if len(padding) > 2 * (x.ndim - 1):
@@ -142,7 +134,7 @@ def _zero_pad_module(call: Call) -> Steps:
 
 
 def _mean(call: Call) -> Steps:
-    x, dim, keep = call.get(0, "input"), call.get(1, "dim"), call.get(2, "keepdim", False)
+    x, dim, keep = call.get("input"), call.get("dim"), call.get("keepdim", False)
     dims = {dim} if isinstance(dim, int) else set(dim or ())
     spatial = set(range(2, x.ndim))
     if not spatial or {d % x.ndim for d in dims} != spatial:
@@ -154,19 +146,19 @@ def _mean(call: Call) -> Steps:
 def _module(call: Call) -> Steps:
     """Layers with weights and pools, taken whole."""
     try:
-        return layers.from_module(call.module, call.get(0, "input"))
+        return layers.from_module(call.module, call.get("input"))
     except layers.LayerRefusedError as error:
         raise RefusedError(str(error)) from None
 
 
 def _function(call: Call) -> Steps:
     """Functional forms of the same."""
-    args, kwargs = fx.map_arg((call.args, call.kwargs), call.values.__getitem__)
-    for node in fx.map_arg(call.args[1:3], lambda n: n):
+    for name in ("weight", "bias"):
+        node = call.arguments.get(name)
         if isinstance(node, fx.Node) and arithmetic.depends_on_input(node):
             raise RefusedError("its weights are computed from the input")
     try:
-        return layers.from_function(call.label, *args, **kwargs)
+        return layers.from_function(call.label, **{n: call.get(n) for n in call.arguments})
     except layers.LayerRefusedError as error:
         raise RefusedError(str(error)) from None
 
@@ -178,7 +170,7 @@ _MODULES: dict[type, Callable[[Call], Steps]] = {
     nn.Hardtanh: _hardtanh_module,
     nn.ReLU: _relu,
     sl.NeuromorphicReLU: _relu,
-    nn.Flatten: _flatten,
+    nn.Flatten: _reshape,
     nn.ZeroPad1d: _zero_pad_module,
     nn.ZeroPad2d: _zero_pad_module,
     sl.Merge: lambda call: [(Kind.ADD, m.Add())],
@@ -190,6 +182,7 @@ _RESHAPES = (
     "reshape",
     "flatten",
     "squeeze",
+    "unsqueeze",
     "contiguous",
     "clone",
     "float",
@@ -197,7 +190,7 @@ _RESHAPES = (
     "detach",
 )
 _METHODS: dict[str, Callable[[Call], Steps]] = {
-    **dict.fromkeys(_RESHAPES, _flatten),
+    **dict.fromkeys(_RESHAPES, _reshape),
     **dict.fromkeys(("relu", "relu_"), _relu),
     **dict.fromkeys(("clamp", "clamp_", "clip"), _clamp),
     **dict.fromkeys(("clamp_min", "clamp_min_"), _clamp_min),
@@ -209,7 +202,7 @@ _METHODS: dict[str, Callable[[Call], Steps]] = {
 }
 
 _FUNCTIONS: dict[Any, Callable[[Call], Steps]] = {
-    **dict.fromkeys((torch.flatten, torch.reshape, torch.squeeze), _flatten),
+    **dict.fromkeys((torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze), _reshape),
     **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_), _relu),
     F.relu6: _relu6,
     F.hardtanh: _hardtanh,

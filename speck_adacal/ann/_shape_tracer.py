@@ -71,10 +71,13 @@ class OneInput(nn.Module):
 
 
 class ShapeTracer(fx.Tracer):
-    """Traces a module on one example batch; `values` and `sources` are kept per fx node.
+    """Traces a module on one example batch; `values`, `results` and `sources` are kept per fx node.
+
+    `values` are the tensors themselves, which in-place operations may change later; `results` are
+    copies of what each call gave.
 
     Args:
-        example: `[2, *input_shape]`.
+        example: `[2, *input_shape]`, random, so that equal results mean equal operations.
         is_leaf: which modules are not looked into.
     """
 
@@ -84,6 +87,7 @@ class ShapeTracer(fx.Tracer):
         self._is_leaf = is_leaf
         self._running = False
         self.values: dict[fx.Node, Any] = {}
+        self.results: dict[fx.Node, Any] = {}
         self.sources: dict[fx.Node, str] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -133,9 +137,11 @@ class ShapeTracer(fx.Tracer):
         if kind != "output":
             self._running = True
             try:
-                self.values[node] = self._compute(kind, target, args, kwargs)
+                value = self._compute(kind, target, args, kwargs)
             finally:
                 self._running = False
+            self.values[node] = value
+            self.results[node] = value.clone() if isinstance(value, torch.Tensor) else value
         return node
 
     def _compute(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.architectures import architecture
+from speck_adacal.ann.state_names import without_prefix
 from speck_adacal.ann.weight_files import is_nir, read_state
 from speck_adacal.errors import CheckpointError
 
@@ -173,6 +174,7 @@ def _load_state(
     network: nn.Module, state: Mapping[str, torch.Tensor], path: Path, name: str
 ) -> None:
     own = network.state_dict()
+    state = without_prefix(state, own)
     needed = {k for k in own if not k.endswith("num_batches_tracked")}
     problems = [f"missing {_listed(needed - state.keys())}"] if needed - state.keys() else []
     if state.keys() - own.keys():

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Sequence
 
 import torch
 from torch import fx, nn
 
+from speck_adacal.ann._compare import random_batch, refuse_difference
 from speck_adacal.ann._fold import fold_scales
 from speck_adacal.ann._lower import Lowering, Refusal, is_leaf, refused
 from speck_adacal.ann._operations import supports
 from speck_adacal.ann._shape_tracer import OneInput, ShapeTracer
+from speck_adacal.ann._unwrap import private_copy
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import ModelError
 
@@ -32,9 +33,9 @@ def trace(module: nn.Module, input_shape: Sequence[int]) -> LayerGraph:
         node, also where the user's code uses one module twice.
 
     Raises:
-        ModelError: operations are not supported (all named, with their source lines), a weight
-            is NaN or infinite (the layer named), the input shape does not fit, or the control
-            flow depends on the data.
+        ModelError: operations are not supported, or hooks or patches make them compute something
+            else (all named, with their source lines), a weight is NaN or infinite (the layer
+            named), the input shape does not fit, or the control flow depends on the data.
     """
     graph, refusals = trace_whole(module, input_shape)
     if refusals:
@@ -63,28 +64,16 @@ def trace_whole(
             f"input_shape must hold positive sizes without the batch axis, found {shape}; "
             "give for instance (1, 28, 28)."
         )
-    model = _private_copy(module)
+    model = private_copy(module)
     _refuse_bad_weights(model)
     tracer, fx_graph = _trace_fx(model, shape)
     lowering = Lowering(model, tracer, shape)
     for node in fx_graph.nodes:
         lowering.lower(node)
     graph = fold_scales(_without_dead_code(lowering.graph()))
+    if not lowering.refusals:
+        refuse_difference(graph, model)
     return graph, tuple(lowering.refusals)
-
-
-def _private_copy(module: nn.Module) -> nn.Module:
-    if not isinstance(module, nn.Module):
-        raise ModelError(
-            f"trace needs a torch.nn.Module, found {type(module).__name__}; load the network first."
-        )
-    try:
-        return copy.deepcopy(module).eval().float()
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"{type(module).__name__} cannot be copied ({error}); "
-            "detach its tensors, or rebuild it from a state_dict."
-        ) from error
 
 
 def _refuse_bad_weights(model: nn.Module) -> None:
@@ -100,7 +89,7 @@ def _refuse_bad_weights(model: nn.Module) -> None:
 def _trace_fx(model: nn.Module, shape: tuple[int, ...]) -> tuple[ShapeTracer, fx.Graph]:
     _refuse_several_inputs(model)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    tracer = ShapeTracer(torch.zeros((_BATCH, *shape), device=device), is_leaf)
+    tracer = ShapeTracer(random_batch(_BATCH, shape).to(device), is_leaf)
     try:
         graph = tracer.trace(OneInput(model))
     except fx.proxy.TraceError as error:
@@ -108,7 +97,12 @@ def _trace_fx(model: nn.Module, shape: tuple[int, ...]) -> tuple[ShapeTracer, fx
             f"{type(model).__name__} decides on the values of its data while it runs ({error}); "
             "only decisions on shapes and on constants can be traced."
         ) from error
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except NameError as error:
+        raise ModelError(
+            f"{type(model).__name__} calls a layer that is none of its own modules ({error}): a "
+            "replaced forward, or layers in a plain list; make them attributes, or a ModuleList."
+        ) from error
+    except Exception as error:  # the user's own forward may raise anything
         if refusals := _unsupported_modules(model):
             raise refused(refusals) from error
         raise ModelError(
