@@ -1,20 +1,18 @@
-"""Sensitivity tables with cached prefixes against running the whole network for every cell.
+"""Sensitivity tables: by linear response and cached prefixes, against running everything each time.
 
     python benchmarks/bench_search.py [--samples 256] [--every 9]
 
 ResNet-20, 19 layers, φ of 1..8 and ρ of 1..10 by halves, T = 8. "Straightforward" runs the whole
 network through sinabs' IAF with MaxSpike for each cell, all samples in one batch; because that
 takes long, every n-th layer's cells only are run and timed (`--every 1` runs all), the mean time a
-cell taken for all of them. One cell of each such layer is also run in pieces of 64 samples, which
+cell taken for all of them. One cell of each such layer is also run in batches of 64 samples, which
 suit the caches better. Where cells were run in both ways, KL must agree and the best candidate of a
-layer be the same. That is checked in one memory order: the table that is timed runs channels last,
-which adds in another order, and a last bit decides whether a neuron fires. How far that moves KL is
-reported too.
+layer be the same, with all samples in one batch, so that sums are rounded alike: a last bit decides
+whether a neuron fires.
 
-What limits the cached table are the convolutions behind a layer, which must run for each of its
-candidates: reported is what multiply-adds a table reaches, beside those of the network's
-convolutions alone, as tables run them (3 × 3 by Winograd's method, counted as what the direct way
-would take) and as PyTorch does. A candidate in situ that is the reference itself is not run again.
+Isolated tables are by linear response; beside each is the exact one, its time, and the rank
+correlation of all cells. Seconds are of the processor, on one thread: what else runs on the machine
+does not count.
 """
 
 from __future__ import annotations
@@ -22,30 +20,32 @@ from __future__ import annotations
 import argparse
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from ablation_data import cifar10, resnet20
 from machine import machine, save
 from rich.console import Console
+from scipy.stats import spearmanr
 from sinabs import layers as sl
 from sinabs.activation import MaxSpike
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
 from speck_adacal.adaptation.candidates import phi_variants, rho_variants
-from speck_adacal.adaptation.energy import count_macs
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.measure import Evaluator, same_layer
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann import Kind, LayerGraph
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.samples.pieces import CalibrationBatches
 
+V = TypeVar("V")
 PHIS = tuple(range(1, 9))
 RHOS = tuple(np.arange(1.0, 10.01, 0.5))
 
@@ -57,16 +57,16 @@ class Timing:
     table: str
     mode: str
     cells: int
-    cached_s: float
+    table_s: float
+    exact_s: float
     straightforward_s: float
-    in_pieces_s: float
+    in_batches_s: float
     cells_run: int
     largest_difference: float
     same_best: bool
-    rounding_difference: float
-    same_best_as_rounded: bool
+    rank_correlation: float
+    median_ratio: float
     peak_mb: float
-    cached_gflops: float
 
 
 class SinabsNeuron(nn.Module):
@@ -142,95 +142,58 @@ def bench(
     peak_mb: float,
 ) -> Timing:
     """Time one table both ways; `peak_mb` was measured before."""
-    started = time.perf_counter()
-    table = sensitivity(evaluator, recipe, variants, mode=mode)
-    cached = time.perf_counter() - started
+    table, table_s = timed(lambda: sensitivity(evaluator, recipe, variants, mode=mode))
+    exact, exact_s = table, table_s
+    if mode == "isolated":
+        exact, exact_s = timed(
+            lambda: sensitivity(evaluator, recipe, variants, mode=mode, exact=True)
+        )
     steps = evaluator.settings.time_steps
-    spent, in_pieces = [], []
+    spent, in_batches = [], []
     slow = np.full(table.kl.shape, np.nan)
-    rows = range(0, len(table.layers), every)
+    rows = list(range(0, len(table.layers), every))
     for row in rows:
         for column, layer in enumerate(variants[table.layers[row]]):
             cell = (evaluator.graph, recipe, layer, x, steps, mode)
-            started = time.perf_counter()
-            slow[row, column] = straightforward(*cell, len(x))
-            spent.append(time.perf_counter() - started)
+            slow[row, column], seconds = timed(lambda c=cell: straightforward(*c, len(x)))
+            spent.append(seconds)
             if column == 0:
-                started = time.perf_counter()
-                straightforward(*cell, 64)
-                in_pieces.append(time.perf_counter() - started)
+                in_batches.append(timed(lambda c=cell: straightforward(*c, 64))[1])
     chosen = {table.layers[r]: variants[table.layers[r]] for r in rows}
-    first = sensitivity(_channels_first(evaluator, x), recipe, chosen, mode=mode)
-    run, rounded = slow[list(rows)], table.kl[list(rows)]
+    once = Evaluator(evaluator.graph, [x], replace(evaluator.settings, batch_size=64))
+    alike = sensitivity(once, recipe, chosen, mode=mode, exact=mode == "isolated")
+    run = slow[rows]
     return Timing(
         name,
         mode,
         table.kl.size,
-        cached,
+        table_s,
+        exact_s,
         float(np.mean(spent)) * table.kl.size,
-        float(np.mean(in_pieces)) * table.kl.size,
+        float(np.mean(in_batches)) * table.kl.size,
         len(spent),
-        float(np.abs(run - first.kl).max()),
-        bool((run.argmin(1) == first.kl.argmin(1)).all()),
-        float(np.abs(rounded - first.kl).max()),
-        bool((run.argmin(1) == rounded.argmin(1)).all()),
+        float(np.abs(run - alike.kl).max()),
+        bool((run.argmin(1) == alike.kl.argmin(1)).all()),
+        float(spearmanr(table.kl.ravel(), exact.kl.ravel()).statistic),
+        float(np.median(table.kl / exact.kl)),
         peak_mb,
-        2 * work(evaluator, recipe, variants, mode) / cached / 1e9,
     )
+
+
+def timed(work: Callable[[], V]) -> tuple[V, float]:
+    """A result, and the processor's seconds behind it."""
+    started = time.process_time()
+    return work(), time.process_time() - started
 
 
 def peak_memory(
     evaluator: Evaluator, recipe: Recipe, variants: dict[str, list[LayerRecipe]], mode: str
 ) -> float:
-    """Megabytes of this process with a table of one piece; a table's pieces run one by one.
-
-    Isolated, T of the evaluator's pieces are one.
-    """
+    """Megabytes of this process with a table of a few batches; a table's run one after another."""
     first = evaluator.pieces[: evaluator.settings.time_steps]
     piece = Evaluator(evaluator.graph, first, evaluator.settings)
     sensitivity(piece, recipe, variants, mode=mode)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
-
-def work(
-    evaluator: Evaluator, recipe: Recipe, variants: dict[str, list[LayerRecipe]], mode: str
-) -> float:
-    """Multiply-adds of a table: once through the network, and from each layer on per candidate."""
-    macs, names = count_macs(evaluator.graph), list(evaluator.graph.names)
-    times = evaluator.samples * (1 if mode == "isolated" else evaluator.settings.time_steps)
-    total = float(sum(macs.values()))
-    for layer, candidates in variants.items():
-        behind = names[names.index(layer) :]
-        run = [c for c in candidates if mode == "isolated" or not same_layer(c, recipe[layer])]
-        total += len(run) * sum(macs.get(n, 0) for n in behind)
-    return total * times
-
-
-Convolve = Callable[[nn.Module, Sequence[torch.Tensor]], torch.Tensor]
-
-
-@torch.no_grad()
-def convolution_gflops(evaluator: Evaluator, convolve: Convolve) -> float:
-    """What the network's convolutions reach, one by one, on a table's pieces; best of nine each."""
-    graph, seconds = evaluator.graph, 0.0
-    frames = len(evaluator.pieces[0]) * evaluator.settings.time_steps
-    for node in graph.of_kind(Kind.CONV):
-        x = torch.rand(frames, *graph[node.inputs[0]].shape)
-        x = x.contiguous(memory_format=torch.channels_last)
-        taken = []
-        for _ in range(9):
-            started = time.perf_counter()
-            convolve(node.module, [x])  # type: ignore[arg-type]
-            taken.append(time.perf_counter() - started)
-        seconds += min(taken)
-    macs = count_macs(graph)
-    done = sum(macs[n.name] for n in graph.of_kind(Kind.CONV))
-    return 2 * done * frames / seconds / 1e9
-
-
-def _channels_first(evaluator: Evaluator, x: torch.Tensor) -> Evaluator:
-    settings = replace(evaluator.settings, batch_size=64)
-    return Evaluator(evaluator.graph, [x], settings, channels_last=False)
 
 
 def main() -> None:
@@ -242,6 +205,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--every", type=int, default=9, help="run every n-th layer's cells")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     ran_on = machine()
     train, _ = cifar10(arguments.data, arguments.samples, 1)
     graph = resnet20(arguments.weights)
@@ -263,14 +227,12 @@ def main() -> None:
         case = (name, evaluator, recipe, jobs[name], train.x, mode, arguments.every, peak)
         row = bench(*case)
         console.print(row)
-        console.print(f"{name}, {mode}: {row.straightforward_s / row.cached_s:.1f} times faster")
+        console.print(f"{name}, {mode}: {row.straightforward_s / row.table_s:.1f} times faster")
         found.append(vars(row))
     result = {
         "command": "python benchmarks/bench_search.py",
         "samples": arguments.samples,
         "machine": ran_on,
-        "convolution_gflops": convolution_gflops(evaluator, evaluator.convolutions.run),
-        "direct_gflops": convolution_gflops(evaluator, lambda module, xs: module(*xs)),
         "rows": found,
     }
     save("bench_search", result)

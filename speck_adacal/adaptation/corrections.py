@@ -61,7 +61,6 @@ def correct(
     kind = settings.correction
     graph = _private(graph) if kind in ("bias", "both", "weights") else graph
     network = SpikingNetwork(graph, recipe)
-    network.channels_last = True
     pieces = batches.first(settings.correction_samples)
     walk = Walk(reference or graph_copy(graph), network, pieces, batches, settings.time_steps)
     potentials: dict[str, torch.Tensor] = {}

@@ -20,7 +20,6 @@ from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.snn.network import SpikingNetwork
 from speck_adacal.snn.synops import fan_out
-from speck_adacal.snn.winograd import Convolutions
 
 Array = npt.NDArray[np.float64]
 
@@ -85,11 +84,6 @@ class Evaluator:
             temperature 1 hardly any change of its outputs is seen.
         fit_scale: whether each network's outputs are scaled by the one factor that brings its
             mean KL down most, which changes no decision (see `best_scale`).
-        channels_last: run convolutions in that memory order, and those of 3 × 3 at stride 1 by
-            Winograd's method: two to four times faster on CPUs. It rounds otherwise than
-            PyTorch's default; a last bit can decide whether a neuron fires, so that figures of
-            the two ways differ by single spikes. Without it a network gives bit for bit what it
-            gives outside an evaluator.
 
     Raises:
         CalibrationError: as for `adapt_graph`; labels of another number than the samples.
@@ -104,10 +98,9 @@ class Evaluator:
         journal: Journal | None = None,
         constants: EnergyConstants | None = None,
         temperature: float | None = 1.0,
-        channels_last: bool = True,
         fit_scale: bool = False,
     ) -> None:
-        self.graph, self.settings, self.channels_last = graph, settings, channels_last
+        self.graph, self.settings = graph, settings
         self.fit_scale, self.output_scale = fit_scale, 1.0
         self.constants = constants or EnergyConstants()
         largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
@@ -123,14 +116,13 @@ class Evaluator:
             )
         self.labels = None if labels is None else np.asarray(labels)
         self.journal = journal or Journal()
-        self.fan_out, self.convolutions = fan_out(graph), Convolutions()
+        self.fan_out = fan_out(graph)
         self.analog_macs = self._analog_macs()
         with torch.no_grad():
             logits = [self._ann(p) for p in self.pieces]
         self.temperature = temperature or half_uncertain(torch.cat(logits))
         self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
-        coding: tuple[object, ...] = (settings.time_steps, settings.input_coding)
-        coding += ("winograd",) if channels_last else ("channels first",)
+        coding = (settings.time_steps, settings.input_coding)
         self._data_key = digest(self.pieces, graph, coding)
 
     def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
@@ -144,10 +136,9 @@ class Evaluator:
         return self._summary(found)
 
     def network(self, graph: LayerGraph, recipe: Recipe) -> SpikingNetwork:
-        """The spiking network of a recipe as this evaluator runs it: SynOps counted, and quick."""
+        """The spiking network of a recipe, with SynOps counted."""
         network = SpikingNetwork(graph, recipe)
-        network.fan_out, network.convolutions = self.fan_out, self.convolutions
-        network.channels_last = self.channels_last
+        network.fan_out = self.fan_out
         return network
 
     def without_data(self) -> Evaluator:

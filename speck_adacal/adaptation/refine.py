@@ -204,7 +204,6 @@ def paired(before: Measurement, after: Measurement) -> tuple[float, float]:
 def centre(bench: Bench, stage: Stage, offered: Options) -> dict[str, list[LayerRecipe]]:
     """Candidates with the potential that suits each in the present network."""
     network = SpikingNetwork(stage.graph, stage.recipe)
-    network.channels_last = True
     walk = Walk(bench.graph, network, bench.pieces, bench.search.batches, bench.steps)
     found: dict[str, list[LayerRecipe]] = {}
     for node in walk:

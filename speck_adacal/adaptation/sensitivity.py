@@ -11,6 +11,7 @@ import torch
 from joblib import Parallel, delayed
 
 from speck_adacal.adaptation.finished_work import digest
+from speck_adacal.adaptation.linear_response import images_at_once
 from speck_adacal.adaptation.measure import Evaluator, layer_values
 from speck_adacal.adaptation.progress import track
 from speck_adacal.adaptation.table_in_situ import Cells
@@ -69,6 +70,7 @@ def sensitivity(
     graph: LayerGraph | None = None,
     mode: str = "in_situ",
     jobs: int = 1,
+    exact: bool = False,
 ) -> SensitivityTable:
     """Measure every candidate of every layer.
 
@@ -85,6 +87,8 @@ def sensitivity(
         mode: "in_situ": all layers spike as in `recipe` but for layer i; "isolated": only layer
             i spikes, on the ANN's values, and the layers after it see its mean.
         jobs: how many pieces run at once.
+        exact: in mode "isolated", run the layers after layer i for every candidate, instead of
+            taking them as linear (`linear_response`).
     """
     if mode not in MODES:
         raise SettingsError(f"mode must be one of {', '.join(MODES)}, found {mode!r}.")
@@ -98,9 +102,11 @@ def sensitivity(
     steps = evaluator.settings.time_steps
     scales = (evaluator.temperature, evaluator.output_scale)
     reference = (layer_values(recipe.layers), steps, *scales)
-    order = "cells 4" if evaluator.channels_last else "cells 4, channels first"
-    setting = digest(order, graph, reference, described, mode)
-    together = 1 if mode == "in_situ" else steps  # isolated, only one layer has a time axis
+    setting = digest("cells 5", graph, reference, described, mode, exact)
+    together = 1
+    if mode == "isolated":  # only one layer has a time axis
+        size = images_at_once(graph, evaluator.targets[0].shape[1])
+        together = steps if exact else max(1, size // len(evaluator.pieces[0]))
     pieces, targets = (_joined(x, together) for x in (evaluator.pieces, evaluator.targets))
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []
@@ -110,7 +116,9 @@ def sensitivity(
             todo.append(index)
         else:
             kept[index] = found
-    cells = Cells(evaluator.without_data(), graph, recipe, variants, tuple(names), width, mode)
+    cells = Cells(
+        evaluator.without_data(), graph, recipe, variants, tuple(names), width, mode, exact
+    )
     calls = (
         delayed(_keeping)(cells, pieces[i], targets[i], setting)
         for i in track(todo, f"sensitivity ({mode})")

@@ -43,7 +43,7 @@ class Walk:
         start = reference.nodes[0].name
         self.ann = [{start: batches.ann_input(p)} for p in pieces]
         self.snn: list[dict[str, Value]] = [
-            {start: (network.prepared(batches.snn_input(p)), batches.analog)} for p in pieces
+            {start: (batches.snn_input(p), batches.analog)} for p in pieces
         ]
         self._last = {name: n.name for n in reference.nodes for name in n.inputs}
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from speck_adacal.adaptation.linear_response import linear_cells
 from speck_adacal.adaptation.measure import Evaluator, same_layer
 from speck_adacal.adaptation.table_isolated import Variants, isolated_cells
 from speck_adacal.ann.graph import LayerGraph
@@ -26,6 +27,7 @@ class Cells:
     names: tuple[str, ...]
     width: int
     mode: str
+    exact: bool = False
 
     def of_piece(self, piece: torch.Tensor, target: torch.Tensor) -> dict[str, np.ndarray]:
         """KL `[layers, candidates, batch]`, spikes and SynOps `[layers, candidates]` (sums)."""
@@ -39,7 +41,8 @@ class Cells:
             if self.mode == "in_situ":
                 self._in_situ(piece, target, result)
             else:
-                isolated_cells(self.evaluator, self.graph, self.variants, piece, target, result)
+                fill = isolated_cells if self.exact else linear_cells
+                fill(self.evaluator, self.graph, self.variants, piece, target, result)
             return result
 
     def _in_situ(
@@ -49,7 +52,7 @@ class Cells:
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {
-            self.graph.nodes[0].name: (network.prepared(batches.snn_input(piece)), batches.analog)
+            self.graph.nodes[0].name: (batches.snn_input(piece), batches.analog)
         }
         for at, node in enumerate(nodes):
             if node.name in self.names:

@@ -11,9 +11,8 @@ from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.snn.constant_input import held_mean
-from speck_adacal.snn.network import run_in_order, spiking_neuron
+from speck_adacal.snn.network import run_in_order, run_plain, spiking_neuron
 from speck_adacal.snn.spike_counts import Tallies
-from speck_adacal.snn.winograd import run_plain
 
 Variants = Mapping[str, Sequence[LayerRecipe]]
 
@@ -30,13 +29,10 @@ def isolated_cells(
     nodes, output = graph.nodes[1:], graph.outputs[0]
     sole_readers, rows = graph.sole_readers(), iter(range(len(result["kl"])))
     x, tallies = evaluator.batches.ann_input(piece), Tallies()
-    if evaluator.channels_last and x.ndim == 4:
-        x = x.contiguous(memory_format=torch.channels_last)
     values, steps = {graph.nodes[0].name: x}, evaluator.settings.time_steps
-    convolutions = evaluator.convolutions if evaluator.channels_last else None
 
     def run(node: Node, inputs: list[torch.Tensor], spare: bool) -> torch.Tensor:
-        return run_plain(node.module, inputs, spare, convolutions)  # type: ignore[arg-type]
+        return run_plain(node.module, inputs, spare)  # type: ignore[arg-type]
 
     for at, node in enumerate(nodes):
         if variants.get(node.name):

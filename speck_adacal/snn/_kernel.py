@@ -2,8 +2,7 @@
 
 Every loop fires its neurons by the one function `_fire`, and is a function of its own so that it
 becomes vectors. All are in this file, as numba's cache notices changes of a function's own file
-only. Arrays lie in the order of the memory: float32 `[neurons]` of a block, or
-`[batch, time, neurons]`.
+only. Arrays are float32 `[neurons]` of a block, or `[batch, time, neurons]`.
 """
 
 from __future__ import annotations

@@ -10,11 +10,6 @@ from speck_adacal.errors import SettingsError
 Values = float | torch.Tensor
 
 
-def is_channels_last(x: torch.Tensor) -> bool:
-    """Whether `[batch, time, channels, y, x]` lies in memory with the channels innermost."""
-    return x.ndim == 5 and not x.is_contiguous() and x.movedim(2, -1).is_contiguous()
-
-
 def constant(value: Values) -> nn.Parameter:
     tensor = torch.as_tensor(value).detach().clone()
     if tensor.is_floating_point() and tensor.ndim:

@@ -14,13 +14,7 @@ from torch import nn
 from speck_adacal.errors import ModelError
 from speck_adacal.snn._burst import BurstCount
 from speck_adacal.snn._kernel import Array
-from speck_adacal.snn._values import (
-    Values,
-    broadcastable,
-    check_settings,
-    constant,
-    is_channels_last,
-)
+from speck_adacal.snn._values import Values, broadcastable, check_settings, constant
 from speck_adacal.snn.fused import Settings, Tally, fused_forward, fused_usable
 from speck_adacal.snn.spike_counts import count_afterwards
 
@@ -117,9 +111,8 @@ class AdaFire(sl.StatefulLayer):
             current: input; never changed unless it is `out` too.
             time_steps: T.
             out: float32 `[batch, time_steps, *shape]` that the result may be put in; used by the
-                fused kernel only, and only if it lies in memory as `current` does, so go on with
-                what is returned.
-            tally: where to count spikes and SynOps, as the kernel goes; see `snn.tally`.
+                fused kernel only, and only if it is contiguous, so go on with what is returned.
+            tally: where to count spikes and SynOps, as the kernel goes; see `snn.spike_counts`.
         """
         if self.fuses(current):
             return self._fused(current, time_steps, out, tally)
@@ -135,30 +128,20 @@ class AdaFire(sl.StatefulLayer):
         out: torch.Tensor | None,
         tally: Tally | None,
     ) -> torch.Tensor:
-        """All steps by the kernel, in whichever order the current lies in memory."""
-        current, settings = self.laid_out(current)
-        order = self.v_mem.stride()
+        """All steps by the kernel."""
+        current, settings = self.for_kernel(current)
         shape = (current.shape[0], time_steps, *current.shape[2:])
-        strides = (time_steps * order[0], *order)
-        if out is None or (out.shape, out.stride(), out.dtype) != (shape, strides, torch.float32):
-            out = torch.empty_strided(shape, strides)
+        fits = out is not None and out.shape == shape and out.dtype is torch.float32
+        if out is None or not fits or not out.is_contiguous():
+            out = torch.empty(shape)
         fused_forward(current, self.v_mem, out, settings, self.emit_counts, tally)
         return out
 
-    def laid_out(self, current: torch.Tensor) -> tuple[torch.Tensor, Settings]:
-        """`current` as a kernel can read it, and θ, φ and clip for it.
-
-        The state, which has its shape already, is brought into the same order in memory.
-        """
-        last = is_channels_last(current)
-        if not last and not current.is_contiguous():
-            current = current.contiguous()
-        order = (current[0, 0].numel(), *current.stride()[2:])
-        if self.v_mem.stride() != order:
-            self.v_mem = torch.empty_strided(self.v_mem.shape, order).copy_(self.v_mem)
-        theta = self._flat_theta(tuple(current.shape[2:]), channels_last=last)
+    def for_kernel(self, current: torch.Tensor) -> tuple[torch.Tensor, Settings]:
+        """`current`, contiguous as the state is made too, and θ, φ and clip for it."""
+        current, self.v_mem = current.contiguous(), self.v_mem.contiguous()
         low = -math.inf if self.min_v_mem is None else float(self.min_v_mem)
-        return current, Settings(theta, int(self.phi), low)
+        return current, Settings(self._flat_theta(tuple(current.shape[2:])), int(self.phi), low)
 
     def fuses(self, current: torch.Tensor) -> bool:
         """Whether a compiled kernel can run all steps of `current`; gives the state its shape."""
@@ -168,18 +151,17 @@ class AdaFire(sl.StatefulLayer):
         uniform_low = self.min_v_mem is None or self.min_v_mem.numel() == 1
         return uniform_low and fused_usable(current, self.v_mem)
 
-    def _flat_theta(self, shape: tuple[int, ...], *, channels_last: bool) -> Array:
-        """θ for the kernels, one value or one per neuron in the order of the memory.
+    def _flat_theta(self, shape: tuple[int, ...]) -> Array:
+        """θ for the kernels, one value or one per neuron.
 
         Kept from call to call, and found again by value: a threshold may change in many ways.
         """
         own, kept = self.spike_threshold.detach(), self._flat
-        key = (float(self.rho), shape, channels_last, own.dtype, own.device)
+        key = (float(self.rho), shape, own.dtype, own.device)
         if key != kept.key or not own.equal(kept.threshold):
             theta = self.theta.detach().cpu()
             if theta.numel() > 1:
                 theta = broadcastable(theta, len(shape))[0].expand(shape)
-                theta = theta.movedim(0, -1) if channels_last else theta
             self._flat = _Flat(key, own.clone(), theta.reshape(-1).contiguous().numpy())
         return self._flat.values
 
@@ -206,7 +188,7 @@ class AdaFire(sl.StatefulLayer):
         parts = self.v_mem.ndim - 1
         if not randomize:
             start = broadcastable(self.initial_potential, parts)
-            self.v_mem = torch.empty_like(self.v_mem).copy_(start)  # in the same memory order
+            self.v_mem = torch.empty_like(self.v_mem).copy_(start)
             return
         uniform = torch.rand_like(self.v_mem)
         if value_ranges and "v_mem" in value_ranges:

@@ -8,20 +8,14 @@ import numpy as np
 import torch
 
 from speck_adacal.snn._kernel import run_held
-from speck_adacal.snn._values import is_channels_last
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fused import Tally, flat, use_torch_threads
-
-
-def mean_in_time(x: torch.Tensor) -> torch.Tensor:
-    """Mean over the time steps of `[batch, time, *shape]`, taken in the order of the memory."""
-    return x.movedim(2, -1).mean(1).movedim(-1, 1) if is_channels_last(x) else x.mean(1)
 
 
 def held_mean(
     neurons: AdaFire, current: torch.Tensor, time_steps: int, tally: Tally
 ) -> torch.Tensor:
-    """`mean_in_time(neurons.run(current, time_steps))`, up to rounding.
+    """`neurons.run(current, time_steps).mean(1)`, up to rounding.
 
     Args:
         neurons: their potentials are those after the last step then.
@@ -30,14 +24,14 @@ def held_mean(
         tally: `[batch, 1]`, filled in with the spikes and SynOps of all steps.
 
     Returns:
-        float32 `[batch, *shape]`, in the memory order of `current`.
+        float32 `[batch, *shape]`.
     """
     if neurons.emit_counts or not neurons.fuses(current):
-        every = Tally(tally.fans, tally.channels_last, *np.empty((2, len(current), time_steps)))
-        mean = mean_in_time(neurons.run(current, time_steps, tally=every))
+        every = Tally(tally.fans, *np.empty((2, len(current), time_steps)))
+        mean = neurons.run(current, time_steps, tally=every).mean(1)
         tally.spikes[:, 0], tally.synops[:, 0] = every.spikes.sum(1), every.synops.sum(1)
         return mean
-    current, (theta, phi, low) = neurons.laid_out(current)
+    current, (theta, phi, low) = neurons.for_kernel(current)
     mean, size = torch.empty_like(neurons.v_mem), math.prod(current.shape[2:])
     use_torch_threads()
     run_held(

@@ -30,13 +30,11 @@ class Tally:
     """Spikes and what they cause, filled in by the kernel; exact whole numbers.
 
     Attributes:
-        fans: SynOps per spike, float64 `[neurons]` in the order of the memory.
-        channels_last: whether the channels are innermost in that order.
+        fans: SynOps per spike, float64 `[neurons]`.
         spikes, synops: float64 `[batch, time_steps]`.
     """
 
     fans: Sums
-    channels_last: bool
     spikes: Sums
     synops: Sums
 
@@ -45,7 +43,7 @@ class Settings(NamedTuple):
     """What a layer's neurons do.
 
     Attributes:
-        theta: float32, one value or one per neuron, in the order of the memory.
+        theta: float32, one value or one per neuron.
         phi: φ.
         low: lower clip of the potential, minus infinity for none.
     """
@@ -63,7 +61,7 @@ def fused_forward(
     counts: bool,
     tally: Tally | None,
 ) -> None:
-    """Run all steps of `out`, and update `state`. All three lie dense in the same order.
+    """Run all steps of `out`, and update `state`. All three are contiguous.
 
     Args:
         current: float32 `[batch, time_steps or 1, *shape]`.
@@ -86,8 +84,8 @@ def fused_forward(
 
 
 def flat(x: torch.Tensor, steps: int, neurons: int) -> Array:
-    """`[batch, steps, neurons]` of a dense tensor, in the order of its memory; no copy."""
-    return x.detach().as_strided((len(x), steps, neurons), (steps * neurons, neurons, 1)).numpy()
+    """`[batch, steps, neurons]` of a contiguous tensor; no copy."""
+    return x.detach().view(len(x), steps, neurons).numpy()
 
 
 def _inverse(theta: Array, neurons: int, counts: bool) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,13 +10,12 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.modules import Add, Rectifier
 from speck_adacal.errors import CalibrationError, ModelError
-from speck_adacal.snn._values import is_channels_last
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.spike_counts import Tallies
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 from speck_adacal.snn.synops import fan_out
-from speck_adacal.snn.winograd import Convolutions, run_plain
 
 V = TypeVar("V")
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
@@ -63,8 +62,6 @@ class SpikingNetwork(nn.Module):
         self.layers = nn.ModuleDict()
         self._activity: dict[str, Activity] = {}
         self.fan_out: dict[str, torch.Tensor] = {}
-        self.channels_last = False
-        self.convolutions = Convolutions()
         self.tallies = Tallies()
         for node in graph.nodes[1:]:
             self.layers[key(node.name)] = _spiking_module(node, recipe)
@@ -108,7 +105,7 @@ class SpikingNetwork(nn.Module):
             self.reset()
         constant = time_steps is not None
         steps = time_steps if time_steps is not None else x.shape[1]
-        values: dict[str, Value] = {self.graph.nodes[0].name: (self.prepared(x), constant)}
+        values: dict[str, Value] = {self.graph.nodes[0].name: (x, constant)}
         self._activity = {}
         wanted = {*self.graph.outputs, *keep}
         run_nodes(self, self.graph.nodes[1:], values, steps, wanted)
@@ -121,18 +118,6 @@ class SpikingNetwork(nn.Module):
     def activity(self) -> dict[str, Activity]:
         """Spikes, and SynOps if asked for, of each spiking layer in the last run."""
         return dict(self._activity)
-
-    def prepared(self, x: torch.Tensor) -> torch.Tensor:
-        """`x` in the memory order that suits: channels last if that is asked for.
-
-        With `channels_last` set, convolutions are two to four times faster on CPUs, those of
-        3 × 3 at stride 1 by Winograd's method; sums are rounded in another order, so that values
-        may differ in the last bits.
-        """
-        if not self.channels_last or x.ndim != 5:
-            return x
-        flat = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return flat.unflatten(0, x.shape[:2])
 
     def spike_counts(self) -> dict[str, torch.Tensor]:
         """Spikes per sample (with their multiplicity) in the last run, float64 `[batch]` each."""
@@ -218,8 +203,7 @@ def _run_node(
     module = network.layer(node.name)
     if isinstance(module, AdaFire):
         current, constant = inputs[0]
-        dense = current.is_contiguous() or is_channels_last(current)
-        reuse = spare and not constant and dense
+        reuse = spare and not constant
         fans = network.fan_out.get(node.name)
         tally = network.tallies.empty(node.name, current, steps, fans)
         spikes = module.run(current, steps, out=current if reuse else None, tally=tally)
@@ -233,9 +217,22 @@ def _run_node(
     tensors = [t if constant else full((t, c), steps) for t, c in inputs]
     batch, length = tensors[0].shape[:2]
     frames = [t.flatten(0, 1) for t in tensors]
-    convolutions = network.convolutions if network.channels_last else None
-    result = run_plain(plain, frames, spare, convolutions)
-    return result.unflatten(0, (batch, length)), constant
+    return run_plain(plain, frames, spare).unflatten(0, (batch, length)), constant
+
+
+def run_plain(module: nn.Module, inputs: Sequence[torch.Tensor], spare: bool) -> torch.Tensor:
+    """`module(*inputs)` for a module without neurons.
+
+    Args:
+        module: of a layer graph.
+        inputs: `[frames, *shape]` each.
+        spare: whether nobody else reads the first of them, which may then be overwritten.
+    """
+    if spare and isinstance(module, Rectifier):
+        return module.into_first(inputs)
+    if spare and isinstance(module, Add) and module.fits_into_first(inputs):
+        return module.into_first(inputs)
+    return module(*inputs)
 
 
 def _spiking_module(node: Node, recipe: Any) -> nn.Module:

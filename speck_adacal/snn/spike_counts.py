@@ -6,15 +6,15 @@ import numpy as np
 import torch
 
 from speck_adacal.snn._kernel import Sums
-from speck_adacal.snn._values import broadcastable, is_channels_last
+from speck_adacal.snn._values import broadcastable
 from speck_adacal.snn.fused import Tally
 
 
 class Tallies:
-    """Makes tallies; keeps each layer's SynOps per spike in the order that its kernel wants."""
+    """Makes tallies; keeps each layer's SynOps per spike as its kernel wants them."""
 
     def __init__(self) -> None:
-        self._fans: dict[tuple[str, bool], tuple[torch.Tensor | None, Sums]] = {}
+        self._fans: dict[str, tuple[torch.Tensor | None, Sums]] = {}
 
     def empty(
         self, name: str, current: torch.Tensor, time_steps: int, fans: torch.Tensor | None
@@ -23,17 +23,16 @@ class Tallies:
 
         Args:
             name: the layer's.
-            current: `[batch, time, *shape]`, whose order in memory that of the spikes will be.
+            current: `[batch, time, *shape]`.
             time_steps: T.
             fans: SynOps per spike, `[*shape]`; None for none.
         """
-        last = is_channels_last(current)
-        source, flat = self._fans.get((name, last), (None, np.empty(0)))
+        source, flat = self._fans.get(name, (None, np.empty(0)))
         if source is not fans or len(flat) != current[0, 0].numel():
             per_spike = torch.zeros(current.shape[2:]) if fans is None else fans
-            flat = (per_spike.movedim(0, -1) if last else per_spike).reshape(-1).double().numpy()
-            self._fans[name, last] = fans, flat
-        return Tally(flat, last, *np.empty((2, current.shape[0], time_steps)))
+            flat = per_spike.reshape(-1).double().numpy()
+            self._fans[name] = fans, flat
+        return Tally(flat, *np.empty((2, current.shape[0], time_steps)))
 
 
 def count_afterwards(spikes: torch.Tensor, theta: torch.Tensor, tally: Tally) -> None:
@@ -46,8 +45,6 @@ def count_afterwards(spikes: torch.Tensor, theta: torch.Tensor, tally: Tally) ->
     """
     theta = broadcastable(theta, spikes.ndim - 2).to(spikes)
     counts = (spikes.detach() / (theta.unsqueeze(1) if theta.ndim else theta)).round().double()
-    if tally.channels_last:
-        counts = counts.movedim(2, -1)
     rows = counts.flatten(2).cpu()
     tally.spikes[:] = rows.sum(2).numpy()
     tally.synops[:] = (rows @ torch.from_numpy(tally.fans)).numpy()

@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
@@ -121,11 +122,11 @@ def test_cached_prefixes_give_the_same_table(world):
     assert table.reference_kl == pytest.approx(measured.kl)
 
 
-def test_in_one_memory_order_the_table_is_the_straightforward_one(world):
+def test_with_all_samples_in_one_batch_the_table_is_the_straightforward_one(world):
     """A last bit decides whether a neuron fires, so only the same order of sums is comparable."""
     graph, _, recipe, variants, data = world
     settings = replace(SETTINGS, batch_size=20)
-    evaluator = Evaluator(graph, data, settings, channels_last=False)
+    evaluator = Evaluator(graph, data, settings)
     ratios = rho_variants(recipe, [1.0, 1.5, 4.0])
     for candidates in (variants, ratios):
         table = sensitivity(evaluator, recipe, candidates)
@@ -156,9 +157,9 @@ def test_temperature_is_chosen_where_the_network_is_half_sure(world):
     assert table.reference_kl == pytest.approx(chosen.measure(recipe).kl)
 
 
-def test_isolated_table(world):
+def test_exact_isolated_table(world):
     graph, evaluator, recipe, variants, data = world
-    table = sensitivity(evaluator, recipe, variants, mode="isolated")
+    table = sensitivity(evaluator, recipe, variants, mode="isolated", exact=True)
     with torch.no_grad():
         x = data[0]
         target = torch.log_softmax(graph.run(x)[graph.outputs[0]], 1)
@@ -174,6 +175,44 @@ def test_isolated_table(world):
             kl = (target.exp() * (target - torch.log_softmax(output, 1))).sum(1).mean()
             assert table.kl[1, column] == pytest.approx(float(kl), abs=1e-6)
     assert (table.harm >= 0).all()
+
+
+def test_a_linear_response_is_exact_where_what_follows_is_linear():
+    """Behind the last rectifier nothing but the soft-max bends."""
+    torch.manual_seed(0)
+    graph = trace(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5)), (6,))
+    data = [torch.rand(30, 6)]
+    statistics = observe(graph, CalibrationBatches(data, graph.input_shape, SETTINGS))
+    recipe, evaluator = recipe_of(statistics, SETTINGS, 2), Evaluator(graph, data, SETTINGS)
+    options = rho_variants(recipe, [1.0, 2.0, 8.0])
+    linear, exact = (
+        sensitivity(evaluator, recipe, options, mode="isolated", exact=e) for e in (False, True)
+    )
+    np.testing.assert_allclose(linear.kl, exact.kl, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(linear.kl_error, exact.kl_error, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(linear.spikes, exact.spikes)
+    np.testing.assert_array_equal(linear.synops, exact.synops)
+
+
+@pytest.mark.parametrize(("classes", "least"), [(5, 0.9), (60, 0.9)])
+def test_a_linear_response_ranks_as_the_exact_table_does(classes, least):
+    """With many classes by random projections; the median ratio says that they are unbiased."""
+    torch.manual_seed(4)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(128, classes),
+    )  # fmt: skip
+    graph, data = trace(model, (1, 8, 8)), [torch.rand(40, 1, 8, 8)]
+    statistics = observe(graph, CalibrationBatches(data, graph.input_shape, SETTINGS))
+    recipe, evaluator = recipe_of(statistics, SETTINGS, 2), Evaluator(graph, data, SETTINGS)
+    options = phi_variants(recipe, {p: thresholds(statistics, SETTINGS, p) for p in PHIS}, PHIS)
+    linear, exact = (
+        sensitivity(evaluator, recipe, options, mode="isolated", exact=e) for e in (False, True)
+    )
+    assert spearmanr(linear.kl.ravel(), exact.kl.ravel()).statistic >= least
+    assert np.median(linear.kl / exact.kl) == pytest.approx(1, abs=0.3)
+    again = sensitivity(evaluator, recipe, options, mode="isolated")
+    np.testing.assert_array_equal(again.kl, linear.kl)
 
 
 def test_jobs_and_journal_change_nothing(world, tmp_path):

@@ -270,7 +270,7 @@ def test_a_changed_threshold_counts_at_once(threshold):
     assert torch.equal(layer(frames), expected)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 4, 6, 5), (1, 3, 4, 5, 6)])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 6, 5), (1, 3, 4, 5, 6)])
 def test_a_place_that_does_not_suit_the_result_is_left_alone(shape):
     """Another shape, order in memory or precision: the result then is a tensor of its own."""
     x = torch.rand(2, 3, 4, 5, 6)

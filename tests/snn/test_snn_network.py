@@ -15,7 +15,7 @@ from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.snn import AdaFire, SpikingMaxPool, SpikingNetwork, repeat_in_time
-from speck_adacal.snn.constant_input import held_mean, mean_in_time
+from speck_adacal.snn.constant_input import held_mean
 from speck_adacal.snn.spike_counts import Tallies
 
 
@@ -67,22 +67,6 @@ def test_constant_input_run_once_is_the_same_as_repeated():
     assert all(torch.equal(counts[k], v) for k, v in network.spike_counts().items())
 
 
-def test_channels_last_in_memory_gives_the_same():
-    graph = trace(make(), (2, 8, 8))
-    network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
-    network.count_synops()
-    x = torch.rand(3, 5, 2, 8, 8)
-    with torch.no_grad():
-        plain, activity = network.run(x, keep=["1", "4"]), network.activity()
-        network.channels_last = True
-        moved = network.run(x, keep=["1", "4"])
-    for name, value in plain.items():
-        torch.testing.assert_close(moved[name], value)
-    for name, layer in network.activity().items():
-        assert torch.equal(layer.spikes, activity[name].spikes)
-        assert torch.equal(layer.synops, activity[name].synops)
-
-
 def test_steps_may_be_shown_one_by_one():
     graph = trace(make(), (2, 8, 8))
     network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
@@ -126,22 +110,16 @@ def test_wrong_shapes_are_refused():
     seed=st.integers(0, 2**31),
     phi=st.integers(1, 300),
     threshold=st.sampled_from(["one", "channels", "neurons"]),
-    channels_last=st.booleans(),
     with_fans=st.booleans(),
     emit_counts=st.booleans(),
     way=st.sampled_from(["new", "in place", "held"]),
 )
-def test_the_kernel_counts_what_it_fires(
-    seed, phi, threshold, channels_last, with_fans, emit_counts, way
-):
+def test_the_kernel_counts_what_it_fires(seed, phi, threshold, with_fans, emit_counts, way):
     """Beside the plain neuron, whose spikes are counted one by one."""
     generator = torch.Generator().manual_seed(seed)
     shape = {"one": (), "channels": (4,), "neurons": (4, 5, 6)}[threshold]
     layer = AdaFire(torch.rand(shape, generator=generator) + 0.01, phi, emit_counts=emit_counts)
     x = 40 * torch.rand((2, 1 if way == "held" else 3, 4, 5, 6), generator=generator) - 5
-    if channels_last:
-        frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        x = frames.unflatten(0, x.shape[:2])
     fans = torch.randint(0, 5000, (4, 5, 6), generator=generator).float() if with_fans else None
     found, slow = (Tallies().empty("layer", x, 3, fans) for _ in range(2))
     plain = copy.deepcopy(layer).run(x.clone().requires_grad_(), 3, tally=slow).detach()
@@ -187,27 +165,15 @@ def test_sums_overwrite_only_what_nobody_else_reads():
         assert torch.equal(a, b.detach())
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 4)])
-def test_the_mean_in_time_is_the_same_in_either_memory_order(shape):
-    x = torch.randn(shape)
-    assert torch.equal(mean_in_time(x), x.mean(1))
-    if len(shape) == 5:
-        last = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (2, 3))
-        assert torch.equal(mean_in_time(last), x.mean(1))
-
-
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**31),
     phi=st.integers(1, 300),
     threshold=st.sampled_from(["one", "channels", "neurons"]),
-    channels_last=st.booleans(),
     clip=st.sampled_from(["none", "one", "channels"]),
     emit_counts=st.booleans(),
 )
-def test_the_mean_on_a_held_input_is_that_of_all_steps(
-    seed, phi, threshold, channels_last, clip, emit_counts
-):
+def test_the_mean_on_a_held_input_is_that_of_all_steps(seed, phi, threshold, clip, emit_counts):
     """Beside the kernel that keeps every step."""
     generator = torch.Generator().manual_seed(seed)
     shape = {"one": (), "channels": (4,), "neurons": (4, 5, 6)}[threshold]
@@ -215,15 +181,11 @@ def test_the_mean_on_a_held_input_is_that_of_all_steps(
     values = torch.rand(shape, generator=generator) + 0.01
     layer = AdaFire(values, phi, min_v_mem=low, emit_counts=emit_counts)
     x = 4 * torch.rand((3, 1, 4, 5, 6), generator=generator) - 1
-    if channels_last:
-        x = x[:, 0].contiguous(memory_format=torch.channels_last).unsqueeze(1)
     before, fans = x.clone(), torch.randint(0, 5000, (4, 5, 6), generator=generator).float()
     found, each = (Tallies().empty("layer", x, steps, fans) for steps in (1, 7))
-    expected = mean_in_time(copy.deepcopy(layer).run(x, 7, tally=each))
+    expected = copy.deepcopy(layer).run(x, 7, tally=each).mean(1)
     mean = held_mean(layer, x, 7, found)
     torch.testing.assert_close(mean, expected, rtol=1e-6, atol=0)
-    if clip != "channels" and not emit_counts:  # else the plain neurons run
-        assert mean.stride() == x[:, 0].stride()
     assert torch.equal(x, before)
     assert np.array_equal(found.spikes[:, 0], each.spikes.sum(1))
     assert np.array_equal(found.synops[:, 0], each.synops.sum(1))
