@@ -1,7 +1,7 @@
 """Make the golden vectors of the chip twin: `python scripts/make_twin_golden.py`.
 
 Each file holds a small random configuration, the assumptions, the input, and what the plain oracle
-(`speck_adacal.twin.reference_board`) makes of it: all monitored events in order, readout values,
+(`tests/oracle`) makes of it: all monitored events in order, readout values,
 states and SynOps. `tests/twin/test_twin_golden.py` runs the twin on them. The files are made anew
 only when a rule of the chip changes on purpose.
 """
@@ -10,17 +10,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from speck_adacal.bundle.atomic import new_file
-from speck_adacal.twin import Assumptions
-from speck_adacal.twin.fuzz import random_assumptions, random_board_program, random_stream
-from speck_adacal.twin.program_files import program_to_arrays
-from speck_adacal.twin.reference_board import ReferenceBoard
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 
-FOLDER = Path(__file__).resolve().parents[1] / "tests" / "twin" / "golden"
+from oracle.feeding import run_oracle  # noqa: E402
+from oracle.program_files import program_to_arrays  # noqa: E402
+from oracle.random_programs import (  # noqa: E402
+    random_assumptions,
+    random_board_program,
+    random_stream,
+)
+
+from speck_adacal.bundle.atomic import new_file  # noqa: E402
+from speck_adacal.twin import Assumptions  # noqa: E402
+
+FOLDER = ROOT / "tests" / "twin" / "golden"
 SEEDS = range(12)
 CLOCK_HZ = 1234.5
 BUDGET = 30_000  # SynOps, so that the files stay small
@@ -31,16 +40,8 @@ def vector(seed: int) -> dict[str, np.ndarray]:
     program = random_board_program(rng)
     assumptions = Assumptions() if seed % 2 == 0 else random_assumptions(rng)
     events, layer = random_stream(rng, program, 60)
-    board = ReferenceBoard(program, assumptions, CLOCK_HZ)
+    board, done, end_us = run_oracle(program, assumptions, CLOCK_HZ, events, layer, budget=BUDGET)
     rows = np.stack([events.t_us, layer, events.channel, events.y, events.x], axis=1).astype(int)
-    done = 0
-    for row in rows:
-        if sum(board.chip.synops.values()) > BUDGET:
-            break
-        board.run([tuple(int(v) for v in row)], int(row[0]))
-        done += 1
-    end_us = int(rows[done - 1, 0]) if done else 0
-    board.run([], end_us)
     expected = {
         "monitored": np.array(board.monitored, dtype=np.int64).reshape(-1, 5),
         "readout": np.array(board.readout, dtype=np.int64).reshape(-1, 3),

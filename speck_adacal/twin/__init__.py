@@ -1,4 +1,4 @@
-"""The chip twin: an event-driven, integer-exact simulator of Speck and its NumPy oracle."""
+"""The chip twin: an event-driven, integer-exact simulator of Speck."""
 
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.checks import check_program

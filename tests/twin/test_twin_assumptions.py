@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracle.random_programs import random_events, random_program
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.twin import Assumptions, Destination, Twin
-from speck_adacal.twin.fuzz import random_events, random_program
 
 
 def potentials(program, events, **assumptions):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracle.program_files import program_from_arrays, program_to_arrays
+from oracle.random_programs import random_board_program
 
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.events.types import Events
 from speck_adacal.twin import Assumptions, Twin
-from speck_adacal.twin.fuzz import random_board_program
-from speck_adacal.twin.program_files import program_from_arrays, program_to_arrays
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.npz"))
 

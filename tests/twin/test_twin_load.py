@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracle.random_programs import random_events, random_program
 
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import CalibrationError, SettingsError
@@ -16,7 +17,6 @@ from speck_adacal.twin import (
     fit_power_model,
     try_remedies,
 )
-from speck_adacal.twin.fuzz import random_events, random_program
 from speck_adacal.twin.load import LoadTrace
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracle.random_programs import random_events, random_program
 
 from speck_adacal.events.types import Events
 from speck_adacal.kernel_cache import source_stamp
 from speck_adacal.twin import Assumptions, Destination, Twin
 from speck_adacal.twin import layout as at
-from speck_adacal.twin.fuzz import random_events, random_program
 from speck_adacal.twin.layout import lay_out
 from speck_adacal.twin.machine import Machine
 

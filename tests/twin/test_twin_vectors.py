@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracle.random_programs import random_events
 
 from speck_adacal.twin import Twin
-from speck_adacal.twin.fuzz import random_events
 
 RUNS = (1, 3, 7, 8, 10, 15, 16, 17, 24, 31, 32, 33, 40, 63, 64, 65, 96, 128, 160, 200, 256)
 

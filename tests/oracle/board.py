@@ -1,13 +1,13 @@
 """The oracle around the cores: slow clocks, DVS stage and readout layer, one event at a time.
 
-As plain as `reference`: Python integers and loops, sharing no code with the fast path.
+As plain as `cores`: Python integers and loops, sharing no code with the fast path.
 """
 
 from __future__ import annotations
 
+from oracle.cores import ReferenceChip
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.program import ChipProgram
-from speck_adacal.twin.reference import ReferenceChip
 
 SensorEvent = tuple[int, int, int, int, int]  # time in µs, layer, channel, row, column
 _LAYOUTS = {0: (2, 2, 4), 1: (4, 2, 2), 2: (4, 4, 1)}
@@ -129,7 +129,7 @@ class ReferenceBoard:
         self.chip.log.clear()
 
     def _readout_class(self, feature: int, y: int, x: int) -> int:
-        assert self.program.readout is not None  # noqa: S101
+        assert self.program.readout is not None
         layout = self.program.readout.layout
         if layout in _LAYOUTS:
             height, width, features = _LAYOUTS[layout]
@@ -142,7 +142,7 @@ class ReferenceBoard:
 
     def _end_cycle(self, time: int) -> None:
         settings = self.program.readout
-        assert settings is not None  # noqa: S101
+        assert settings is not None
         self.cycles.append([min(count, 0xFFFF) for count in self.counts])
         self.counts = [0] * 16
         window = self.cycles[-settings.window :]

@@ -1,4 +1,4 @@
-"""The oracle: the chip's rules once more, slow and plain, for the tests.
+"""The oracle's cores: the chip's rules once more, slow and plain.
 
 One neuron at a time in Python integers, no packing, no vectors, no layout tricks. The kernel must
 agree with it bit for bit: spikes, their order, and the states left behind.
@@ -15,12 +15,20 @@ import numpy.typing as npt
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.program import ChipProgram, CoreProgram, Destination
 
+LARGEST_EVENT = 200_000  # SynOps that one root event may set off
 Address = tuple[int, int, int]  # feature, row, column
 Spike = tuple[int, int, int, int]  # core, feature, row, column
 
 
+class EventTooLarge(Exception):
+    """One root event sets off more SynOps than the oracle can do in a reasonable time."""
+
+
 class ReferenceChip:
     """A program that runs one root event at a time.
+
+    Five cores that all fire at every event can make millions of millions of spikes of one, so the
+    work is bounded inside an event too. After `EventTooLarge` the states mean nothing.
 
     Attributes:
         state: int64 `[features, height, width]` by core.
@@ -60,7 +68,10 @@ class ReferenceChip:
 
     def _deliver_all(self, root: int, first: list[tuple[Spike, tuple[Destination, ...]]]) -> None:
         waiting = deque(first)
+        most = sum(self.synops.values()) + LARGEST_EVENT
         while waiting:
+            if sum(self.synops.values()) > most:
+                raise EventTooLarge(f"root event {root}, first to {first[0]}")
             spike, destinations = waiting.popleft()
             for place, destination in enumerate(destinations):
                 caused = self._deliver(root, spike, destination)
