@@ -24,6 +24,7 @@ _CONV = (
     "padding_mode",
 )
 _AVG = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+_AVG_2D = (*_AVG, "divisor_override")
 _MAX = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 # Constructor arguments that rebuild a module, by its type's name.
@@ -32,9 +33,9 @@ _ARGUMENTS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Conv2d": (nn.Conv2d, _CONV),
     "Linear": (nn.Linear, ("in_features", "out_features")),
     "Rectifier": (Rectifier, ("upper",)),
-    "AvgPool1d": (nn.AvgPool1d, ("kernel_size", "stride", "padding", "ceil_mode")),
-    "AvgPool2d": (nn.AvgPool2d, _AVG),
-    "SumPool2d": (sl.SumPool2d, ("kernel_size", "stride")),
+    "AvgPool1d": (nn.AvgPool1d, _AVG),
+    "AvgPool2d": (nn.AvgPool2d, _AVG_2D),
+    "SumPool2d": (sl.SumPool2d, ("kernel_size", "stride", "ceil_mode")),
     "MaxPool1d": (nn.MaxPool1d, _MAX),
     "MaxPool2d": (nn.MaxPool2d, _MAX),
     "Flatten": (nn.Flatten, ("start_dim", "end_dim")),

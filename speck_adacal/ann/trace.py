@@ -14,6 +14,7 @@ from speck_adacal.ann._lower import Lowering, Refusal, is_leaf, refused
 from speck_adacal.ann._operations import supports
 from speck_adacal.ann._shape_tracer import OneInput, ShapeTracer
 from speck_adacal.ann._unwrap import private_copy
+from speck_adacal.ann.edits import without_dead_code
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import ModelError
 
@@ -70,7 +71,7 @@ def trace_whole(
     lowering = Lowering(model, tracer, shape)
     for node in fx_graph.nodes:
         lowering.lower(node)
-    graph = fold_scales(_without_dead_code(lowering.graph()))
+    graph = fold_scales(without_dead_code(lowering.graph()))
     if not lowering.refusals:
         refuse_difference(graph, model)
     return graph, tuple(lowering.refusals)
@@ -129,12 +130,3 @@ def _refuse_several_inputs(model: nn.Module) -> None:
             f"{type(model).__name__}.forward needs {len(needed)} inputs ({', '.join(needed)}); "
             "one tensor is supported: wrap the network in a module that takes one."
         )
-
-
-def _without_dead_code(graph: LayerGraph) -> LayerGraph:
-    used = set(graph.outputs)
-    for node in reversed(graph.nodes):
-        if node.name in used:
-            used.update(node.inputs)
-    nodes = tuple(n for i, n in enumerate(graph.nodes) if i == 0 or n.name in used)
-    return LayerGraph(nodes, graph.outputs, graph.input_shape)

@@ -91,6 +91,11 @@ def pool_edge(node: Node) -> int:
             f"{place(node)} pools with size {size}, stride {stride}, padding {padding}; the chip "
             "pools square tiles without overlap or padding, so make size and stride equal."
         )
+    if getattr(module, "divisor_override", None):
+        raise ModelError(
+            f"{place(node)} divides by {module.divisor_override}, the chip's pools by their size; "  # type: ignore[union-attr]
+            "leave divisor_override out, or merge it into the next layer (merge_linear_maps)."
+        )
     return int(edges.pop())
 
 
