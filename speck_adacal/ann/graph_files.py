@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
-from speck_adacal.ann.modules import Add, Concat, Pad, Rectifier, Scale, Subsample
+from speck_adacal.ann.modules import Add, Concat, EdgedConv2d, Pad, Rectifier, Scale, Subsample
 from speck_adacal.errors import CheckpointError
 
 _CONV = (
@@ -31,6 +31,7 @@ _MAX = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 _ARGUMENTS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Conv1d": (nn.Conv1d, _CONV),
     "Conv2d": (nn.Conv2d, _CONV),
+    "EdgedConv2d": (EdgedConv2d, _CONV),
     "Linear": (nn.Linear, ("in_features", "out_features")),
     "Rectifier": (Rectifier, ("upper",)),
     "AvgPool1d": (nn.AvgPool1d, _AVG),
@@ -45,7 +46,7 @@ _ARGUMENTS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Pad": (Pad, ("padding",)),
     "Scale": (Scale, ()),
 }
-_BIASED = ("Conv1d", "Conv2d", "Linear")
+_BIASED = ("Conv1d", "Conv2d", "EdgedConv2d", "Linear")
 
 
 def graph_to_data(graph: LayerGraph) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -139,6 +140,8 @@ def _module_from_data(
         return Scale(state["weight"], state["bias"])
     build: Callable[..., nn.Module] = _ARGUMENTS[kind][0]
     arguments = {key: _as_tuples(value) for key, value in entry["arguments"].items()}
+    if kind == "EdgedConv2d":
+        arguments["edge"] = torch.zeros_like(state["edge"])
     module = build(**arguments)
     try:
         module.load_state_dict(state)

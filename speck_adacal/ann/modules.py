@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from speck_adacal.errors import SettingsError
 
 
 class Rectifier(nn.Module):
@@ -56,6 +59,81 @@ class Scale(nn.Module):
         """Scale and shift the channels of `x`."""
         shape = (1, -1) + (1,) * (x.ndim - 2)
         return x * self.weight.view(shape) + self.bias.view(shape)
+
+
+class EdgedConv2d(nn.Conv2d):
+    """A convolution with a constant for each neuron beside its bias, zero but at the map's edge.
+
+    A layer in front that shifts its input (normalisation, batch norm behind a rectifier) merges
+    with a convolution that pads with zeros only so: at the edge fewer shifted inputs are summed.
+
+    Args:
+        edge: float `[channels, height, width]`, added to the convolution's output.
+        settings: of `torch.nn.Conv2d`.
+
+    Shape:
+        `[batch, in_channels, height, width]` to the shape of `edge`.
+    """
+
+    edge: torch.Tensor
+
+    def __init__(self, *settings: Any, edge: torch.Tensor, **named: Any) -> None:
+        super().__init__(*settings, **named)
+        self.register_buffer("edge", edge)
+
+    @classmethod
+    def of(cls, plain: nn.Conv2d, edge: torch.Tensor) -> EdgedConv2d:
+        """A convolution with an edge; its weights are shared, not copied."""
+        made = cls(
+            plain.in_channels,
+            plain.out_channels,
+            plain.kernel_size,
+            plain.stride,
+            plain.padding,
+            plain.dilation,
+            plain.groups,
+            plain.bias is not None,
+            edge=edge,
+        )
+        made.weight, made.bias = plain.weight, plain.bias
+        return made.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve `x`, and add the edge."""
+        return super().forward(x) + self.edge
+
+
+class Normalised(nn.Module):
+    """A network for inputs that are not normalised yet: `network((x - mean) / deviation)`.
+
+    Args:
+        network: was trained on normalised inputs.
+        mean, deviation: one value a channel, or one for all.
+
+    Raises:
+        SettingsError: they differ in number, or a deviation is not above 0.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], deviation: Sequence[float]
+    ) -> None:
+        super().__init__()
+        if len(mean) != len(deviation) or not mean or not min(deviation) > 0:
+            raise SettingsError(
+                "Normalisation needs as many means as standard deviations, the latter above 0; "
+                f"found {list(mean)} and {list(deviation)}."
+            )
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise `[batch, channels, height, width]`, and run the network."""
+        result: torch.Tensor = self.network((x - self.mean) / self.deviation)
+        return result
 
 
 class Add(nn.Module):

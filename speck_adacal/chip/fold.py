@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.modules import EdgedConv2d
 from speck_adacal.chip.branches import (
     equalised,
     is_idle,
@@ -186,7 +187,7 @@ def _fold_weights(
         recipe=layer_recipe,
         weight=kernel / threshold[:, None, None, None],
         bias=np.broadcast_to(bias, (out_channels,)) / threshold,
-        initial=_initial_map(layer_recipe, out_shape) / threshold[:, None, None],
+        initial=_start(layer_recipe, module, out_shape, recipe) / threshold[:, None, None],
         in_shape=signal.shape,
         out_shape=out_shape,
         stride=stride,
@@ -230,6 +231,16 @@ def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signa
 
 def _per_channel(recipe: LayerRecipe, channels: int) -> Floats:
     return np.broadcast_to(recipe.firing_threshold, (channels,)).astype(np.float64)
+
+
+def _start(
+    layer: LayerRecipe, module: nn.Module, out_shape: tuple[int, int, int], recipe: Recipe
+) -> Floats:
+    """Initial potentials, and what a window's worth of constants at the map's edge adds to them."""
+    start = _initial_map(layer, out_shape)
+    if not isinstance(module, EdgedConv2d):
+        return start
+    return start + recipe.settings.time_steps * module.edge.double().numpy()
 
 
 def _initial_map(recipe: LayerRecipe, out_shape: tuple[int, int, int]) -> Floats:

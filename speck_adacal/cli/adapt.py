@@ -44,6 +44,23 @@ def command(
             help="Which samples to use: N, or FROM:TO. Searches find more with some thousand.",
         ),
     ] = "256",
+    normalize: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--normalize",
+            metavar="MEAN STD",
+            help="The network was trained on (x - MEAN) / STD: becomes part of its first layer, so "
+            "that images of 0 to 1 go in. A number each, or one a channel: 0.5,0.4,0.4 0.2,0.3,0.2",
+        ),
+    ] = None,
+    input_coding: Annotated[
+        str,
+        typer.Option(
+            "--input-coding",
+            help="'events': images become events; 'analog': the first layer sees the same values "
+            "at every step (of any range; in time steps only, the chip takes events).",
+        ),
+    ] = "events",
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a sample.")] = 8,
     phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 1,
     correction: Annotated[
@@ -89,6 +106,7 @@ def command(
     common.refuse_early(out, force=force)
     from speck_adacal.adaptation.plan import AdaptPlan
     from speck_adacal.ann.checkpoint import load_network
+    from speck_adacal.ann.modules import Normalised
     from speck_adacal.events.sample_files import load_samples
     from speck_adacal.recipe.recipe import AdaptSettings
     from speck_adacal.reporting.tables import recipe_table
@@ -100,6 +118,7 @@ def command(
         correction=correction,
         per_channel=per_channel,
         seed=seed,
+        input_coding=input_coding,
         chip_correction=chip_correction,
         estimator=estimator,
         max_synops=max_synops,
@@ -109,6 +128,8 @@ def command(
         plan = AdaptPlan(search_phi=search_phi, search_rho=search_rho)
     with common.calm_libraries(quiet=quiet), common.status("Adapting", quiet=quiet or as_json):
         network = load_network(model, arch)
+        if normalize is not None:
+            network = Normalised(network, *map(common.parse_numbers, normalize))
         data = load_samples(calibration).part(common.parse_slice(samples))
         shape = common.parse_shape(input_shape) if input_shape else data.input_shape
         adapted = adapt(

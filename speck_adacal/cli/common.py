@@ -97,6 +97,24 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return shape
 
 
+def parse_numbers(text: str) -> list[float]:
+    """`"0.5,0.4"` to a list of numbers.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise SettingsError(
+            f"--normalize takes numbers, one or one a channel, found {text!r}; give for instance "
+            "--normalize 0.1307 0.3081."
+        )
+    return numbers
+
+
 def parse_slice(text: str | None) -> slice:
     """`"0:200"`, `":200"` or `"200"` (the first 200) to a slice.
 

@@ -168,7 +168,8 @@ def _check_values(samples: torch.Tensor, settings: AdaptSettings, *, is_counts: 
     if settings.input_coding == "events" and not is_counts and (low < 0.0 or high > 1.0):
         raise CalibrationError(
             f"Images have values from {low:.3g} to {high:.3g}, rate coding needs 0 to 1; scale "
-            "them (and fold the scale into the first layer), or use input_coding='analog'."
+            "them and give the network their normalisation (adapt --normalize MEAN STD, or "
+            "ann.modules.Normalised), or use input_coding='analog' (--input-coding analog)."
         )
     if is_counts and (low < 0.0 or bool((samples != samples.round()).any())):
         raise CalibrationError(

@@ -11,6 +11,8 @@ from torch import nn
 
 from speck_adacal.ann import trace
 from speck_adacal.ann.graph_files import graph_from_data, graph_to_data
+from speck_adacal.ann.modules import Normalised
+from speck_adacal.ann.rewriting import merge_linear_maps
 
 MODELS = {
     "average": (nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False), (2, 8, 8)),
@@ -33,3 +35,14 @@ def test_written_and_read_it_computes_the_same(name):
     read = graph_from_data(json.loads(json.dumps(data)), tensors)
     x = torch.randn(2, *shape)
     assert torch.equal(read.run(x)[read.outputs[0]], graph.run(x)[graph.outputs[0]])
+
+
+def test_an_edge_is_kept():
+    model = Normalised(nn.Conv2d(2, 3, 3, padding=1), [0.3], [0.5])
+    graph = merge_linear_maps(trace(model, (2, 6, 6)))
+    data, tensors = graph_to_data(graph)
+    read = graph_from_data(json.loads(json.dumps(data)), tensors)
+    x = torch.randn(2, 2, 6, 6)
+    expected = graph.run(x)[graph.outputs[0]]
+    assert torch.equal(read.run(x)[read.outputs[0]], expected)
+    torch.testing.assert_close(expected, model.eval()(x), atol=1e-5, rtol=1e-4)

@@ -10,9 +10,11 @@ from sinabs import layers as sl
 from torch import nn
 
 from speck_adacal.ann import Kind, LayerGraph, trace
+from speck_adacal.ann.modules import Normalised
 from speck_adacal.ann.rewriting import merge_linear_maps
 from speck_adacal.ann.rewriting.core_convolution import within_core
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.errors import SettingsError
 
 LIMITS = load_chip_description("speck2f").limits
 _FREE = (Kind.INPUT, Kind.CONV, Kind.LINEAR, Kind.ACTIVATION, Kind.FLATTEN, Kind.AVG_POOL)
@@ -265,3 +267,23 @@ def networks(draw) -> tuple[nn.Module, tuple[int, ...]]:
 @given(networks())
 def test_random_networks_compute_the_same(network):
     unchanged(*network)
+
+
+def test_normalised_inputs_merge_with_a_padded_convolution():
+    torch.manual_seed(0)
+    layers = [conv(padding=1), nn.ReLU(), nn.BatchNorm2d(3), conv(padding=1), nn.ReLU(),
+              nn.Flatten(), nn.Linear(192, 4)]  # fmt: skip
+    layers[2].running_mean.normal_()
+    model = Normalised(nn.Sequential(*layers), [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    new = unchanged(model, (3, 8, 8))
+    assert fits(new)
+    for name in ("network.0", "network.3"):
+        edge = new[name].module.edge
+        assert not edge[:, 1:-1, 1:-1].any()
+        assert edge.any()
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [([0.1], [0.0]), ([0.1], [1, 1]), ([], [])])
+def test_a_normalisation_that_is_none_is_refused(mean, deviation):
+    with pytest.raises(SettingsError, match="deviation"):
+        Normalised(nn.Identity(), mean, deviation)

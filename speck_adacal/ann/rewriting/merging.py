@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Node
+from speck_adacal.ann.modules import EdgedConv2d
 from speck_adacal.ann.rewriting.core_convolution import core_convolution
 from speck_adacal.ann.rewriting.strided import strided_map
 from speck_adacal.chip_description import ChipLimits
@@ -37,9 +38,15 @@ def as_convolution(before: Shape, row: Sequence[Node], limits: ChipLimits) -> nn
     if found is None:
         return None
     merged = core_convolution(found, before, shape, limits)
-    if merged is None or not _equal(before, row, merged):
+    if merged is None:
         return None
-    return _rounded(merged)
+    # Zeros that a convolution pads with are not shifted by what stands before it.
+    nothing = torch.zeros((1, *before), dtype=torch.float64)
+    with torch.no_grad():
+        edge = (_run(row, nothing) - merged(nothing))[0]
+    if float(edge.abs().max()) > _EXACT * float(_run(row, nothing).abs().max()):
+        merged = EdgedConv2d.of(merged, edge)
+    return _rounded(merged) if _equal(before, row, merged) else None
 
 
 def as_linear(before: Shape, row: Sequence[Node], limits: ChipLimits) -> nn.Linear | None:
