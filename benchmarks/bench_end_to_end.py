@@ -25,7 +25,7 @@ from machine import machine, save
 
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.chip.mapping import DEVICES
+from speck_adacal.chip_description import usual_board
 from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.samples.batches import encode_samples
 from speck_adacal.virtual_samna import ensure_samna
@@ -75,7 +75,7 @@ def of_sinabs(timed: Timed, digits: Any, count: int) -> None:
 
     def mapped() -> DynapcnnNetwork:
         chip = DynapcnnNetwork(spiking.spiking_model, input_shape=SHAPE, discretize=True)
-        chip.make_config(device=DEVICES[CHIP])
+        chip.make_config(device=usual_board(CHIP))
         return chip
 
     def run() -> None:

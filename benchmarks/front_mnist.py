@@ -25,7 +25,7 @@ import torch
 from speck_adacal import AdaptSettings, adapt, deploy, simulate
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
-from speck_adacal.chip.mapping import DEVICES
+from speck_adacal.chip_description import usual_board
 from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
@@ -62,7 +62,7 @@ def stock_twin(network: torch.nn.Module) -> Twin:
     spiking = from_model(network, input_shape=(1, 28, 28), batch_size=1, add_spiking_output=True)
     mapped = DynapcnnNetwork(spiking.spiking_model, input_shape=(1, 28, 28), discretize=True)
     with contextlib.redirect_stdout(io.StringIO()):
-        configuration = mapped.make_config(device=DEVICES[CHIP])
+        configuration = mapped.make_config(device=usual_board(CHIP))
     cores = list(mapped.layer2core_map.values())
     return Twin.from_configuration(configuration, chip=CHIP, observe=(cores[-1],))
 

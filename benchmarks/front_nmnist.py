@@ -27,8 +27,8 @@ import torch
 from speck_adacal import AdaptSettings, Deployment, adapt, deploy
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
-from speck_adacal.chip.mapping import DEVICES
 from speck_adacal.chip.simulation import Simulation, run_on_twin
+from speck_adacal.chip_description import usual_board
 from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.sample_files import load_samples
@@ -67,7 +67,7 @@ def stock(network: torch.nn.Module, recordings: list[Events], labels: np.ndarray
     spiking = from_model(network, input_shape=shape, batch_size=1, add_spiking_output=True)
     mapped = DynapcnnNetwork(spiking.spiking_model, input_shape=shape, discretize=True)
     with contextlib.redirect_stdout(io.StringIO()):
-        configuration = mapped.make_config(device=DEVICES[CHIP])
+        configuration = mapped.make_config(device=usual_board(CHIP))
     readout = list(mapped.layer2core_map.values())[-1]
     runs = Twin.from_configuration(configuration, chip=CHIP, observe=(readout,)).run_many(
         recordings

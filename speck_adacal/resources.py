@@ -11,6 +11,8 @@ from pathlib import Path
 from speck_adacal.errors import DataError
 
 _PACKAGE = Path(__file__).resolve().parent
+ROOTS = (_PACKAGE / "_data", _PACKAGE.parent)
+"""Where shipped folders are looked for: in the wheel, then in the checkout."""
 
 
 def resource_path(folder: str, name: str) -> Path:
@@ -23,7 +25,7 @@ def resource_path(folder: str, name: str) -> Path:
     Raises:
         DataError: the file is neither in the installed package nor in the checkout.
     """
-    for root in (_PACKAGE / "_data", _PACKAGE.parent):
+    for root in ROOTS:
         path = root / folder / name
         if path.is_file():
             return path
@@ -35,7 +37,7 @@ def resource_path(folder: str, name: str) -> Path:
 
 def resource_names(folder: str, suffix: str) -> tuple[str, ...]:
     """Sorted names of the shipped files in `folder` that end in `suffix`."""
-    for root in (_PACKAGE / "_data", _PACKAGE.parent):
+    for root in ROOTS:
         directory = root / folder
         if directory.is_dir():
             return tuple(sorted(p.name for p in directory.iterdir() if p.name.endswith(suffix)))

@@ -19,6 +19,7 @@ from speck_adacal.bundles.files import from_files, to_files
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import Simulation, run_on_twin
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.samples.batches import encode_samples
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -80,13 +81,13 @@ def adapt(
 
 
 def deploy(
-    adapted: AdaptedNetwork, *, chip: str = "speck2f", policy: ChipPolicy | None = None
+    adapted: AdaptedNetwork, *, chip: str = DEFAULT_CHIP, policy: ChipPolicy | None = None
 ) -> Deployment:
     """Put an adapted network on a chip: fold, check, quantise, map and configure.
 
     Args:
         adapted: the result of `adapt`.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         policy: what becomes of biases and of the membrane's lower clip.
 
     Raises:
@@ -103,7 +104,7 @@ def pareto_front(
     labels: Any = None,
     *,
     settings: FrontSettings | None = None,
-    chip: str = "speck2f",
+    chip: str = DEFAULT_CHIP,
 ) -> Front:
     """Adapt further with the chip twin in the loop: the front of accuracy and SynOps.
 
@@ -112,7 +113,7 @@ def pareto_front(
         calibration: recordings, or images, as for `adapt`; a few hundred.
         labels: int `[n]`; without them the trained network's own decisions are the target.
         settings: see `FrontSettings`.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
 
     Raises:
         CalibrationError: too few samples, of a wrong shape, or another number of labels.

@@ -18,10 +18,10 @@ from speck_adacal.bundle import dump_json
 from speck_adacal.bundle.migrate import CHIP_FORMAT
 from speck_adacal.bundles.configuration_data import SCALARS, TENSORS, configuration_to_data
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip_description import ChipDescription, known_chips, load_chip_description
 from speck_adacal.errors import BundleError
 from speck_adacal.virtual_samna import ensure_samna
 
-CHIPS = ("speck2e", "speck2f")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -30,7 +30,7 @@ class ChipConfiguration:
     """The used cores of a chip.
 
     Attributes:
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         order: cores in order of the signal, the readout last.
         layers: for each of them `name` and how it was quantised.
         cores: scalars, dimensions and destinations of each core, by its index as text.
@@ -168,9 +168,11 @@ def checked_configuration(data: Any, arrays: Arrays, where: str) -> ChipConfigur
         BundleError: a field is missing, of a wrong type or shape; the message names it.
     """
     try:
+        chip = load_chip_description(_chosen(data["chip"], known_chips(), "chip"))
+        last = len(chip.cores) - 1
         result = ChipConfiguration(
-            chip=_chosen(data["chip"], CHIPS, "chip"),
-            order=tuple(_whole(core, "order", 0, 8) for core in data["order"]),
+            chip=chip.name,
+            order=tuple(_whole(core, "order", 0, last) for core in data["order"]),
             layers=tuple(dict(layer) for layer in data["layers"]),
             cores={str(core): dict(fields) for core, fields in data["cores"].items()},
             arrays=arrays,
@@ -178,7 +180,7 @@ def checked_configuration(data: Any, arrays: Arrays, where: str) -> ChipConfigur
         )
         _check_whole(data, result)
         for core in result.order:
-            _check_fields(result.cores[str(core)], f"core {core}")
+            _check_fields(result.cores[str(core)], f"core {core}", chip)
             _check_arrays(result, core)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -200,30 +202,36 @@ def _check_whole(data: Mapping[str, Any], found: ChipConfiguration) -> None:
             raise ValueError(f"a layer is named {layer['name']!r}, needed is text")
 
 
-def _check_fields(fields: Mapping[str, Any], core: str) -> None:
+def _check_fields(fields: Mapping[str, Any], core: str, chip: ChipDescription) -> None:
+    limits = chip.limits
     for name in SCALARS:
         value = fields[name]
         if not isinstance(value, (bool, int)):
             raise ValueError(f"{name} of {core} is {value!r}, needed is a whole number or a flag")
     dimensions = fields["dimensions"]
-    _whole(dimensions["kernel_size"], f"kernel_size of {core}", 1, 16)
+    _whole(dimensions["kernel_size"], f"kernel_size of {core}", 1, limits.kernel_size)
     for name, length, high in (
-        ("padding", 2, 7),
-        ("stride", 2, 8),
-        ("input_shape", 3, 1024),
-        ("output_shape", 3, 1024),
+        ("padding", 2, limits.padding),
+        ("stride", 2, max(limits.strides)),
+        ("input_shape", 3, limits.features),
+        ("output_shape", 3, limits.features),
     ):
         values = dimensions[name]
         if not isinstance(values, list) or len(values) != length:
             raise ValueError(f"{name} of {core} is {values!r}, needed are {length} numbers")
         for value in values:
             _whole(value, f"{name} of {core}", 0, high)
-    if not isinstance(fields["destinations"], list) or len(fields["destinations"]) != 2:
-        raise ValueError(f"destinations of {core} must be a list of two")
-    for entry in fields["destinations"]:
+    destinations = fields["destinations"]
+    if not isinstance(destinations, list) or len(destinations) != limits.fan_out:
+        raise ValueError(f"destinations of {core} must be a list of {limits.fan_out}")
+    for entry in destinations:
         if not isinstance(entry["enable"], bool):
             raise ValueError(f"enable of a destination of {core} must be true or false")
-        for name, high in (("layer", 12), ("pooling", 4), ("feature_shift", 1023)):
+        for name, high in (
+            ("layer", chip.readout_layer),
+            ("pooling", max(limits.poolings)),
+            ("feature_shift", limits.features - 1),
+        ):
             _whole(entry[name], f"{name} of a destination of {core}", 0, high)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from speck_adacal.bundle import Bundle
 from speck_adacal.bundles.chip_configuration import ChipConfiguration, held_by
+from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import BundleError, EventError
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
@@ -30,11 +31,11 @@ class Answers:
     """What a chip, or its twin, did with the recorded input. None stands for "not known".
 
     Attributes:
-        spikes_per_core: int64 `[9]`.
+        spikes_per_core: int64 `[cores]`.
         output_channel: int64 `[n]`, output neuron of each spike of the readout core.
         output_t_us: int64 `[n]`, their times; None on a board, which stamps with its own clock.
-        synops_per_core: int64 `[9]`; None on a board, which does not count them.
-        events_per_core: int64 `[9]`, input events that reached a core; None on a board.
+        synops_per_core: int64 `[cores]`; None on a board, which does not count them.
+        events_per_core: int64 `[cores]`, input events that reached a core; None on a board.
         states: SHA-256 of each core's final membrane potentials (int16, little endian,
             `[feature][y][x]`), by core.
         configuration: SHA-256 of what each core was told (`ChipConfiguration.digest`), by core.
@@ -154,11 +155,13 @@ def read_known_answers(bundle: Bundle, described: ChipConfiguration) -> tuple[Ev
 
 def _answers(found: Mapping[str, npt.NDArray[Any]], described: ChipConfiguration) -> Answers:
     return Answers(
-        spikes_per_core=_counts(found["spikes_per_core"]),
+        spikes_per_core=_counts(found["spikes_per_core"], described),
         output_channel=_list(found["output_channel"]),
         output_t_us=_list(found["output_t_us"]),
-        synops_per_core=_counts(found["synops_per_core"]),
-        events_per_core=_counts(found["events_per_core"]) if "events_per_core" in found else None,
+        synops_per_core=_counts(found["synops_per_core"], described),
+        events_per_core=(
+            _counts(found["events_per_core"], described) if "events_per_core" in found else None
+        ),
         states=_by_core(found.get("states_sha256"), described),
         configuration=_by_core(found.get("configuration_sha256"), described),
     )
@@ -178,9 +181,11 @@ def _by_core(table: npt.NDArray[Any] | None, described: ChipConfiguration) -> di
     return {core: bytes(row).hex() for core, row in zip(described.order, table, strict=True)}
 
 
-def _counts(array: npt.NDArray[Any]) -> Counts:
-    if array.dtype.kind not in "iu" or array.shape != (9,):
-        raise ValueError(f"counts per core are {array.dtype} {array.shape}, needed is int64 (9,)")
+def _counts(array: npt.NDArray[Any], described: ChipConfiguration) -> Counts:
+    shape = (len(load_chip_description(described.chip).cores),)
+    if array.dtype.kind not in "iu" or array.shape != shape:
+        found = f"{array.dtype} {array.shape}"
+        raise ValueError(f"counts per core are {found}, needed is int64 {shape}")
     return array.astype(np.int64)
 
 

@@ -15,7 +15,7 @@ from speck_adacal.chip.operations import (
     structure,
     unsupported_operations,
 )
-from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.chip_description import DEFAULT_CHIP, ChipDescription, load_chip_description
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
@@ -49,7 +49,7 @@ class CheckResult:
     change: Change | None = None
 
 
-def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
+def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult:
     """Check a traced network against the design rules of a chip.
 
     All that is wrong is said at once: where operations or layers cannot be put on the chip, the
@@ -57,7 +57,7 @@ def check_network(graph: LayerGraph, *, chip: str = "speck2f") -> CheckResult:
 
     Args:
         graph: of `trace`, or of `trace_whole`, stand-ins for unsupported operations included.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
 
     Raises:
         ConfigurationError: the chip is not known.

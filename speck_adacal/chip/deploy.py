@@ -11,7 +11,7 @@ from speck_adacal.chip.fold import fold
 from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.policy import ChipPolicy, refused_biases
 from speck_adacal.chip.quantise import quantise
-from speck_adacal.chip_description import load_chip_description
+from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.core_layers import QuantisedLayer
 from speck_adacal.errors import DesignRuleError
 from speck_adacal.rules.fan_out import check_fan_out, is_chain
@@ -28,7 +28,7 @@ class Deployment:
 
     Attributes:
         adapted: the network that was deployed, and its recipe.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         layers: quantised layers in order of the signal, the readout last.
         mapped: sinabs' network, the core of each layer, and samna's configuration.
         violations: warnings of the design rules; errors are raised instead.
@@ -61,7 +61,7 @@ class Deployment:
 def deploy_network(
     adapted: AdaptedNetwork,
     *,
-    chip: str = "speck2f",
+    chip: str = DEFAULT_CHIP,
     policy: ChipPolicy | None = None,
     quantised: Sequence[QuantisedLayer] | None = None,
     cores: Sequence[int] | None = None,
@@ -70,7 +70,7 @@ def deploy_network(
 
     Args:
         adapted: the calibrated network.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         policy: what becomes of biases and lower clip; see `ChipPolicy`.
         quantised: integers to use as they are (from a bundle) instead of quantising.
         cores: placement to use as it is (from a bundle).

@@ -16,9 +16,7 @@ from torch import nn
 from speck_adacal.core_layers import STATE_LOW, QuantisedLayer
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.virtual_samna import ensure_samna
-
-# sinabs' device names, by chip.
-DEVICES = {"speck2e": "speck2edevkit", "speck2f": "speck2fdevkit"}
+from speck_adacal.virtual_samna.sinabs_chips import sinabs_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +47,7 @@ def map_network(
 
     Args:
         layers: quantised layers in order of the signal.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         time_steps: steps per sample of the time-stepped forward pass.
         cores: a placement to keep; sinabs finds one where none is given.
 
@@ -68,7 +66,9 @@ def map_network(
     said = io.StringIO()  # sinabs prints its verdict, and stdout belongs to the caller
     try:
         with contextlib.redirect_stdout(said):
-            configuration = network.make_config(device=DEVICES[chip], layer2core_map=placement)
+            configuration = network.make_config(
+                device=sinabs_device(chip), layer2core_map=placement
+            )
     except ValueError as error:
         reason = said.getvalue().strip() or str(error)
         raise ConfigurationError(

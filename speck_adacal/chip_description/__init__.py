@@ -9,11 +9,16 @@ from speck_adacal.chip_description.core_memory import (
     neuron_memory_words,
 )
 from speck_adacal.chip_description.files import (
+    DEFAULT_CHIP,
+    known_boards,
     known_chips,
     load_chip_description,
     read_chip_description,
+    usual_board,
 )
 from speck_adacal.chip_description.types import (
+    RAILS,
+    Board,
     ChipDescription,
     ChipLimits,
     CoreMemory,
@@ -21,14 +26,19 @@ from speck_adacal.chip_description.types import (
 )
 
 __all__ = [
+    "DEFAULT_CHIP",
+    "RAILS",
+    "Board",
     "ChipDescription",
     "ChipLimits",
     "CoreMemory",
     "Quantity",
     "core_memory_use",
     "kernel_memory_words",
+    "known_boards",
     "known_chips",
     "load_chip_description",
     "neuron_memory_words",
     "read_chip_description",
+    "usual_board",
 ]

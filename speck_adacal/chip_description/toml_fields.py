@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,28 @@ class Fields:
             raise self.fail(key, value, "a positive whole number")
         return int(value)
 
-    def integers(self, key: str, length: int | None = None) -> tuple[int, ...]:
+    def integers(self, key: str, length: int | None = None, *, least: int = 1) -> tuple[int, ...]:
+        kind = "positive whole numbers" if least else "whole numbers that are not negative"
+        return self._several(key, length, lambda v: _is_count(v, least), kind)
+
+    def texts(self, key: str, length: int | None = None) -> tuple[str, ...]:
+        return self._several(key, length, lambda v: isinstance(v, str) and bool(v), "texts")
+
+    def text(self, key: str) -> str:
         value = self.quantity(key).value
-        good = isinstance(value, tuple) and len(value) > 0 and all(_is_count(v) for v in value)
+        if not isinstance(value, str) or not value:
+            raise self.fail(key, value, "a text")
+        return value
+
+    def _several(
+        self, key: str, length: int | None, fits: Callable[[Any], bool], kind: str
+    ) -> tuple[Any, ...]:
+        value = self.quantity(key).value
+        good = isinstance(value, tuple) and len(value) > 0 and all(fits(v) for v in value)
         if not good or (length is not None and len(value) != length):
             count = "" if length is None else f" of {length}"
-            raise self.fail(key, value, f"a list{count} of positive whole numbers")
-        return tuple(int(v) for v in value)
+            raise self.fail(key, value, f"a list{count} of {kind}")
+        return tuple(value)
 
     def number(self, key: str) -> float:
         value = self.quantity(key).value
@@ -60,5 +76,5 @@ class Fields:
         return float(value)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from speck_adacal.chip_description import usual_board
 from speck_adacal.errors import HardwareMissingError, SettingsError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _BACKENDS = ("twin", "virtual", "devkit")
 _WINDOW_US, _FEWEST_WINDOWS = 10_000, 20
-_BOARDS = {"speck2e": "speck2e", "speck2f": "speck2fdevkit"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def sensor_feed(deployment: Deployment, scene: str, window_us: int | None, secon
     from speck_adacal.virtual_samna import declare_boards, ensure_samna
 
     if ensure_samna().kind == "virtual":
-        declare_boards(_BOARDS[deployment.chip], real_time=True, scene=scene)
+        declare_boards(usual_board(deployment.chip), real_time=True, scene=scene)
     elif scene:
         raise SettingsError("--scene is for the virtual dev kit; a real one sees what is there.")
     backend = SensorBackend(deployment, open_board(deployment.chip))
@@ -103,5 +103,5 @@ def _backend(name: str, deployment: Deployment) -> Backend:
                 "--backend virtual needs the virtual samna, but the real one is in use; set "
                 "SPECK_ADACAL_SAMNA=virtual."
             )
-        declare_boards(_BOARDS[deployment.chip], real_time=False)
+        declare_boards(usual_board(deployment.chip), real_time=False)
     return BoardBackend(deployment, open_board(deployment.chip))

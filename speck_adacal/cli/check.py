@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import common
 
 NAME = "check"
@@ -30,7 +31,7 @@ def command(
         str | None,
         typer.Option("--explain", help="Explain a design rule by its id instead, or all."),
     ] = None,
-    chip: common.Chip = "speck2f",
+    chip: common.Chip = DEFAULT_CHIP,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:

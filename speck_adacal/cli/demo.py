@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import common
 
 NAME = "demo"
@@ -19,7 +20,7 @@ def command(
     ] = Path("demo_out"),
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a digit.")] = 8,
     phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 1,
-    chip: common.Chip = "speck2f",
+    chip: common.Chip = DEFAULT_CHIP,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import common
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ EXAMPLE = "Example: speck-adacal deploy digits.adapted --chip speck2f --out digi
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
-    chip: common.Chip = "speck2f",
+    chip: common.Chip = DEFAULT_CHIP,
     bias: Annotated[
         str,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import common
 
 NAME = "front"
@@ -44,7 +45,7 @@ def command(
         Path | None, typer.Option("--figure", help="Draw the front (.svg, .png or .pdf).")
     ] = None,
     points: Annotated[int, typer.Option("--points", min=1, help="Most points of the front.")] = 12,
-    chip: common.Chip = "speck2f",
+    chip: common.Chip = DEFAULT_CHIP,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.errors import (
     DeviceError,
     EventError,
@@ -201,7 +202,7 @@ class BoardBackend:
         return writes
 
 
-def open_board(chip: str = "speck2f") -> Any:
+def open_board(chip: str = DEFAULT_CHIP) -> Any:
     """Open the first free board with this chip, real or virtual.
 
     Raises:
@@ -210,9 +211,10 @@ def open_board(chip: str = "speck2f") -> Any:
     ensure_samna()
     import samna
 
+    types = {board.driver_type for board in load_chip_description(chip).boards}
     with device_errors("opening"):
         for info in samna.device.get_unopened_devices():
-            if info.device_type_name.lower().startswith(chip):
+            if info.device_type_name in types:
                 return samna.device.open_device(info)
     raise HardwareMissingError(
         f"There is no free dev kit with a {chip}; connect one, or use the virtual dev kit or the "

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import DeviceError
 from speck_adacal.events.types import Events
 from speck_adacal.virtual_samna import ensure_samna
@@ -28,8 +29,7 @@ class BoardLink:
         ensure_samna()
         import samna
 
-        prefix = f"{chip}_" if chip == "speck2e" else ""  # as samna names its nodes
-        source = getattr(samna, f"BasicSourceNode_{chip}_event_{prefix}input_event")
+        source = getattr(samna, f"BasicSourceNode_{load_chip_description(chip).input_event}")
         sink = getattr(samna, f"BasicSinkNode_{chip}_event_output_event")
         self._board = board
         self.model = board.get_model()

@@ -11,11 +11,10 @@ import numpy as np
 
 from speck_adacal.bundles.chip_configuration import ChipConfiguration, held_by
 from speck_adacal.bundles.known_answers import Answers, digest_of_states
+from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.host.board_backend import device_errors
 from speck_adacal.host.board_link import BoardLink, addresses
-
-_CORES = 9
 
 
 class BoardPlayer:
@@ -55,11 +54,12 @@ class BoardPlayer:
             held = held_by(
                 link.model.get_configuration(), described.chip, described.order, described.layers
             )
+        cores = len(load_chip_description(described.chip).cores)
         spikes = [event for event in found if type(event).__name__ == "Spike"]
         return Answers(
             spikes_per_core=np.bincount(
-                np.array([spike.layer for spike in spikes if spike.layer < _CORES], dtype=np.int64),
-                minlength=_CORES,
+                np.array([spike.layer for spike in spikes if spike.layer < cores], dtype=np.int64),
+                minlength=cores,
             ),
             output_channel=_channels(spikes, described),
             states={core: digest_of_states(values) for core, values in states.items()},

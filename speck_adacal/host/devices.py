@@ -9,15 +9,14 @@ from typing import Any
 
 from speck_adacal.bundles.known_answers import play_on_twin
 from speck_adacal.bundles.verify import Player
+from speck_adacal.chip_description import known_boards, usual_board
 from speck_adacal.errors import DeviceError, HardwareMissingError, SettingsError
 from speck_adacal.host.backend import Grade
 from speck_adacal.host.board_backend import device_errors, open_board
 from speck_adacal.host.board_replay import BoardPlayer
 from speck_adacal.virtual_samna import declare_boards, ensure_samna
 from speck_adacal.virtual_samna.backend import INSTALL_HINT
-from speck_adacal.virtual_samna.board.declared import BOARD_TYPES
 
-_OF_CHIP = {"speck2e": "speck2edevkit", "speck2f": "speck2fdevkit"}
 _REAL_SETTLE_S = 1.0
 
 
@@ -47,16 +46,17 @@ def parse_device(text: str) -> DeviceName:
     Raises:
         SettingsError: it names none; the message lists what is allowed.
     """
+    boards = known_boards()
     head, _, tail = text.strip().lower().partition(":")
     if head == "twin" and not tail:
         return DeviceName("twin")
-    if head == "virtual" and (not tail or tail in BOARD_TYPES):
+    if head == "virtual" and (not tail or tail in boards):
         return DeviceName("virtual", tail)
-    if head in BOARD_TYPES and (not tail or tail.isdecimal()):
+    if head in boards and (not tail or tail.isdecimal()):
         return DeviceName("real", head, int(tail or 0))
     raise SettingsError(
         f"There is no device {text!r}; give twin, virtual, virtual:TYPE or TYPE:0, where TYPE is "
-        f"one of {', '.join(BOARD_TYPES)}."
+        f"one of {', '.join(boards)}."
     )
 
 
@@ -66,10 +66,10 @@ def check_chip(device: DeviceName, chip: str) -> None:
     Raises:
         SettingsError: it has another.
     """
-    if device.board and BOARD_TYPES[device.board][1] != chip:
+    if device.board and known_boards()[device.board].chip != chip:
         raise SettingsError(
-            f"{device} has a {BOARD_TYPES[device.board][1]}, but the bundle is for {chip}; "
-            f"deploy for the other chip, or use {_OF_CHIP[chip]}."
+            f"{device} has a {known_boards()[device.board].chip}, but the bundle is for {chip}; "
+            f"deploy for the other chip, or use {usual_board(chip)}."
         )
 
 
@@ -100,7 +100,7 @@ def open_real(device: DeviceName) -> Any:
     require_real(device)
     import samna
 
-    type_name = BOARD_TYPES[device.board][0]
+    type_name = known_boards()[device.board].driver_type
     with device_errors("opening"):
         infos = [
             info
@@ -146,7 +146,7 @@ def _open_virtual(device: DeviceName, chip: str) -> Any:
             f"{device} needs the virtual samna, but the real one is in use; set "
             "SPECK_ADACAL_SAMNA=virtual."
         )
-    declare_boards(device.board or _OF_CHIP[chip], real_time=False)
+    declare_boards(device.board or usual_board(chip), real_time=False)
     return open_board(chip)
 
 

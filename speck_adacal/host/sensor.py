@@ -16,7 +16,6 @@ from speck_adacal.host.backend import check_shape
 from speck_adacal.host.board_backend import BoardBackend
 from speck_adacal.readout.decision import Answer
 
-_DVS_LAYER = 13
 _POOLINGS = (4, 2, 1)
 
 
@@ -55,11 +54,12 @@ class SensorBackend(BoardBackend):
     def _seen(self, found: list[Any], until_us: int) -> Events:
         """What the DVS stage's monitor showed, pooled and cut as the network gets it."""
         channels, height, width = self.shape
+        stage = load_chip_description(self._deployment.chip).dvs_layer
         pool, (top, left) = _view(height, width, self._deployment.chip)
         seen = [
             (e.timestamp, e.x // pool - left, e.y // pool - top, e.feature if channels > 1 else 0)
             for e in found
-            if type(e).__name__ == "Spike" and e.layer == _DVS_LAYER
+            if type(e).__name__ == "Spike" and e.layer == stage
         ]
         t, x, y, p = np.array(seen, dtype=np.int64).reshape(-1, 4).T
         keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)

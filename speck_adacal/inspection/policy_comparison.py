@@ -51,7 +51,7 @@ def compare_policies(
         adapted: the network.
         recordings: inputs; the leak's clock is made for their median duration.
         labels: int `[n]`.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         cores: a placement to keep.
     """
     window_us = int(np.median([recording.duration_us for recording in recordings]))

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.errors import EventError, SettingsError
 from speck_adacal.readout.decision import NO_DECISION
 
 Ints = npt.NDArray[np.int64]
-
-PIN_CLASSES = 15
-"""Classes of the chip's own readout layer; its index 0 means idle."""
 
 
 def plain_channels(classes: int) -> Ints:
@@ -36,16 +34,17 @@ def extended_channels(classes: int) -> Ints:
     return found
 
 
-def class_of_readout_pin(index: int) -> int:
+def class_of_readout_pin(index: int, *, chip: str = DEFAULT_CHIP) -> int:
     """The class that the chip's readout layer names with `ReadoutPinValue.index`.
 
     Index 0 is idle, hence no decision; k + 1 is class k (chip errata).
 
     Raises:
-        EventError: the index is not one of 0 to 15.
+        EventError: the index is not one of 0 (idle) to the number of classes.
     """
-    if not 0 <= index <= PIN_CLASSES:
-        raise EventError(f"A readout pin has the index {index}; 0 (idle) to {PIN_CLASSES} exist.")
+    classes = load_chip_description(chip).readout_classes
+    if not 0 <= index <= classes:
+        raise EventError(f"A readout pin has the index {index}; 0 (idle) to {classes} exist.")
     return index - 1 if index else NO_DECISION
 
 

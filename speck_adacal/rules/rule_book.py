@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from speck_adacal.chip_description import load_chip_description
+from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.errors import SettingsError
 
 
@@ -133,7 +133,7 @@ def rule_ids() -> tuple[str, ...]:
     return tuple(_BOOK)
 
 
-def explain(rule: str, *, chip: str = "speck2f") -> Explanation:
+def explain(rule: str, *, chip: str = DEFAULT_CHIP) -> Explanation:
     """A design rule in words, with its limit on a chip.
 
     Raises:

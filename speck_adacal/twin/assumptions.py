@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from speck_adacal.chip_description import ChipDescription
 from speck_adacal.validation import checked, one_of
 
 _Spikes = Annotated[int, Field(ge=1, le=64)]
@@ -24,7 +25,7 @@ class Assumptions:
         overflow: a membrane potential beyond 16 bits `"saturate"`s or `"wrap"`s.
         spikes_per_event: spikes a neuron fires at most for one input event. One on the chip
             (datasheet §3.2.4.6.2); more is for comparing with burst models.
-        parallel_spikes_per_event: the same for cores 0 and 1, which compute in parallel.
+        parallel_spikes_per_event: the same for cores that compute in parallel.
         spike_order: order of the spikes that one input event causes in one core: by row, column
             and feature; by feature, row and column; or the first order backwards.
         arbitration: `"depth_first"`: a spike and all it causes is done before the next spike
@@ -71,9 +72,11 @@ class Assumptions:
         "ignore_own_history"
     )
 
-    def spikes_of_core(self, core: int) -> int:
+    def spikes_of_core(self, core: int, chip: ChipDescription) -> int:
         """Spikes a neuron of `core` fires at most for one input event."""
-        return self.parallel_spikes_per_event if core in (0, 1) else self.spikes_per_event
+        return (
+            self.parallel_spikes_per_event if core in chip.parallel_cores else self.spikes_per_event
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.chip_description import ChipLimits, core_memory_use
+from speck_adacal.chip_description import ChipDescription, ChipLimits, core_memory_use
 from speck_adacal.errors import ConfigurationError
+from speck_adacal.twin import layout
 from speck_adacal.twin.program import ChipProgram, CoreProgram, Destination, DvsProgram
+
+_BITS = {kind: np.iinfo(kind).bits for kind in (np.int8, np.int16)}
+_MOST_READOUT_CLASSES = 15  # `ReadoutValue` has four bits for the winner, and 0 is idle
 
 
 def check_program(program: ChipProgram) -> None:
@@ -18,6 +22,7 @@ def check_program(program: ChipProgram) -> None:
     Raises:
         ConfigurationError: naming the first offending field, the value found, what is allowed.
     """
+    _check_chip(program.chip)
     for index, core in sorted(program.cores.items()):
         if index != core.index or not 0 <= index < len(program.chip.cores):
             raise _invalid(f"cnn_layers[{index}]", core.index, "its own place among the cores")
@@ -28,6 +33,32 @@ def check_program(program: ChipProgram) -> None:
         _check_destinations(program, f"cnn_layers[{index}]", core.destinations, core.out_shape)
     _check_destinations(program, "dvs_layer", program.dvs.destinations, program.dvs.out_shape)
     _check_loops(program)
+
+
+def _check_chip(chip: ChipDescription) -> None:
+    """The one place that says which chips the twin can be: its words and rooms are compiled in."""
+    limits = chip.limits
+    for name, found, allowed in (
+        ("bits.weight", limits.weight_bits, _BITS[np.int8]),
+        ("bits.potential", limits.potential_bits, _BITS[np.int16]),
+        ("bits.bias", limits.bias_bits, _BITS[np.int16]),
+    ):
+        if found != allowed:
+            raise _beyond(chip, name, found, f"{allowed}")
+    for name, found, most in (
+        ("chip.cores", len(chip.cores), layout.CORES),
+        ("limits.fan_out", limits.fan_out, layout.ROUTES),
+        ("routing.readout_classes", chip.readout_classes, _MOST_READOUT_CLASSES),
+    ):
+        if found > most:
+            raise _beyond(chip, name, found, f"at most {most}")
+
+
+def _beyond(chip: ChipDescription, name: str, found: int, allowed: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The chip {chip.name} has {name} = {found}, but the twin simulates {allowed} only; its "
+        "kernels must be extended for this chip."
+    )
 
 
 def _check_core(program: ChipProgram, core: CoreProgram) -> None:
@@ -47,7 +78,7 @@ def _check_core(program: ChipProgram, core: CoreProgram) -> None:
 
 
 def _core_ranges(core: CoreProgram, limits: ChipLimits) -> Iterator[tuple[str, int, int, int]]:
-    potential = 2 ** (limits.potential_bits - 1)
+    low, high = limits.potential_range
     (fi, hi, wi), (fo, ho, wo) = core.in_shape, core.out_shape
     yield "dimensions.input_shape.feature_count", fi, 1, limits.features
     yield "dimensions.input_shape.size.y", hi, 1, limits.input_size
@@ -58,8 +89,8 @@ def _core_ranges(core: CoreProgram, limits: ChipLimits) -> Iterator[tuple[str, i
     yield "dimensions.kernel_size", max(core.kernel_size), 1, limits.kernel_size
     yield "dimensions.padding.y", core.padding[0], 0, limits.padding
     yield "dimensions.padding.x", core.padding[1], 0, limits.padding
-    yield "threshold_high", core.threshold_high, -potential, potential - 1
-    yield "threshold_low", core.threshold_low, -potential, potential - 1
+    yield "threshold_high", core.threshold_high, low, high
+    yield "threshold_low", core.threshold_low, low, high
 
 
 def _check_core_arrays(where: str, core: CoreProgram) -> None:
@@ -119,10 +150,15 @@ def _check_destinations(
             raise _invalid(f"{name}.pooling", d.pooling, f"one of {limits.poolings}")
         if not 0 <= d.feature_shift < limits.features:
             raise _invalid(f"{name}.feature_shift", d.feature_shift, f"0 to {limits.features - 1}")
-        if d.layer == program.chip.readout_layer:
+        readout = program.chip.readout_layer
+        if d.layer == readout:
             continue
         if d.layer not in program.cores:
-            raise _invalid(f"{name}.layer", d.layer, f"configured: {sorted(program.cores)} or 12")
+            raise _invalid(
+                f"{name}.layer",
+                d.layer,
+                f"configured: {sorted(program.cores)}, or the readout layer {readout}",
+            )
         _check_fit(name, d, shape, program.cores[d.layer])
 
 
@@ -156,8 +192,9 @@ def _check_dvs(dvs: DvsProgram, limits: ChipLimits) -> None:
             raise _invalid(f"dvs_layer.cut.{name}", dvs.cut[axis], allowed)
     if dvs.filter is not None and not dvs.filter.low_pass:
         for axis, name in enumerate("yx"):
-            if not 1 <= dvs.filter.size[axis] <= 15:
-                raise _invalid(f"dvs_filter.filter_size.{name}", dvs.filter.size[axis], "1 to 15")
+            found, most = dvs.filter.size[axis], limits.filter_size
+            if not 1 <= found <= most:
+                raise _invalid(f"dvs_filter.filter_size.{name}", found, f"1 to {most}")
     if dvs.filter is not None and dvs.filter.threshold < 0:
         raise _invalid("dvs_filter.threshold", dvs.filter.threshold, "0 or more")
 
@@ -174,8 +211,9 @@ def _check_readout(program: ChipProgram) -> None:
     if not 0 <= readout.neuron <= program.chip.readout_classes:
         allowed = f"0 to {program.chip.readout_classes}"
         raise _invalid("readout.neuron", readout.neuron, allowed)
-    if not 0 <= readout.threshold <= 0xFFFF:
-        raise _invalid("readout.threshold", readout.threshold, "0 to 65535")
+    most = 2**program.chip.limits.readout_counter_bits - 1
+    if not 0 <= readout.threshold <= most:
+        raise _invalid("readout.threshold", readout.threshold, f"0 to {most}")
 
 
 def _check_loops(program: ChipProgram) -> None:

@@ -29,7 +29,6 @@ from speck_adacal.twin.raw_memory import (
 # Columns of `counters[core]`.
 EVENTS, SPIKES, SYNOPS, DROPPED, DECIMATED, LOSE_NEXT, COUNTERS = range(7)
 MASK16 = 0xFFFF
-MASKS = 16 * (16 * 1024 // LANES + 1)  # vectors that the largest kernel reaches
 GROUP = 64  # neurons whose spikes are one mask
 SPARE = at.SPARE_SPIKES
 

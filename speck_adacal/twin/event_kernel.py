@@ -32,7 +32,7 @@ DONE, GROW_PENDING, GROW_LOG, STALE = 0, 1, 2, 3
 
 # Places in `control`: where the kernel stands between two calls.
 ROOT, DEPTH, PENDING, LOGGED, CURRENT, HEAD, SLOT, CONTROLS = range(8)
-FRAMES = 16  # the deepest chain has nine cores
+FRAMES = at.CORES + 2  # the deepest chain passes every core once
 FRAME = 3  # first waiting spike, end, slot of its next destination
 
 
@@ -73,11 +73,11 @@ def run_events(  # type: ignore[no-untyped-def]
         root_word: int64 `[roots]`, packed event, or the mask of leaking cores.
         table, routes, fan_out, reach, tick_order, weights, bias: the arrays of `Layout`.
         state: int16. `peak`: int16 like it for the highest potentials, or 0.
-        masks: int64 `[MASKS]`, room for one event's vectors.
+        masks: int64, room for one event's vectors.
         pending: int64 `[pending_room]`, waiting spikes. `frames`: int64 `[FRAMES, 3]`.
         log, log_root: int64 `[log_room]`, monitored spikes and the index of their root event.
-        load: int64 `[roots, 9, 2]` for events and SynOps by root event and core, or 0.
-        counters: int64 `[9, COUNTERS]`. `control`: int64 `[CONTROLS]`.
+        load: int64 `[roots, CORES, 2]` for events and SynOps by root event and core, or 0.
+        counters: int64 `[CORES, COUNTERS]`. `control`: int64 `[CONTROLS]`.
         order: number of the spike order. `options`: bits.
     """
     if stamp != STAMP:
@@ -146,7 +146,7 @@ def run_events(  # type: ignore[no-untyped-def]
             continue
         word = load64(pending, head)
         source = word >> 48
-        event = routed(word, routes + (source * 2 + slot) * at.ROUTE_COLUMNS * 8)
+        event = routed(word, routes + (source * at.ROUTES + slot) * at.ROUTE_COLUMNS * 8)
         target = event >> 48
         row = table + target * at.COLUMNS * 8
         if target == at.READOUT:

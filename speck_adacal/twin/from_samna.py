@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.chip_description import DEFAULT_CHIP, ChipDescription, load_chip_description
 from speck_adacal.twin.checks import check_program
 from speck_adacal.twin.configuration_fields import FieldReader
 from speck_adacal.twin.program import (
@@ -24,7 +24,7 @@ from speck_adacal.twin.program import (
 )
 
 
-def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipProgram:
+def program_from_configuration(config: Any, *, chip: str = DEFAULT_CHIP) -> ChipProgram:
     """Turn a chip configuration into what the twin runs, and check it.
 
     A core counts as configured if an enabled destination leads to it, or if it has weights other
@@ -40,9 +40,9 @@ def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipPro
     description = load_chip_description(chip)
     reader = FieldReader(config, "")
     layers = reader.sequence("cnn_layers", len(description.cores))
-    dvs = _dvs(reader)
+    dvs = _dvs(reader, description)
     cores: dict[int, CoreProgram] = {}
-    for index in _configured(layers, dvs):
+    for index in _configured(layers, dvs, description.limits.fan_out):
         cores[index] = _core(index, layers[index], description)
     program = ChipProgram(
         chip=description,
@@ -56,10 +56,10 @@ def program_from_configuration(config: Any, *, chip: str = "speck2f") -> ChipPro
     return program
 
 
-def _configured(layers: list[FieldReader], dvs: DvsProgram) -> list[int]:
+def _configured(layers: list[FieldReader], dvs: DvsProgram, fan_out: int) -> list[int]:
     found = {i for i, layer in enumerate(layers) if _has_weights(layer)}
     targets = [d.layer for d in dvs.destinations]
-    targets += [d.layer for i in found for d in _destinations(layers[i])]
+    targets += [d.layer for i in found for d in _destinations(layers[i], fan_out)]
     return sorted(found | {layer for layer in targets if 0 <= layer < len(layers)})
 
 
@@ -68,9 +68,9 @@ def _has_weights(layer: FieldReader) -> bool:
     return weights.size > 1 or bool(weights.any())
 
 
-def _destinations(layer: FieldReader) -> tuple[Destination, ...]:
+def _destinations(layer: FieldReader, fan_out: int) -> tuple[Destination, ...]:
     found = []
-    for slot, entry in enumerate(layer.sequence("destinations", 2)):
+    for slot, entry in enumerate(layer.sequence("destinations", fan_out)):
         if entry.flag("enable"):
             pooling = entry.integer("pooling", 1)
             shift = entry.integer("feature_shift", 0)
@@ -105,7 +105,7 @@ def _core(index: int, layer: FieldReader, description: ChipDescription) -> CoreP
         initial=_initial(layer, out_shape),
         bias=_bias(layer, out_shape),
         return_to_zero=layer.flag("return_to_zero"),
-        destinations=_destinations(layer),
+        destinations=_destinations(layer, description.limits.fan_out),
         monitor=layer.flag("monitor_enable"),
         leak=layer.flag("leak_enable"),
         leak_internal_clock=layer.flag("leak_internal_slow_clk_enable", False),
@@ -153,17 +153,18 @@ def _clock_divider(factory: FieldReader, description: ChipDescription) -> int:
     return divider
 
 
-def _dvs(reader: FieldReader) -> DvsProgram:
+def _dvs(reader: FieldReader, description: ChipDescription) -> DvsProgram:
+    last = description.limits.sensor_size - 1
     layer = reader.child("dvs_layer")
     mirror = layer.pair("mirror", (0, 0))
     return DvsProgram(
-        destinations=_destinations(layer),
+        destinations=_destinations(layer, description.limits.fan_out),
         on_channel=layer.flag("on_channel", True),
         off_channel=layer.flag("off_channel", True),
         merge=layer.flag("merge", False),
         pooling=layer.pair("pooling", (1, 1)),
         origin=layer.pair("origin", (0, 0)),
-        cut=layer.pair("cut", (127, 127)),
+        cut=layer.pair("cut", (last, last)),
         mirror=(bool(mirror[0]), bool(mirror[1])),
         mirror_diagonal=layer.flag("mirror_diagonal", False),
         monitor=layer.flag("monitor_enable", False),

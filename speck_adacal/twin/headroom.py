@@ -15,15 +15,13 @@ from speck_adacal.events.types import Events
 from speck_adacal.twin.load import WorstWindow
 from speck_adacal.twin.simulator import Twin
 
-TOP = 32767
-
 
 @dataclass(frozen=True)
 class CoreHeadroom:
     """One core after a recording.
 
     Attributes:
-        core: 0 to 8.
+        core: its number.
         highest: highest potential that any neuron reached (before its spike was subtracted).
         room: distance from there to the top of 16 bits; 0 means that sums were cut or wrapped.
         near: neurons that came within `margin` of the top.
@@ -46,17 +44,18 @@ def core_headroom(twin: Twin, core: int, *, margin: int = 1024) -> CoreHeadroom:
 
     Args:
         twin: made with `track_peaks=True`.
-        core: 0 to 8.
-        margin: a neuron that came this close to 32767 counts as near.
+        core: its number.
+        margin: a neuron that came this close to the top counts as near.
     """
     peaks, residue = twin.peaks(core), twin.residue(core).astype(np.int64)
+    top = twin.program.chip.limits.potential_range[1]
     threshold = twin.program.cores[core].threshold_high
     owed = residue // threshold if threshold > 0 else np.zeros_like(residue)
     return CoreHeadroom(
         core=core,
         highest=int(peaks.max()),
-        room=TOP - int(peaks.max()),
-        near=int((peaks > TOP - margin).sum()),
+        room=top - int(peaks.max()),
+        near=int((peaks > top - margin).sum()),
         margin=margin,
         residue=int((residue != 0).sum()),
         owed_spikes=int(owed.sum()),
@@ -106,11 +105,11 @@ def try_remedies(
         raise SettingsError(
             f"Core {core} is not configured; choose among {sorted(twin.program.cores)}."
         )
-    own = twin.program.cores[core]
+    own, top = twin.program.cores[core], twin.program.chip.limits.potential_range[1]
     changed = [("as configured", own)]
     changed += [(f"decimator 1 of {n}", replace(own, decimation=n)) for n in decimations]
     for factor in threshold_factors:
-        higher = min(round(own.threshold_high * factor), TOP)
+        higher = min(round(own.threshold_high * factor), top)
         changed.append((f"threshold {higher}", replace(own, threshold_high=higher)))
     remedies = []
     for name, program in changed:

@@ -22,7 +22,7 @@ class InputEvents:
 
     Attributes:
         t_us: int64 `[n]`, non-decreasing.
-        layer: int64 `[n]`, 0 to 8 for a core, 13 for the DVS stage.
+        layer: int64 `[n]`, a core, or the number of the DVS stage.
         channel, y, x: int64 `[n]`.
         index: int64 `[n]`, places among the events offered.
         offered: number of events offered.
@@ -86,8 +86,8 @@ def _entries(layer: npt.ArrayLike, count: int) -> Ints:
     layers = np.asarray(layer)
     if layers.dtype.kind not in "iu":
         raise SettingsError(
-            f"entry must be whole numbers, found {layer!r}; give 0 to 8 for a core, or 13 for the "
-            "DVS stage."
+            f"entry must be whole numbers, found {layer!r}; give the number of a core "
+            "or of the DVS stage."
         )
     if layers.shape not in ((), (count,)):
         raise SettingsError(
@@ -111,7 +111,8 @@ def _inside(program: ChipProgram, events: Events, entries: Ints) -> npt.NDArray[
         if int(layer) not in shapes:
             raise EventError(
                 f"Event {np.flatnonzero(own)[0]} is addressed to layer {layer}, which is not "
-                f"configured; configured are {sorted(program.cores)}, and 13 is the DVS stage."
+                f"configured; configured are {sorted(program.cores)}, and "
+                f"{program.chip.dvs_layer} is the DVS stage."
             )
         features, height, width = shapes[int(layer)]
         fits = (events.channel < features) & (events.y < height) & (events.x < width)

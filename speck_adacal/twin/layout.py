@@ -17,11 +17,16 @@ from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.program import ChipProgram, CoreProgram, Destination
 from speck_adacal.twin.vectors import LANES
 
-CORES = 9
-DVS_ROW = 9  # the DVS stage as a source of events
-DIRECT_ROW = 10  # + core: events addressed to that core
-TICK_ROW = 32  # root code of a slow clock tick; its word is the mask of cores that leak
-READOUT = 12
+# What the kernels have room for; `checks` refuses a chip that needs more.
+CORES = 16
+ROUTES = 2  # destinations of one source
+
+# Sources of events and targets of routes, beside the cores 0 to `CORES - 1`.
+DVS_ROW = CORES  # the DVS stage as a source of events
+DIRECT_ROW = DVS_ROW + 1  # + core: events addressed to that core
+SOURCES = DIRECT_ROW + CORES
+READOUT = SOURCES  # the readout layer as a target, whatever number the chip gives it
+TICK_ROW = 64  # root code of a slow clock tick; its word is the mask of cores that leak
 SPARE_SPIKES = 2  # that the kernel may write beyond those of an event
 _CACHE_LINE = 64
 
@@ -66,9 +71,9 @@ class Layout:
     """Flat, read-only arrays of a program.
 
     Attributes:
-        table: int64 `[9, COLUMNS]`.
-        routes: int64 `[19, 2, 3]`; row 9 is the DVS stage, rows 10 to 18 lead to one core each.
-        fan_out: int64 `[19]`, number of routes of a row.
+        table: int64 `[CORES, COLUMNS]`.
+        routes: int64 `[SOURCES, ROUTES, ROUTE_COLUMNS]`.
+        fan_out: int64 `[SOURCES]`, number of routes of a row.
         reach: int64 `[rows and columns of all inputs, REACH_COLUMNS]`. Of an event at row y and
             column x, the entries for y and x give the map's rows and the neurons of one row in
             reach, and summed up the first of these neurons in `initial`, its weight in `weights`,
@@ -78,9 +83,10 @@ class Layout:
         bias: int16, all cores.
         core_order: int64, each core after its sources.
         tick_order: int64, cores downstream first: the order in which spikes of a tick travel.
-        incoming: int64 `[9, 1 + ROUTE_COLUMNS]`, source row (-1 for none) and route of each core
-            in a tree.
+        incoming: int64 `[CORES, 1 + ROUTE_COLUMNS]`, source row (-1 for none) and route of each
+            core in a tree.
         is_tree: no core has more than one source, and none feeds the readout layer.
+        most_vectors: vectors of `LANES` neurons that one event reaches at most.
     """
 
     table: npt.NDArray[np.int64]
@@ -94,6 +100,7 @@ class Layout:
     tick_order: npt.NDArray[np.int64]
     incoming: npt.NDArray[np.int64]
     is_tree: bool
+    most_vectors: int
 
 
 def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
@@ -106,7 +113,7 @@ def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
         row[WEIGHTS_AT] = weights.add(_packed_weights(core))
         row[STATE_AT] = states.add(core.initial_potentials().transpose(1, 2, 0))
         row[BIAS_AT] = biases.add(core.biases())
-        _fill_row(row, core, assumptions.spikes_of_core(index))
+        _fill_row(row, core, assumptions.spikes_of_core(index, program.chip))
         row[REACH_Y], row[REACH_X] = len(reach), len(reach) + core.in_shape[1]
         reach += _reached_rows(core, row) + _reached_columns(core)
     routes, fan_out = _routes(program)
@@ -124,6 +131,7 @@ def lay_out(program: ChipProgram, assumptions: Assumptions) -> Layout:
         tick_order=np.ascontiguousarray(order[::-1]),
         incoming=incoming,
         is_tree=is_tree,
+        most_vectors=max(map(_vectors_in_reach, program.cores.values()), default=0),
     )
 
 
@@ -215,23 +223,37 @@ def _fill_row(row: npt.NDArray[np.int64], core: CoreProgram, spikes_per_event: i
     row[TO_ZERO], row[MONITOR] = core.return_to_zero, core.monitor
     row[DESTINATIONS] = len(core.destinations)
     row[DECIMATION], row[SPIKES_PER_EVENT] = core.decimation, spikes_per_event
-    reach = [min(-(-core.kernel_size[i] // core.stride[i]), core.out_shape[1 + i]) for i in (0, 1)]
-    most = reach[0] * reach[1] * core.out_shape[0] * spikes_per_event
+    rows, columns = _most_reached(core)
+    most = rows * columns * core.out_shape[0] * spikes_per_event
     row[WORST_SPIKES] = most + SPARE_SPIKES
 
 
+def _most_reached(core: CoreProgram) -> tuple[int, int]:
+    """Rows and columns of the map that one event reaches at most."""
+    rows, columns = (
+        min(-(-core.kernel_size[i] // core.stride[i]), core.out_shape[1 + i]) for i in (0, 1)
+    )
+    return rows, columns
+
+
+def _vectors_in_reach(core: CoreProgram) -> int:
+    rows, columns = _most_reached(core)
+    return rows * -(-columns * core.out_shape[0] // LANES)
+
+
 def _routes(program: ChipProgram) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    routes = np.zeros((DIRECT_ROW + CORES, 2, ROUTE_COLUMNS), dtype=np.int64)
-    fan_out = np.zeros(DIRECT_ROW + CORES, dtype=np.int64)
+    routes = np.zeros((SOURCES, ROUTES, ROUTE_COLUMNS), dtype=np.int64)
+    fan_out = np.zeros(SOURCES, dtype=np.int64)
     sources: dict[int, tuple[Destination, ...]] = {
         i: core.destinations for i, core in program.cores.items()
     }
     sources[DVS_ROW] = program.dvs.destinations
-    sources |= {DIRECT_ROW + i: (Destination(i),) for i in range(CORES)}
+    sources |= {DIRECT_ROW + i: (Destination(i),) for i in program.cores}
     for row, destinations in sources.items():
         fan_out[row] = len(destinations)
         for place, d in enumerate(sorted(destinations, key=lambda d: d.slot)):
-            routes[row, place] = d.layer, d.pooling.bit_length() - 1, d.feature_shift
+            target = READOUT if d.layer == program.chip.readout_layer else d.layer
+            routes[row, place] = target, d.pooling.bit_length() - 1, d.feature_shift
     return routes, fan_out
 
 

@@ -21,7 +21,7 @@ class WorstWindow:
     """The busiest window of one core.
 
     Attributes:
-        core: 0 to 8.
+        core: its number.
         start_us: its first event's time.
         count: SynOps (or events) inside.
         per_s: the same as a rate.
@@ -45,7 +45,7 @@ class LoadTrace:
 
     Attributes:
         t_us: int64 `[n]`, time of the root event.
-        counts: int64 `[n, 9, 2]`, events delivered to the core and SynOps done there.
+        counts: int64 `[n, cores, 2]`, events delivered to the core and SynOps done there.
     """
 
     t_us: Ints
@@ -55,7 +55,7 @@ class LoadTrace:
         """The busiest window of `window_us` µs, at any place, not only at multiples.
 
         Args:
-            core: 0 to 8.
+            core: its number.
             window_us: length of the window; it holds times `start <= t < start + window_us`.
             events: count input events instead of SynOps.
 

@@ -32,8 +32,8 @@ class Trace:
             different cores are in order among each other only with one monitored core, or if
             the machine keeps the monitor's order.
         roots: int64 `[n]`, index of the root event that caused each.
-        events, synops, spikes, dropped: int64 `[9]` per core, of this call alone.
-        load: int64 `[roots, 9, 2]`, events and SynOps by root event and core, or empty.
+        events, synops, spikes, dropped: int64 `[CORES]` per core, of this call alone.
+        load: int64 `[roots, CORES, 2]`, events and SynOps by root event and core, or empty.
     """
 
     words: Words
@@ -78,7 +78,7 @@ class Machine:
         self._pending_root = np.zeros_like(self._pending) if self._as_tree else np.zeros(0, int)
         self._log = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._log_root = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self._masks = np.zeros(core_kernel.MASKS, dtype=np.int64)
+        self._masks = np.zeros(layout.most_vectors, dtype=np.int64)
         self._frames = np.zeros((kernel.FRAMES, kernel.FRAME), dtype=np.int64)
         self.reset()
 

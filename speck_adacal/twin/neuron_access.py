@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip_description import ChipLimits
 from speck_adacal.errors import ConfigurationError, EventError, SettingsError
 from speck_adacal.twin import core_kernel
 from speck_adacal.twin import layout as at
@@ -33,7 +34,7 @@ class MemoryAccess:
     def peaks(self, core: int) -> npt.NDArray[np.int16]:
         """int16 `[features, height, width]` highest potentials since the last reset.
 
-        32767 means that the potential reached the top of 16 bits and may have overflowed.
+        The highest number there is means that the potential may have overflowed.
 
         Raises:
             SettingsError: the twin was made without `track_peaks`.
@@ -53,10 +54,7 @@ class MemoryAccess:
             ConfigurationError: the core is not configured, or the value does not fit 16 bits.
             EventError: there is no such neuron.
         """
-        if not -32768 <= value <= 32767:
-            raise ConfigurationError(
-                f"The membrane potential {value} does not fit 16 bits; give -32768 to 32767."
-            )
+        self._check_word("membrane potential", value, self._limits.potential_range)
         self._chip.machine.state[self._address(core, x, y, feature)] = value
         if self._plan.assumptions.lose_event_after_write:
             self._chip.machine.counters[core, core_kernel.LOSE_NEXT] = 1
@@ -75,8 +73,7 @@ class MemoryAccess:
         Raises:
             ConfigurationError: as `read_weight`, or the value does not fit 8 bits.
         """
-        if not -128 <= value <= 127:
-            raise ConfigurationError(f"The weight {value} does not fit 8 bits; give -128 to 127.")
+        self._check_word("weight", value, self._limits.weight_range)
         self._plan.layout.weights[self._weight_at(core, place)] = value
 
     def read_bias(self, core: int, feature: int) -> int:
@@ -93,11 +90,20 @@ class MemoryAccess:
         Raises:
             ConfigurationError: as `read_bias`, or the value does not fit 16 bits.
         """
-        if not -32768 <= value <= 32767:
-            raise ConfigurationError(
-                f"The bias {value} does not fit 16 bits; give -32768 to 32767."
-            )
+        self._check_word("bias", value, self._limits.bias_range)
         self._plan.layout.bias[self._bias_at(core, feature)] = value
+
+    @property
+    def _limits(self) -> ChipLimits:
+        return self._plan.program.chip.limits
+
+    def _check_word(self, what: str, value: int, allowed: tuple[int, int]) -> None:
+        low, high = allowed
+        if not low <= value <= high:
+            bits = (high - low).bit_length()
+            raise ConfigurationError(
+                f"The {what} {value} does not fit {bits} bits; give {low} to {high}."
+            )
 
     def _weight_at(self, core: int, place: tuple[int, int, int, int]) -> int:
         shape = self._core(core).weights.shape

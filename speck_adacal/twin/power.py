@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.chip_description import ChipDescription
+from speck_adacal.chip_description import RAILS, ChipDescription
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.twin.result import TwinRun
 
-RAILS = ("io", "ram", "logic", "pixel_digital", "pixel_analog")
 TERMS = ("synop", "spike", "event")
 
 

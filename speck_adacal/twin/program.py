@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.chip_description import ChipDescription
+from speck_adacal.chip_description import ChipDescription, load_chip_description
 
 Pair = tuple[int, int]
 Shape = tuple[int, int, int]
+
+
+def _last_pixel() -> Pair:
+    last = load_chip_description().limits.sensor_size - 1
+    return last, last
 
 
 @dataclass(frozen=True)
@@ -23,10 +28,10 @@ class Destination:
     """An enabled destination of a core or of the DVS stage.
 
     Attributes:
-        layer: 0 to 8 for a core, 12 for the readout layer.
+        layer: a core, or the number of the readout layer.
         pooling: sum pooling: coordinates are divided by it, rounding down.
         feature_shift: added to the feature.
-        slot: place among the source's two destinations, 0 or 1.
+        slot: place among the source's destinations.
     """
 
     layer: int
@@ -40,7 +45,7 @@ class CoreProgram:
     """One configured core.
 
     Attributes:
-        index: 0 to 8.
+        index: its number.
         weights: int8 `[out, in, ky, kx]`, cross-correlation as in PyTorch.
         in_shape: `(features, height, width)` of the input.
         out_shape: `(features, height, width)` of the neuron map, before pooling.
@@ -64,7 +69,7 @@ class CoreProgram:
     in_shape: Shape
     out_shape: Shape
     threshold_high: int
-    threshold_low: int = -32768
+    threshold_low: int = int(np.iinfo(np.int16).min)
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
     initial: npt.NDArray[np.int16] | None = None
@@ -131,7 +136,7 @@ class DvsProgram:
         origin, cut: first and last pixel of the region of interest, after pooling.
         mirror: flip rows, columns.
         mirror_diagonal: swap x and y.
-        monitor: events are reported as layer 13, before pooling.
+        monitor: events are reported, before pooling.
         raw_monitor: sensor events are reported as they come.
         pass_sensor_events: the chip's own sensor feeds the stage.
         filter: noise filter, if enabled.
@@ -143,7 +148,7 @@ class DvsProgram:
     merge: bool = False
     pooling: Pair = (1, 1)
     origin: Pair = (0, 0)
-    cut: Pair = (127, 127)
+    cut: Pair = field(default_factory=_last_pixel)
     mirror: tuple[bool, bool] = (False, False)
     mirror_diagonal: bool = False
     monitor: bool = False
@@ -166,7 +171,7 @@ class ReadoutProgram:
 
     Attributes:
         internal_clock: its cycles come from the internal slow clock.
-        window: cycles the moving window spans: 1, 16 or 32.
+        window: cycles the moving window spans.
         monitor: one value is reported per cycle, and core and DVS monitors are silent.
         pin_monitor: a class that reaches the threshold is reported.
         mode: `output_mode_sel`, 0 to 3.
@@ -206,7 +211,7 @@ class ChipProgram:
     notes: tuple[str, ...] = ()
 
     def sources_of(self, layer: int) -> tuple[int, ...]:
-        """Cores (and 13 for the DVS stage) with an enabled destination `layer`, in order."""
+        """Cores (and the DVS stage) with an enabled destination `layer`, in order."""
         feeding = [i for i, core in self.cores.items() if _feeds(core.destinations, layer)]
         dvs = [self.chip.dvs_layer] if _feeds(self.dvs.destinations, layer) else []
         return tuple(feeding + dvs)

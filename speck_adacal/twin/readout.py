@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip_description import ChipDescription
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.program import ReadoutProgram
 
 Ints = npt.NDArray[np.int64]
-CLASSES = 15
-_COUNTER_LIMIT = 0xFFFF
 _VALID_BIT, _INDEX_SHIFT = 1 << 20, 16
 # (height, width, features) of the neurons that are read, by readout_configuration_sel
 LAYOUTS = ((2, 2, 4), (4, 2, 2), (4, 4, 1), (1, 1, 16))
@@ -30,7 +29,7 @@ class ReadoutRun:
 
     Attributes:
         t_us: int64 `[n]`, end of the cycle.
-        average: int64 `[n, 16]`, moving average by class; column 0 is idle.
+        average: int64 `[n, classes + 1]`, moving average by class; column 0 is idle.
         winner: int64 `[n]`, class of the largest average, 0 if all are zero.
         value: int64 `[n]`, `ReadoutValue.value`, 21 bits in the mode of `output_mode_sel`.
         interrupt: bool `[n]`, the winner is above the threshold: a `ReadoutPinValue` is sent.
@@ -52,13 +51,18 @@ class ReadoutLayer:
     Args:
         program: its settings.
         assumptions: see the module.
+        chip: says how many classes there are, and how wide its counters.
     """
 
-    def __init__(self, program: ReadoutProgram, assumptions: Assumptions) -> None:
+    def __init__(
+        self, program: ReadoutProgram, assumptions: Assumptions, chip: ChipDescription
+    ) -> None:
         self.program = program
         self._assume = assumptions
-        self._current = np.zeros(CLASSES + 1, dtype=np.int64)
-        self._window = np.zeros((program.window, CLASSES + 1), dtype=np.int64)
+        self._classes = chip.readout_classes
+        self._most = 2**chip.limits.readout_counter_bits - 1
+        self._current = np.zeros(self._classes + 1, dtype=np.int64)
+        self._window = np.zeros((program.window, self._classes + 1), dtype=np.int64)
 
     def classes(self, channel: Ints, y: Ints, x: Ints) -> Ints:
         """int64 `[n]`, the class each spike counts for; 0 counts for none."""
@@ -72,7 +76,7 @@ class ReadoutLayer:
             inside, number = channel % 4 == 0, channel // 4 + 1
             if self._assume.readout_mapping == "quarter":
                 inside[:] = True
-        return np.where(inside & (number <= CLASSES), number, 0)
+        return np.where(inside & (number <= self._classes), number, 0)
 
     def run(self, number: Ints, step: Ints, tick_step: Ints, tick_us: Ints) -> ReadoutRun:
         """Count spikes and end cycles, in the order of their steps.
@@ -83,23 +87,25 @@ class ReadoutLayer:
             tick_step, tick_us: int64 `[m]`, steps and times of the ticks.
         """
         cycle = np.searchsorted(tick_step, step, side="right")
-        counts = np.zeros((len(tick_step) + 1, CLASSES + 1), dtype=np.int64)
+        counts = np.zeros((len(tick_step) + 1, self._classes + 1), dtype=np.int64)
         np.add.at(counts, (cycle, number), 1)
         counts[0] += self._current
         counts[:, 0] = 0
         self._current = counts[-1]
-        averages = self._averages(np.minimum(counts[:-1], _COUNTER_LIMIT))
+        averages = self._averages(np.minimum(counts[:-1], self._most))
         return self._decided(tick_us, averages)
 
     def _averages(self, counts: Ints) -> Ints:
         span = self.program.window
         joined = np.concatenate([self._window, counts])
         self._window = joined[len(joined) - span :]
-        total = np.concatenate([np.zeros((1, CLASSES + 1), dtype=np.int64), joined.cumsum(axis=0)])
+        total = np.concatenate(
+            [np.zeros((1, self._classes + 1), dtype=np.int64), joined.cumsum(axis=0)]
+        )
         # Row i ends with cycle i of this run; the stored window stands before the first.
         sums = total[span + 1 :] - total[1 : len(total) - span]
         if self._assume.readout_average == "sum":
-            return np.minimum(sums, _COUNTER_LIMIT)
+            return np.minimum(sums, self._most)
         return sums // span
 
     def _decided(self, tick_us: Ints, average: Ints) -> ReadoutRun:
@@ -134,7 +140,9 @@ class ReadoutLayer:
             return np.zeros(len(winner), dtype=np.int64)
         index = winner << _INDEX_SHIFT
         if mode == _COMPARE:
-            return _VALID_BIT | index | (above[:, 1:] << np.arange(1, CLASSES + 1)).sum(axis=1)
+            return (
+                _VALID_BIT | index | (above[:, 1:] << np.arange(1, self._classes + 1)).sum(axis=1)
+            )
         if mode == _SELECTED:
             return _VALID_BIT | index | average[:, self.program.neuron]
         return np.where(interrupt, _VALID_BIT, 0) | index | largest

@@ -25,10 +25,11 @@ class TwinRun:
         spikes: by monitored (or observed) core.
         readout: what the readout layer did, if it is enabled.
         exit_cores: cores that feed no other core.
-        events_per_core: int64 `[9]`, input events that reached each core.
-        spikes_per_core: int64 `[9]`, spikes fired, monitored or not.
-        synops_per_core: int64 `[9]`, (event, neuron) updates inside the map.
-        dropped_per_core: int64 `[9]`, events outside a core's input, or lost (see `Assumptions`).
+        events_per_core: int64 `[cores]`, input events that reached each core.
+        spikes_per_core: int64 `[cores]`, spikes fired, monitored or not.
+        synops_per_core: int64 `[cores]`, (event, neuron) updates inside the map.
+        dropped_per_core: int64 `[cores]`, events outside a core's input, or lost (see
+            `Assumptions`).
         dropped_input: input events outside the entry's input that were dropped on request.
         input_events: events offered to the chip.
         end_us: time up to which the chip has been run.

@@ -37,7 +37,7 @@ class Plan:
         stage_monitored: the DVS stage is on the monitor bus.
         exit_cores: cores that feed no other.
         slow_clock_hz: rate of the external slow clock; None if it is off.
-        latency_us: int64 `[13]`, latency by layer.
+        latency_us: int64, latency by layer.
         track_peaks: keep the highest potential of every neuron.
     """
 
@@ -112,7 +112,9 @@ class RunningChip:
             tick_first=assume.tick_before_event,
         )
         self._filter_ticks = 0
-        self._readout = ReadoutLayer(program.readout, assume) if program.readout else None
+        self._readout = (
+            ReadoutLayer(program.readout, assume, program.chip) if program.readout else None
+        )
         self.time_us = 0
 
     def run(self, events: InputEvents, end_us: int, *, record_load: bool) -> TwinRun:
@@ -227,20 +229,22 @@ class RunningChip:
         step_of_event: Ints,
     ) -> TwinRun:
         log = self._log(events, steps, seen, step, trace, step_of_event)
+        cores = len(self.plan.program.chip.cores)
+        load = trace.load[:, :cores]
         return TwinRun(
             spikes=SpikesByCore(log, self.plan.shapes),
             readout=self._read_out(log, steps),
             exit_cores=self.plan.exit_cores,
-            events_per_core=trace.events,
-            spikes_per_core=trace.spikes,
-            synops_per_core=trace.synops,
-            dropped_per_core=trace.dropped,
+            events_per_core=trace.events[:cores],
+            spikes_per_core=trace.spikes[:cores],
+            synops_per_core=trace.synops[:cores],
+            dropped_per_core=trace.dropped[:cores],
             dropped_input=events.offered - len(events),
             input_events=events.offered,
             end_us=self.time_us,
             log=log,
             monitored_cores=self.plan.monitored,
-            load=LoadTrace(steps.t_us[root_step], trace.load) if len(trace.load) else None,
+            load=LoadTrace(steps.t_us[root_step], load) if len(load) else None,
         )
 
     def _log(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import ConfigurationError, EventError, SettingsError
 from speck_adacal.events.types import Events
 from speck_adacal.twin import layout as at
@@ -84,7 +85,7 @@ class Twin(MemoryAccess):
         cls,
         config: Any,
         *,
-        chip: str = "speck2f",
+        chip: str = DEFAULT_CHIP,
         assumptions: Assumptions | None = None,
         **options: Any,
     ) -> Twin:
@@ -101,7 +102,7 @@ class Twin(MemoryAccess):
 
     @property
     def entry(self) -> int:
-        """Where events enter by default: 13 (the DVS stage) or the one core that nothing feeds.
+        """Where events enter by default: the DVS stage or the one core that nothing feeds.
 
         Raises:
             ConfigurationError: there is more than one such core; pass `entry`.
@@ -142,8 +143,8 @@ class Twin(MemoryAccess):
 
         Args:
             events: input, sorted by time. Ticks of the slow clock run up to `duration_us`.
-            entry: where events enter: a core (0 to 8), 13 for the DVS stage, or an array with
-                one of these for each event; by default `self.entry`.
+            entry: where events enter: a core, the number of the DVS stage, or an array with one
+                of these for each event; by default `self.entry`.
             reset: start from the state after configuration.
             outside: `"error"`, or `"drop"` (and count) events outside the entry's input.
             record_load: keep events and SynOps by input event, for `TwinRun.load`.

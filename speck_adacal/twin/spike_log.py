@@ -51,7 +51,7 @@ class MonitorStream:
 
     Attributes:
         t_us: int64 `[n]`.
-        layer: int16 `[n]`, 0 to 8 for cores, 13 for the DVS stage.
+        layer: int16 `[n]`, cores and the DVS stage by number.
         x, y, channel: int16 `[n]`.
     """
 
@@ -74,7 +74,7 @@ class SpikeLog:
         step: int64 `[n]`, the step (see `clock.Steps`) that caused each.
         step_t_us: int64 `[steps]`, their times.
         step_cause: int64 `[steps]`, input event of each step, -1 for a tick.
-        latency_us: int64 `[13]`, by layer.
+        latency_us: int64, by layer.
         stage: events that the DVS stage's monitor shows, or None.
         stage_step: int64, their steps.
         stage_layer: layer number of the DVS stage.

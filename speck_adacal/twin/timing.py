@@ -24,9 +24,9 @@ class LatencyModel:
 
     @classmethod
     def published(cls, chip: ChipDescription) -> LatencyModel:
-        """A straight line through the published latencies of one and of nine cores."""
-        first, nine = chip.latency_one_core_us, chip.latency_nine_cores_us
-        return cls(first, (nine - first) / 8)
+        """A straight line through the published latencies of one core and of all in a row."""
+        first, all_cores = chip.latency_one_core_us, chip.latency_all_cores_us
+        return cls(first, (all_cores - first) / max(len(chip.cores) - 1, 1))
 
     def core_latency_us(self, program: ChipProgram) -> dict[int, int]:
         """Whole µs, rounded, until each core's spikes, by its longest path from an input."""

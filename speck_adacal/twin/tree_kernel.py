@@ -118,10 +118,10 @@ def run_tree(  # type: ignore[no-untyped-def]
     """Run all root events; like `kernel.run_events` but for these arguments.
 
     Args:
-        incoming: int64 `[9, 1 + ROUTE_COLUMNS]`, each core's source row (-1: none) and route.
+        incoming: int64 `[CORES, 1 + ROUTE_COLUMNS]`, each core's source row (-1: none) and route.
         core_order: int64 `[cores]`, each core after its source.
-        waiting, waiting_root: int64 `[9, room]`, spikes behind each core and their root events.
-        turns: int64 `[9, TURNS]`, zeros at first: where each core stands.
+        waiting, waiting_root: int64 `[CORES, room]`, spikes behind each core and their root events.
+        turns: int64 `[CORES, TURNS]`, zeros at first: where each core stands.
         control: int64 `[1]`, spikes logged.
     """
     if stamp != STAMP:

@@ -19,6 +19,7 @@ from speck_adacal.chip.branches import meeting_names
 from speck_adacal.chip.deploy import deploy_network
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.quantise import quantise
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.core_layers import FoldedLayer, QuantisedLayer
 from speck_adacal.events.types import Events
 from speck_adacal.recipe.recipe import Recipe
@@ -94,7 +95,7 @@ class TwinEvaluator:
     Args:
         adapted: the network; it is deployed once, for the placement on cores.
         recordings: inputs, of the network's input shape.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         threads: by default one a processor.
 
     Attributes:
@@ -114,7 +115,7 @@ class TwinEvaluator:
         adapted: AdaptedNetwork,
         recordings: Sequence[Events],
         *,
-        chip: str = "speck2f",
+        chip: str = DEFAULT_CHIP,
         threads: int | None = None,
     ) -> None:
         deployment = deploy_network(adapted, chip=chip)

@@ -23,6 +23,7 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip.simulation import run_on_twin
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events import Events
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe, StepRecord
@@ -40,7 +41,7 @@ def correct_on_twin(
     batches: Batches,
     labels: npt.ArrayLike | None = None,
     *,
-    chip: str = "speck2f",
+    chip: str = DEFAULT_CHIP,
 ) -> AdaptedNetwork:
     """Correct the initial potentials of all spiking layers but the readout.
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.types import Events
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -74,7 +75,7 @@ def find_front(
     labels: npt.ArrayLike,
     *,
     settings: FrontSettings | None = None,
-    chip: str = "speck2f",
+    chip: str = DEFAULT_CHIP,
     threads: int | None = None,
     note: Note | None = None,
 ) -> Front:
@@ -87,7 +88,7 @@ def find_front(
         recordings: calibration recordings, of the network's input shape.
         labels: int `[n]`, the true classes or a reference's decisions.
         settings: see `FrontSettings`.
-        chip: `"speck2e"` or `"speck2f"`.
+        chip: a name of `chip_description.known_chips()`.
         threads: of the twin; by default one a processor.
         note: told in words what was found, descent by descent.
 

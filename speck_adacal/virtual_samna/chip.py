@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import BackendError
 from speck_adacal.virtual_samna import validation
 from speck_adacal.virtual_samna.configuration import configuration_classes
@@ -14,18 +15,13 @@ from speck_adacal.virtual_samna.events import INPUT_EVENTS, OUTPUT_EVENTS, event
 from speck_adacal.virtual_samna.fields import FieldValueError
 from speck_adacal.virtual_samna.graph.nodes import sink_class, source_class
 
-_INPUT_NAME = {
-    "speck2e": "speck2e_event_speck2e_input_event",
-    "speck2f": "speck2f_event_input_event",
-}
-
 
 @dataclass(frozen=True, eq=False)
 class ChipFamily:
     """The classes of one chip.
 
     Attributes:
-        name: "speck2e" or "speck2f".
+        name: such as "speck2f".
         configuration: configuration classes by name.
         events: event classes by name.
         nodes: the basic source and sink node classes by their full name.
@@ -94,7 +90,7 @@ def family(name: str) -> ChipFamily:
     """The classes of a chip; the same objects at every call."""
     events = event_classes(name)
     taken = tuple(events[event] for event in INPUT_EVENTS)
-    source = f"BasicSourceNode_{_INPUT_NAME[name]}"
+    source = f"BasicSourceNode_{load_chip_description(name).input_event}"
     sink = f"BasicSinkNode_{name}_event_output_event"
     nodes = {source: source_class(source, taken), sink: sink_class(sink)}
     return ChipFamily(name, configuration_classes(name), events, nodes)

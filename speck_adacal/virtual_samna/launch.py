@@ -14,10 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from speck_adacal.chip_description import known_boards
 from speck_adacal.errors import BackendError, SettingsError, SpeckAdacalError
 from speck_adacal.virtual_samna.backend import VARIABLE, SamnaBackend, ensure_samna
 from speck_adacal.virtual_samna.board.declared import (
-    BOARD_TYPES,
     BOARDS_VARIABLE,
     SCENE_VARIABLE,
     TIME_VARIABLE,
@@ -101,7 +101,7 @@ def list_boards() -> tuple[SamnaBackend, list[BoardLine]]:
     samna: Any = importlib.import_module("samna")
     importlib.import_module("samna.device")
     infos = sorted(samna.device.get_all_devices(), key=lambda info: info.device_type_name)
-    short = {type_name: kind for kind, (type_name, _) in BOARD_TYPES.items()}
+    short = {board.driver_type: board.name for board in known_boards().values()}
     lines = []
     for type_name, group in groupby(infos, key=lambda info: info.device_type_name):
         for index, info in enumerate(sorted(group, key=lambda info: info.usb_device_address)):

@@ -21,7 +21,6 @@ from speck_adacal.chip_description import (
     core_memory_use,
     load_chip_description,
 )
-from speck_adacal.virtual_samna.configuration import CORES
 from speck_adacal.virtual_samna.fields import Array, Int, Nested, Pair
 from speck_adacal.virtual_samna.objects import SchemaObject, tensor_of
 
@@ -39,7 +38,7 @@ def validate(config: Any, chip: str) -> tuple[bool, str]:
     used = used_cores(config)
     faults = [
         *_dvs_faults(config),
-        *_filter_faults(config),
+        *_filter_faults(config, description.limits),
         *_limit_faults(config.readout, "readout"),
         *_limit_faults(config.factory_config, "factory_config"),
     ]
@@ -53,7 +52,7 @@ def used_cores(config: Any) -> list[int]:
     sources = [config.dvs_layer, *config.cnn_layers]
     reached = {d.layer for s in sources for d in s.destinations if d.enable}
     filled = {i for i, c in enumerate(config.cnn_layers) if tensor_of(c, "weights").size}
-    return sorted(core for core in reached | filled if core < CORES)
+    return sorted(core for core in reached | filled if core < len(config.cnn_layers))
 
 
 def dvs_output_size(dvs: Any) -> tuple[int, int]:
@@ -91,7 +90,7 @@ def _dvs_faults(config: Any) -> Iterator[str]:
         if origin > cut:
             yield f"dvs_layer.origin.{axis} is {origin}, allowed is 0 to cut.{axis} = {cut}."
     for i, destination in enumerate(dvs.destinations):
-        if destination.enable and destination.layer < CORES:
+        if destination.enable and destination.layer < len(config.cnn_layers):
             where = f"dvs_layer.destinations[{i}]"
             yield from _size_fault(config, where, dvs_output_size(dvs), destination.layer)
             features = config.cnn_layers[destination.layer].dimensions.input_shape.feature_count
@@ -103,14 +102,14 @@ def _dvs_faults(config: Any) -> Iterator[str]:
                 )
 
 
-def _filter_faults(config: Any) -> Iterator[str]:
+def _filter_faults(config: Any, limits: ChipLimits) -> Iterator[str]:
     dvs_filter = config.dvs_filter
     yield from _limit_faults(dvs_filter, "dvs_filter")
     if dvs_filter.enable and not dvs_filter.low_pass_mode_enable:
         for axis in ("x", "y"):
             if getattr(dvs_filter.filter_size, axis) == 0:
                 yield (
-                    f"dvs_filter.filter_size.{axis} is 0, allowed is 1 to 15 "
+                    f"dvs_filter.filter_size.{axis} is 0, allowed is 1 to {limits.filter_size} "
                     "unless low_pass_mode_enable is set."
                 )
 
@@ -191,7 +190,11 @@ def _tensor_faults(layer: Any, where: str) -> Iterator[str]:
 def _destination_faults(config: Any, core: int) -> Iterator[str]:
     out = config.cnn_layers[core].dimensions.output_shape
     for i, destination in enumerate(config.cnn_layers[core].destinations):
-        if not destination.enable or destination.layer >= CORES or destination.pooling == 0:
+        if (
+            not destination.enable
+            or destination.layer >= len(config.cnn_layers)
+            or destination.pooling == 0
+        ):
             continue
         where = f"cnn_layers[{core}].destinations[{i}]"
         found = (out.size.x // destination.pooling, out.size.y // destination.pooling)

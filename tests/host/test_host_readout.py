@@ -144,6 +144,7 @@ def test_the_erratum_of_the_readout_layer():
 
 def test_the_erratum_agrees_with_the_twins_readout_layer():
     """Channel 4k of a core is readout class k + 1 on the twin, hence class k here."""
+    from speck_adacal.chip_description import load_chip_description
     from speck_adacal.twin.assumptions import Assumptions
     from speck_adacal.twin.program import ReadoutProgram
     from speck_adacal.twin.readout import ReadoutLayer
@@ -160,5 +161,7 @@ def test_the_erratum_agrees_with_the_twins_readout_layer():
     )
     channel = np.arange(12)
     zero = np.zeros(12, np.int64)
-    on_pins = ReadoutLayer(program, Assumptions()).classes(channel, zero, zero)
+    on_pins = ReadoutLayer(program, Assumptions(), load_chip_description()).classes(
+        channel, zero, zero
+    )
     assert [class_of_readout_pin(int(i)) for i in on_pins] == extended_channels(3).tolist()

@@ -113,7 +113,7 @@ class ReferenceChip:
                 for out in range(features):
                     self.synops[core.index] += 1
                     weight = int(core.weights[out, feature, ky, kx])
-                    most = self.assume.spikes_of_core(core.index)
+                    most = self.assume.spikes_of_core(core.index, self.program.chip)
                     spikes = self._update(core, (out, out_y, out_x), weight, most)
                     fired += [(out, out_y, out_x)] * spikes
         return self._ordered(fired)

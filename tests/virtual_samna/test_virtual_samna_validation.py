@@ -7,7 +7,7 @@ import pytest
 
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.virtual_samna.chip import family
-from speck_adacal.virtual_samna.configuration import CONFIGURATION
+from speck_adacal.virtual_samna.configuration import schemas
 from speck_adacal.virtual_samna.fields import Int, Pair
 from speck_adacal.virtual_samna.validation import used_cores
 
@@ -155,16 +155,17 @@ def test_features_of_the_sensor_stage(config, chip, features):
 
 def test_field_limits_are_those_of_the_chip_description(chip):
     limits = load_chip_description(chip.name).limits
-    dims, core = CONFIGURATION["CnnLayerDimensions"], CONFIGURATION["CnnLayerConfig"]
-    destination = CONFIGURATION["CnnLayerDestination"]
+    fields = schemas(load_chip_description("speck2f"))
+    dims, core = fields["CnnLayerDimensions"], fields["CnnLayerConfig"]
+    destination = fields["CnnLayerDestination"]
     assert isinstance(dims["padding"], Pair)
     assert dims["padding"].of.high == limits.padding
     assert dims["stride"].of.choices == limits.strides
     assert isinstance(dims["kernel_size"], Int)
     assert dims["kernel_size"].high == limits.kernel_size
     assert destination["pooling"].choices == limits.poolings
-    assert CONFIGURATION["DvsLayerConfig"]["pooling"].of.choices == limits.poolings
-    assert CONFIGURATION["CnnLayerSize"]["feature_count"].high == limits.features
+    assert fields["DvsLayerConfig"]["pooling"].of.choices == limits.poolings
+    assert fields["CnnLayerSize"]["feature_count"].high == limits.features
     assert core["output_decimator_interval"].high == len(limits.decimator_intervals) - 1
     assert core["weights"].storage == f"int{limits.weight_bits}"
     assert core["neurons_initial_value"].storage == f"int{limits.potential_bits}"

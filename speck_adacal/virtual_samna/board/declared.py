@@ -6,22 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from speck_adacal.chip_description import known_boards
 from speck_adacal.errors import SettingsError
 
 BOARDS_VARIABLE = "SPECK_ADACAL_VIRTUAL"
 TIME_VARIABLE = "SPECK_ADACAL_VIRTUAL_TIME"
 SCENE_VARIABLE = "SPECK_ADACAL_VIRTUAL_SCENE"
-
-BOARD_TYPES: dict[str, tuple[str, str]] = {
-    "speck2fdevkit": ("Speck2fDevKit", "speck2f"),
-    "speck2fmodule": ("Speck2fModuleDevKit", "speck2f"),
-    "speck2edevkit": ("Speck2eDevKit", "speck2e"),
-    "speck2e": ("Speck2eTestBoard", "speck2e"),
-}
-"""sinabs' short name: (the driver's type name, chip)."""
-
-DEFAULT = ",".join(BOARD_TYPES)
-"""Without a declaration there is one board of each type, so that any program finds its own."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +31,12 @@ class BoardDeclaration:
     @property
     def type_name(self) -> str:
         """The driver's type name, such as "Speck2fModuleDevKit"."""
-        return BOARD_TYPES[self.kind][0]
+        return known_boards()[self.kind].driver_type
 
     @property
     def chip(self) -> str:
-        """ "speck2e" or "speck2f"."""
-        return BOARD_TYPES[self.kind][1]
+        """Name of the chip."""
+        return known_boards()[self.kind].chip
 
 
 def parse_boards(
@@ -75,7 +65,7 @@ def parse_boards(
                 f"{BOARDS_VARIABLE} has {item.strip()!r}; after the colon comes a number of boards."
             )
         boards += [BoardDeclaration(kind, real_time, scene)] * max(int(number or 1), 1)
-    order = list(BOARD_TYPES)
+    order = list(known_boards())
     return tuple(sorted(boards, key=lambda board: order.index(board.kind)))
 
 
@@ -88,15 +78,17 @@ def declared_boards() -> tuple[BoardDeclaration, ...]:
     pace = os.environ.get(TIME_VARIABLE, "real").strip().lower()
     if pace not in ("real", "fast"):
         raise SettingsError(f"{TIME_VARIABLE} is {pace!r}, allowed is real or fast.")
-    text = os.environ.get(BOARDS_VARIABLE, DEFAULT)
+    # Without a declaration there is one board of each type, so that any program finds its own.
+    text = os.environ.get(BOARDS_VARIABLE, ",".join(known_boards()))
     scene = os.environ.get(SCENE_VARIABLE, "")
     return parse_boards(text, real_time=pace == "real", scene=scene)
 
 
 def _kind(name: str) -> str:
-    for kind, (type_name, _) in BOARD_TYPES.items():
-        if name.lower() in (kind, type_name.lower()):
+    boards = known_boards()
+    for kind, board in boards.items():
+        if name.lower() in (kind.lower(), board.driver_type.lower()):
             return kind
     raise SettingsError(
-        f"{BOARDS_VARIABLE} names the board {name!r}, allowed is one of {', '.join(BOARD_TYPES)}."
+        f"{BOARDS_VARIABLE} names the board {name!r}, allowed is one of {', '.join(boards)}."
     )

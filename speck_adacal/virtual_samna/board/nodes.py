@@ -12,8 +12,6 @@ from speck_adacal.virtual_samna.graph.nodes import Node
 if TYPE_CHECKING:
     from speck_adacal.virtual_samna.board.engine import Engine
 
-CORES = 9
-
 
 class DeviceSourceNode(Node):
     """Output of a chip (or of a power monitor)."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from speck_adacal.errors import DeviceError
 from speck_adacal.virtual_samna.board.declared import (
-    BOARD_TYPES,
     BoardDeclaration,
     declared_boards,
     parse_boards,
@@ -73,7 +73,7 @@ class _Registry:
 
 
 def _slots(boards: tuple[BoardDeclaration, ...]) -> list[_Slot]:
-    counts = dict.fromkeys(BOARD_TYPES, 0)
+    counts: Counter[str] = Counter()
     slots = []
     for number, board in enumerate(boards):
         info = DeviceInfo(

@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip_description import RAILS
 from speck_adacal.events.types import Events
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin.power import RAILS, Activity, PowerModel
+from speck_adacal.twin.power import Activity, PowerModel
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.simulator import Twin
 from speck_adacal.virtual_samna.board.addresses import CoreMemoryAccess, neuron_place
 from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
 from speck_adacal.virtual_samna.board.outputs import Output, one
 from speck_adacal.virtual_samna.chip import ChipFamily
-from speck_adacal.virtual_samna.configuration import DVS_LAYER
 from speck_adacal.virtual_samna.objects import tensor_of
 from speck_adacal.virtual_samna.validation import used_cores
 
 log = logging.getLogger("speck_adacal.virtual_samna.board")
 
-SENSOR_SIZE = 128
-ADDRESSES = (1024, 256, 256)
-"""Features, rows and columns that an event can name."""
+_ROWS_NAMED = 256
+"""Rows and columns that an event can name."""
 
 
 class TwinChip:
@@ -50,7 +49,10 @@ class TwinChip:
         self._memory = CoreMemoryAccess(self._twin)
         self._dropped = 0
         self._counts = np.zeros(3, np.int64)  # SynOps, spikes, events since the last estimate
-        self._killed = np.zeros((SENSOR_SIZE, SENSOR_SIZE), np.bool_)
+        limits = self._twin.program.chip.limits
+        self._sensor = limits.sensor_size
+        self._addresses = (limits.features, _ROWS_NAMED, _ROWS_NAMED)
+        self._killed = np.zeros((self._sensor, self._sensor), np.bool_)
         self._ticks_matter = self._does_anything_at_ticks()
         self._commands = self._command_table()
         self._twin.advance(0)  # compile now, not when the first events come
@@ -77,7 +79,9 @@ class TwinChip:
         if segment.sensor:
             outputs, alive = self._sensed(columns, times_us)
             p, y, x, times_us = (values[alive] for values in (p, y, x, times_us))
-        return outputs + self._feed(np.full(len(p), DVS_LAYER), p, y, x, times_us)
+        return outputs + self._feed(
+            np.full(len(p), self._twin.program.chip.dvs_layer), p, y, x, times_us
+        )
 
     def ticks(self, times_us: npt.NDArray[np.int64]) -> list[Output]:
         """Ticks of the external slow clock, with nothing in between."""
@@ -112,7 +116,7 @@ class TwinChip:
         return tuple(rails[rail] for rail in RAILS)
 
     def _feed(self, layer: Ints, channel: Ints, y: Ints, x: Ints, times_us: Ints) -> list[Output]:
-        known = channel < ADDRESSES[0]
+        known = channel < self._addresses[0]
         if not known.all():
             layer, channel, y, x, times_us = (
                 values[known] for values in (layer, channel, y, x, times_us)
@@ -123,7 +127,7 @@ class TwinChip:
             x=x.astype(np.int16),
             y=y.astype(np.int16),
             channel=channel.astype(np.int16),
-            shape=ADDRESSES,
+            shape=self._addresses,
         )
         result = self._twin.feed(events, entry=layer, outside="drop")
         lost = int((~known).sum()) + result.dropped_input
@@ -140,7 +144,7 @@ class TwinChip:
     ) -> tuple[list[Output], npt.NDArray[np.bool_]]:
         """Raw monitor of sensor events, and which of them go on to the stage."""
         y, x = columns["y"], columns["x"]
-        alive = (y < SENSOR_SIZE) & (x < SENSOR_SIZE)
+        alive = (y < self._sensor) & (x < self._sensor)
         alive[alive] &= ~self._killed[y[alive], x[alive]]
         stage, readout = self._twin.program.dvs, self._twin.program.readout
         outputs = []
@@ -228,7 +232,7 @@ class TwinChip:
         return []
 
     def _set_pixel(self, event: Any, *, dead: bool) -> list[Output]:
-        if event.y < SENSOR_SIZE and event.x < SENSOR_SIZE:
+        if event.y < self._sensor and event.x < self._sensor:
             self._killed[event.y, event.x] = dead
         return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from speck_adacal.chip_description import known_chips, load_chip_description
 from speck_adacal.errors import BackendError
-from speck_adacal.virtual_samna.configuration import DVS_LAYER
 from speck_adacal.virtual_samna.fields import FieldValueError, as_int
 from speck_adacal.virtual_samna.graph.batch import Batch, Columns, as_list
 from speck_adacal.virtual_samna.graph.nodes import Node
@@ -72,6 +71,10 @@ class MemberSelectNode(Node):
 class DvsToVizNode(Node):
     """Turns sensor events and spikes into `ui.DvsEvent`; anything else is left out."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._sensor_layer = load_chip_description().dvs_layer
+
     def process(self, batch: Batch) -> list[Batch]:
         """The events as `ui.DvsEvent`."""
         from speck_adacal.virtual_samna.ui import classes
@@ -79,7 +82,7 @@ class DvsToVizNode(Node):
         make = classes()["DvsEvent"]
         shown = [
             make(
-                getattr(e, "layer", DVS_LAYER),
+                getattr(e, "layer", self._sensor_layer),
                 int(getattr(e, "p", getattr(e, "feature", 0))),
                 e.y,
                 e.x,
@@ -244,7 +247,6 @@ _CHIP_FILTERS: dict[str, type[Node]] = {
     "MajorityReadoutNode": MajorityReadoutNode,
     "CustomFilterNode": CustomFilterNode,
 }
-_PREFIX = re.compile(r"(Speck2e|Speck2f)(\w+)")
 
 
 def named_filter(name: str) -> Node:
@@ -261,12 +263,15 @@ def named_filter(name: str) -> Node:
         "MeasurementToVizConverter": MeasurementToVizNode,
         "CameraToVizConverter": DvsToVizNode,
     }
-    match = _PREFIX.fullmatch(name)
-    found = _CHIP_FILTERS.get(match.group(2)) if match else plain.get(name)
+    prefixes = [chip.capitalize() for chip in known_chips()]
+    own = {
+        f"{prefix}{suffix}": node for prefix in prefixes for suffix, node in _CHIP_FILTERS.items()
+    }
+    found = {**plain, **own}.get(name)
     if found is None:
-        known = [*plain, *(f"Speck2f{suffix}" for suffix in _CHIP_FILTERS)]
+        known = [*plain, *(f"{prefixes[0]}{suffix}" for suffix in _CHIP_FILTERS)]
         raise BackendError(
             f"The virtual samna has no filter {name!r}; it has {', '.join(known)} "
-            "(and the same for Speck2e)."
+            f"(and the same for {', '.join(prefixes[1:])})."
         )
     return found()
