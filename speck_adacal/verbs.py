@@ -21,7 +21,8 @@ from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.recipe.recipe import AdaptSettings
-from speck_adacal.samples.batches import encode_samples
+from speck_adacal.rewriting.rewrite import rewrite
+from speck_adacal.samples.batches import encode_for, encode_samples
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.correction import correct_on_twin
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
@@ -63,15 +64,23 @@ def adapt(
     settings = settings or AdaptSettings()
     graph = trace(ann, tuple(input_shape))
     batches = encode_samples(calibration, graph.input_shape, settings)
+    rewriting = rewrite(graph, batches, settings, labels)
+    batches = replace(batches, constant=rewriting.constant)
     if plan is None:
-        recipe, calibrated = adapt_graph(graph, batches, settings)
+        recipe, calibrated = adapt_graph(rewriting.graph, batches, settings)
     else:
         work = None if folder is None else Path(folder)
         plan = replace(plan, exit_early=False)
-        result = run_plan(graph, batches, settings, plan, folder=work).result
+        result = run_plan(rewriting.graph, batches, settings, plan, folder=work).result
         recipe, calibrated = result.recipe, result.graph
-    recipe = replace(recipe, input_amplitude=batches.amplitude)
-    adapted = AdaptedNetwork(ann=graph, graph=calibrated, recipe=recipe)
+    recipe = replace(
+        recipe,
+        input_amplitude=batches.amplitude,
+        constant=rewriting.constant,
+        trace=(*rewriting.trace, *recipe.trace),
+    )
+    rewritten = None if rewriting.graph is graph else rewriting.graph
+    adapted = AdaptedNetwork(graph, calibrated, recipe, rewritten)
     if settings.chip_correction and settings.input_coding == "events":
         adapted = correct_on_twin(adapted, batches, labels)
     if settings.estimator == "time_steps":
@@ -119,7 +128,7 @@ def pareto_front(
         CalibrationError: too few samples, of a wrong shape, or another number of labels.
         ModelError: the chip cannot run the network.
     """
-    batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
+    batches = encode_for(calibration, adapted.ann.input_shape, adapted.recipe)
     targets = reference_decisions(adapted, batches) if labels is None else labels
     return find_front(adapted, batches.recordings(), targets, settings=settings, chip=chip)
 
@@ -135,7 +144,7 @@ def front_in_steps(
         front: the result of `pareto_front`.
         calibration, labels: as given there.
     """
-    batches = encode_samples(calibration, adapted.ann.input_shape, adapted.recipe.settings)
+    batches = encode_for(calibration, adapted.ann.input_shape, adapted.recipe)
     part = batches.part(front.held_out_indices)
     targets = reference_decisions(adapted, part)
     if labels is not None:
@@ -160,7 +169,7 @@ def simulate(deployment: Deployment, events: Any) -> Simulation:
         CalibrationError: there are no samples, or of a wrong shape or range.
     """
     adapted = deployment.adapted
-    batches = encode_samples(events, adapted.ann.input_shape, adapted.recipe.settings)
+    batches = encode_for(events, adapted.ann.input_shape, adapted.recipe)
     return run_on_twin(deployment, batches.recordings())
 
 

@@ -31,12 +31,15 @@ class LayerStatistics:
         histogram: of the ANN's rectified values.
         bound: the rectifier's upper bound, or None.
         readout: True for an output node without a rectifier.
+        relay: threshold of a last channel that relays a constant, which the histogram leaves out;
+            0 where there is none.
     """
 
     name: str
     histogram: ActivationHistogram
     bound: float | None
     readout: bool
+    relay: float = 0.0
 
     @property
     def dead_channels(self) -> int:
@@ -58,9 +61,10 @@ def observe(graph: LayerGraph, batches: CalibrationBatches) -> dict[str, LayerSt
     found = {
         name: LayerStatistics(
             name,
-            ActivationHistogram(node.shape[0]),
+            ActivationHistogram(node.shape[0] - bool(node.relay)),
             getattr(node.module, "upper", None),
             name in readouts,
+            node.relay,
         )
         for name, node in nodes.items()
     }
@@ -73,7 +77,8 @@ def observe(graph: LayerGraph, batches: CalibrationBatches) -> dict[str, LayerSt
                     f"Layer {name!r} gives NaN or infinite values on calibration batch {index}; "
                     "check the weights and the input's scale."
                 )
-            layer.histogram.observe(value.reshape(*value.shape[:2], -1).numpy())
+            seen = value[:, : layer.histogram.channels]  # not the relay
+            layer.histogram.observe(seen.reshape(*seen.shape[:2], -1).contiguous().numpy())
     return found
 
 
@@ -91,7 +96,7 @@ def thresholds(
 
 
 def layer_threshold(layer: LayerStatistics, settings: AdaptSettings, phi: int) -> Array:
-    """V_th of one layer at φ.
+    """V_th of one layer at φ: one for all channels, or one each; a relay has its own.
 
     A channel that never fires gets the largest threshold of its layer, a layer that never fires
     gets 1: any value above zero keeps it silent.
@@ -106,6 +111,9 @@ def layer_threshold(layer: LayerStatistics, settings: AdaptSettings, phi: int) -
         values = histogram.percentile(settings.percentile) / phi
     alive = values > 0
     values = np.where(alive, values, values.max() if alive.any() else 1.0)
+    if layer.relay:
+        channels = np.broadcast_to(values, (layer.histogram.channels,))
+        return np.append(channels, layer.relay)
     return values if per_channel else values[0]
 
 

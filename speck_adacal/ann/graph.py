@@ -43,6 +43,8 @@ class Node:
         module: maps the inputs' tensors to the output tensor; `None` for the input only.
         shape: output shape without the batch axis.
         source: where the operation stands in the user's code, for messages.
+        relay: of an activation whose last channel relays a constant (see `rewriting`), that
+            channel's threshold; 0 for all others.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Node:
     module: nn.Module | None
     shape: tuple[int, ...]
     source: str = ""
+    relay: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

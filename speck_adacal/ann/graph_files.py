@@ -96,6 +96,8 @@ def _node_to_data(node: Node) -> dict[str, Any]:
         "shape": list(node.shape),
         "source": node.source,
     }
+    if node.relay:
+        data["relay"] = node.relay
     if node.module is None:
         return data
     kind = type(node.module).__name__
@@ -127,6 +129,7 @@ def _node_from_data(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
         module=module,
         shape=tuple(entry["shape"]),
         source=entry["source"],
+        relay=float(entry.get("relay", 0.0)),
     )
 
 

@@ -34,6 +34,7 @@ from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.virtual_samna import ensure_samna
 
 NETWORK, RECIPE = "network.safetensors", "recipe.json"
+REWRITTEN = "rewritten"  # the trained network as rewritten for the chip
 CHIP_ARRAYS = "chip.safetensors"
 SAMNA_JSON, FLASH_IMAGE = "samna.json", "flash.bin"
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
@@ -45,14 +46,18 @@ def to_files(obj: AdaptedNetwork | Deployment) -> dict[str, bytes]:
     recipe, potentials = recipe_to_data(adapted.recipe)
     ann, ann_tensors = graph_to_data(adapted.ann)
     graph, graph_tensors = graph_to_data(adapted.graph)
+    described = {"recipe": recipe, "ann": ann, "graph": graph}
     tensors = {
         **{f"recipe/{name}": value for name, value in potentials.items()},
         **{f"ann/{name}": value for name, value in ann_tensors.items()},
         **{f"graph/{name}": value for name, value in graph_tensors.items()},
     }
+    if adapted.rewritten is not None:
+        described[REWRITTEN], rewritten_tensors = graph_to_data(adapted.rewritten)
+        tensors |= {f"{REWRITTEN}/{name}": value for name, value in rewritten_tensors.items()}
     files = {
         NETWORK: save_tensors(tensors, metadata={"format": "pt"}),
-        RECIPE: dump_json({"recipe": recipe, "ann": ann, "graph": graph}),
+        RECIPE: dump_json(described),
     }
     return {**files, **_chip_files(obj)} if isinstance(obj, Deployment) else files
 
@@ -90,7 +95,9 @@ def _adapted(bundle: Bundle) -> AdaptedNetwork:
 
     try:
         graphs: dict[str, LayerGraph] = {
-            name: graph_from_data(data[name], under(f"{name}/")) for name in ("ann", "graph")
+            name: graph_from_data(data[name], under(f"{name}/"))
+            for name in ("ann", "graph", REWRITTEN)
+            if name in data or name != REWRITTEN
         }
         recipe = recipe_from_data(data["recipe"], under("recipe/"))
     except (SpeckAdacalError, *_MALFORMED) as error:
@@ -98,7 +105,7 @@ def _adapted(bundle: Bundle) -> AdaptedNetwork:
             f"{RECIPE} in {bundle.path} is malformed, or does not fit {NETWORK}: "
             f"{_reason(error)}; make it again."
         ) from error
-    return AdaptedNetwork(ann=graphs["ann"], graph=graphs["graph"], recipe=recipe)
+    return AdaptedNetwork(graphs["ann"], graphs["graph"], recipe, graphs.get(REWRITTEN))
 
 
 def _finite_tensors(bundle: Bundle) -> dict[str, torch.Tensor]:

@@ -57,7 +57,7 @@ def equalised(graph: LayerGraph, recipe: Recipe) -> Recipe:
     for group in _groups(graph):
         members = {name: recipe[name] for name in group}
         values = [members[name].firing_threshold * share for name, share in group.items()]
-        common = _common(values)
+        common = _common(values, relays=any(graph[name].relay for name in group))
         layers = tuple(
             _moved(layer, common / group[layer.name]) if layer.name in group else layer
             for layer in recipe.layers
@@ -97,9 +97,13 @@ def _spiking_sources(graph: LayerGraph, node: Node, share: float) -> dict[str, f
     return found
 
 
-def _common(values: Sequence[Floats]) -> Floats:
-    lowest = np.minimum.reduce(np.broadcast_arrays(*values))
-    return np.asarray(np.maximum(lowest, _LOWEST_SHARE * np.median(lowest)), dtype=np.float64)
+def _common(values: Sequence[Floats], *, relays: bool) -> Floats:
+    lowest = np.asarray(np.minimum.reduce(np.broadcast_arrays(*values)), dtype=np.float64)
+    own = lowest[:-1] if relays else lowest  # the last one relays a constant
+    floor = np.full_like(lowest, _LOWEST_SHARE * np.median(own))
+    if relays:
+        floor[-1] = 0.0
+    return np.maximum(lowest, floor)
 
 
 def _moved(layer: LayerRecipe, firing: Floats) -> LayerRecipe:

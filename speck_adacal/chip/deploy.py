@@ -53,6 +53,12 @@ class Deployment:
         return self.mapped.cores[-1]
 
     @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of a sample, without a constant channel beside it."""
+        channels, height, width = self.layers[0].folded.in_shape
+        return (channels - (self.adapted.recipe.constant is not None), height, width)
+
+    @property
     def classes(self) -> int:
         """Number of output neurons."""
         return int(np.prod(self.layers[-1].folded.out_shape))

@@ -163,6 +163,7 @@ def _fold_weights(
     node: Node, after: Node | None, recipe: Recipe, signal: _Signal, *, shared: bool
 ) -> FoldedLayer:
     layer_recipe = _neuron_recipe(node, after, recipe)
+    relays = int(after is not None and after.relay > 0)
     module = node.module
     if isinstance(module, nn.Linear):
         kernel, stride, padding = linear_kernel(node, module, signal.shape)
@@ -177,8 +178,8 @@ def _fold_weights(
     kernel = kernel * signal.amplitude[None, :, None, None]
     if layer_recipe.readout:
         layer_recipe = fine_readout(layer_recipe, kernel)
-    elif layer_recipe.threshold.ndim and not shared:
-        layer_recipe = balance_channels(layer_recipe, kernel)
+    elif not shared and _differ(layer_recipe, relays):
+        layer_recipe = balance_channels(layer_recipe, kernel, relays)
     threshold = _per_channel(layer_recipe, out_channels)
     bias = module.bias.detach().double().numpy() if module.bias is not None else 0.0
     out_shape = conv_shape(node, signal.shape, kernel.shape, stride, padding)
@@ -227,6 +228,12 @@ def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signa
     divisor = edge * edge if node.kind is Kind.AVG_POOL else 1
     shape = (channels, height // edge, width // edge)
     return _Signal(signal.amplitude / divisor, shape, signal.sources, pools)
+
+
+def _differ(recipe: LayerRecipe, relays: int) -> bool:
+    """Whether channels have thresholds of their own, beside one that relays a constant."""
+    own = np.atleast_1d(recipe.threshold)
+    return bool(recipe.threshold.ndim and np.ptp(own[: len(own) - relays]) > 0)
 
 
 def _per_channel(recipe: LayerRecipe, channels: int) -> Floats:

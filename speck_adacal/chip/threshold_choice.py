@@ -29,11 +29,13 @@ def fine_readout(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
     return replace(recipe, rho=1.0, threshold=np.array(fine), initial_potential=offset + fine / 2)
 
 
-def balance_channels(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
+def balance_channels(recipe: LayerRecipe, kernel: Floats, relays: int = 0) -> LayerRecipe:
     """Raise the thresholds of channels whose weights, in thresholds, dwarf the other channels'.
 
     One scale serves the whole core: a channel that hardly ever fires (and so was given a tiny
-    threshold) would leave all others a handful of integer levels.
+    threshold) would leave all others a handful of integer levels. The last
+    `relays` channels relay a constant, and keep theirs. The last `relays` channels relay
+    a constant, and keep theirs.
     """
     largest = np.abs(kernel).max(axis=(1, 2, 3))
     threshold = recipe.threshold.copy()
@@ -43,6 +45,8 @@ def balance_channels(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
         return recipe
     allowed = _WIDEST_SPREAD * float(np.median(alive))
     raised = np.maximum(threshold, largest / (recipe.rho * allowed))
+    if relays:
+        raised[-relays:] = threshold[-relays:]
     # the potential keeps its distance from half a threshold
     initial = recipe.initial_potential + recipe.beside_potential((raised - threshold) / 2)
     return replace(recipe, threshold=raised, initial_potential=initial)

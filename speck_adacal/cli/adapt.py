@@ -76,6 +76,14 @@ def command(
             "Switch off (with --correction none) for a network that was trained as a spiking one."
         ),
     ] = True,
+    bias: Annotated[
+        str,
+        typer.Option(
+            "--bias",
+            help="How biases of convolutions reach the chip: events (a constant channel that the "
+            "host sends), initial (potential) or leak (for input from the chip's own sensor).",
+        ),
+    ] = "events",
     search_phi: Annotated[
         bool, typer.Option("--search-phi", help="Choose φ per layer at the SynOps of --phi.")
     ] = False,
@@ -122,6 +130,7 @@ def command(
         chip_correction=chip_correction,
         estimator=estimator,
         max_synops=max_synops,
+        bias=bias,
     )
     plan = None
     if search_phi or search_rho:

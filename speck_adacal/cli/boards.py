@@ -56,14 +56,15 @@ def source_feed(text: str, deployment: Deployment, backend: str, window_us: int 
     settings = deployment.adapted.recipe.settings
     opened = open_source(
         text,
-        deployment.layers[0].folded.in_shape,
+        deployment.input_shape,
         steps=settings.time_steps,
         burst=settings.input_burst,
         seed=settings.seed,
     )
     often_us = max(min(_WINDOW_US, opened.events.duration_us // _FEWEST_WINDOWS), 1)
     pieces = windows_of(opened.events, window_us or often_us)
-    return Feed(_backend(backend, deployment), pieces, opened.events, text, opened)
+    step_us = (opened.events.duration_us + 1) / settings.time_steps
+    return Feed(_backend(backend, deployment, step_us), pieces, opened.events, text, opened)
 
 
 def sensor_feed(deployment: Deployment, scene: str, window_us: int | None, seconds: float) -> Feed:
@@ -83,14 +84,14 @@ def sensor_feed(deployment: Deployment, scene: str, window_us: int | None, secon
     return Feed(backend, pieces, joined([], backend.shape, windows * window_us), "devkit", None)
 
 
-def _backend(name: str, deployment: Deployment) -> Backend:
+def _backend(name: str, deployment: Deployment, step_us: float) -> Backend:
     from speck_adacal.host import BoardBackend, TwinBackend, open_board
     from speck_adacal.virtual_samna import declare_boards, ensure_samna
 
     if name not in _BACKENDS:
         raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {name!r}.")
     if name == "twin":
-        return TwinBackend(deployment)
+        return TwinBackend(deployment, step_us=step_us)
     kind = ensure_samna().kind
     if name == "devkit" and kind != "real":
         raise HardwareMissingError(
@@ -104,4 +105,4 @@ def _backend(name: str, deployment: Deployment) -> Backend:
                 "SPECK_ADACAL_SAMNA=virtual."
             )
         declare_boards(usual_board(deployment.chip), real_time=False)
-    return BoardBackend(deployment, open_board(deployment.chip))
+    return BoardBackend(deployment, open_board(deployment.chip), step_us=step_us)

@@ -96,9 +96,9 @@ def _loads(
         return ()
     from speck_adacal.events.sample_files import load_samples
     from speck_adacal.inspection.core_load import core_loads
-    from speck_adacal.samples.batches import encode_samples
+    from speck_adacal.samples.batches import encode_for
 
     adapted = deployment.adapted
     data = load_samples(recordings).part(common.parse_slice(part))
-    batches = encode_samples(data.inputs, adapted.ann.input_shape, adapted.recipe.settings)
+    batches = encode_for(data.inputs, adapted.ann.input_shape, adapted.recipe)
     return core_loads(deployment, batches.recordings())

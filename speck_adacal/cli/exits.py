@@ -53,7 +53,7 @@ def command(
     from speck_adacal.inspection.exit_calibration import calibrate_with_check
     from speck_adacal.readout.files import READOUT, readout_of_bundle, readout_to_bytes
     from speck_adacal.reporting.tables import exits_table
-    from speck_adacal.samples.batches import encode_samples
+    from speck_adacal.samples.batches import encode_for
     from speck_adacal.verbs import save
 
     with common.calm_libraries(quiet=quiet), common.status("Calibrating", quiet=quiet or as_json):
@@ -64,7 +64,7 @@ def command(
         stored = read_bundle(bundle)
         own = readout_of_bundle(stored)
         adapted = deployment.adapted
-        batches = encode_samples(data.inputs, adapted.ann.input_shape, adapted.recipe.settings)
+        batches = encode_for(data.inputs, adapted.ann.input_shape, adapted.recipe)
         readout, check = calibrate_with_check(
             deployment,
             batches.recordings(),

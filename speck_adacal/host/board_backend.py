@@ -27,6 +27,7 @@ from speck_adacal.errors import (
 from speck_adacal.events.types import Events
 from speck_adacal.host.backend import Grade, check_shape
 from speck_adacal.host.board_link import BoardLink, addresses
+from speck_adacal.host.constant_feed import ConstantFeed
 from speck_adacal.readout.decision import Answer, Ints
 from speck_adacal.virtual_samna import ensure_samna
 
@@ -49,6 +50,8 @@ class BoardBackend:
             own time (sinabs waits 1 s); by default 1 s on a real board, 0 on a virtual one.
         timeout_s: how long a piece may take beyond its own duration.
         close_device: give the board back on `close`.
+        step_us: length of a time step, where the network has a constant channel; that of the
+            calibration set by default.
 
     Raises:
         DeviceError: the board refused the configuration or its graph.
@@ -64,6 +67,7 @@ class BoardBackend:
         settle_s: float | None = None,
         timeout_s: float = 10.0,
         close_device: bool = True,
+        step_us: float | None = None,
     ) -> None:
         if reset not in RESETS:
             raise SettingsError(f"reset must be one of {', '.join(RESETS)}, found {reset!r}.")
@@ -71,7 +75,8 @@ class BoardBackend:
         readout = deployment.layers[-1]
         self.name = "the dev kit" if real else "the virtual dev kit"
         self.grade: Grade = "measured on a chip" if real else "simulated"
-        self.shape = deployment.layers[0].folded.in_shape
+        self.shape = deployment.input_shape
+        self._constant = ConstantFeed(deployment, step_us)
         self.channels = deployment.classes
         self.threshold = readout.threshold
         self._deployment, self._board = deployment, board
@@ -97,6 +102,7 @@ class BoardBackend:
             watch.start()
             watch.reset()
         self._covered_us = 0
+        self._constant.restart()
 
     def feed(self, events: Events) -> Answer:
         """Send one piece and wait until the chip is through with it.
@@ -112,8 +118,9 @@ class BoardBackend:
                 "the sample and begin another."
             )
         with device_errors("streaming"):
-            if len(events):
-                self._source.write(self._link.as_spikes(events, self._deployment.cores[0]))
+            sent = self._constant.add(events)
+            if len(sent):
+                self._source.write(self._link.as_spikes(sent, self._deployment.cores[0]))
             found = self._fenced(events.duration_us - self._covered_us)
         self._covered_us = events.duration_us
         return self._answer(found, events.duration_us, len(events))

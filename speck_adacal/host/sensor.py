@@ -74,12 +74,17 @@ def sensor_configuration(deployment: Deployment) -> Any:
     The middle of the sensor is shown to the network, pooled as far as that keeps its size.
 
     Raises:
-        SettingsError: the network's input is no image of the sensor.
+        SettingsError: the network's input is no image of the sensor, or its biases come by events.
     """
     config = deployment.mapped.configuration
     copy = type(config)()
     copy.from_json(config.to_json())
-    channels, height, width = deployment.layers[0].folded.in_shape
+    if deployment.adapted.recipe.constant is not None:
+        raise SettingsError(
+            "The network's biases come as events that a host sends beside the input, which nobody "
+            "does where the chip's own sensor is the source; adapt it with bias='leak'."
+        )
+    channels, height, width = deployment.input_shape
     if channels > 2:
         raise SettingsError(f"A sensor has two polarities, the network takes {channels} channels.")
     pool, (top, left) = _view(height, width, deployment.chip)

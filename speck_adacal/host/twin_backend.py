@@ -7,6 +7,7 @@ import numpy as np
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.events.types import Events
 from speck_adacal.host.backend import Grade, check_shape
+from speck_adacal.host.constant_feed import ConstantFeed
 from speck_adacal.readout.decision import Answer, Ints
 from speck_adacal.twin import Assumptions, Spikes, Twin
 
@@ -22,14 +23,23 @@ class TwinBackend:
     Args:
         deployment: what runs.
         assumptions: what is not publicly known of the chip.
+        step_us: length of a time step, where the network has a constant channel; that of the
+            calibration set by default.
     """
 
     name = "the chip twin"
     grade: Grade = "simulated"
 
-    def __init__(self, deployment: Deployment, *, assumptions: Assumptions | None = None) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        assumptions: Assumptions | None = None,
+        step_us: float | None = None,
+    ) -> None:
         readout = deployment.layers[-1]
-        self.shape = deployment.layers[0].folded.in_shape
+        self.shape = deployment.input_shape
+        self._constant = ConstantFeed(deployment, step_us)
         self.channels = deployment.classes
         self.threshold = readout.threshold
         self._initial = readout.initial.reshape(-1).astype(np.int64)
@@ -45,6 +55,7 @@ class TwinBackend:
     def reset(self) -> None:
         """All states as after configuration, the sample's time at 0."""
         self._twin.reset()
+        self._constant.restart()
         self._base_us = 0
 
     def feed(self, events: Events) -> Answer:
@@ -55,7 +66,7 @@ class TwinBackend:
         """
         check_shape(events, self.shape, self.name)
         self._make_room(events.duration_us)
-        run = self._twin.feed(_shifted(events, self._base_us))
+        run = self._twin.feed(_shifted(self._constant.add(events), self._base_us))
         spikes = run.spikes[self._core]
         return Answer(
             t_us=spikes.t_us + self._base_us,

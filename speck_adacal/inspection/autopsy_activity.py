@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, conv2d
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.core_layers import QuantisedLayer
 from speck_adacal.events import Events
-from speck_adacal.samples.batches import Batches, encode_samples
+from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.twin import Twin
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ def measure_activity(deployment: Deployment, samples: Any) -> tuple[int, tuple[L
         CalibrationError: the samples are empty, of a wrong shape or range.
     """
     adapted = deployment.adapted
-    batches = encode_samples(samples, adapted.ann.input_shape, adapted.recipe.settings)
+    batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
     recordings = batches.recordings()
     spikes = _spike_counts(deployment, recordings)
     wanted = _wanted(deployment, batches)
@@ -117,7 +117,7 @@ def _wanted(deployment: Deployment, batches: Batches) -> list[Floats]:
     adapted = deployment.adapted
     names = [layer.folded.recipe.name for layer in deployment.layers]
     with torch.no_grad():
-        runs = [adapted.ann.run(batch, keep=names) for batch in batches.analog()]
+        runs = [adapted.reference.run(batch, keep=names) for batch in batches.held()]
     found = []
     for layer, name in zip(deployment.layers, names, strict=True):
         folded = layer.folded

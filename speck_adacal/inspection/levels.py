@@ -15,7 +15,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.errors import CalibrationError
-from speck_adacal.samples.batches import Batches, encode_samples
+from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
 
 
@@ -58,9 +58,8 @@ def measure_levels(
         CalibrationError: samples and labels differ in number.
     """
     adapted = deployment.adapted
-    settings = adapted.recipe.settings
     truth = np.asarray(labels)
-    batches = encode_samples(samples, adapted.ann.input_shape, settings)
+    batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
     if len(truth) != batches.samples:
         raise CalibrationError(
             f"There are {batches.samples} samples but {len(truth)} labels; give one each."

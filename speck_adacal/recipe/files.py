@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from speck_adacal.errors import BundleError, SettingsError
+from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.readout.step_exit import ExitRule
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 
@@ -41,6 +42,8 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
     }
     if recipe.exit_rule is not None:
         data["exit_rule"] = asdict(recipe.exit_rule)
+    if recipe.constant is not None:
+        data["constant"] = asdict(recipe.constant)
     tensors = {
         _POTENTIAL + layer.name: torch.tensor(layer.initial_potential, dtype=torch.float64)
         for layer in recipe.layers
@@ -66,6 +69,7 @@ def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
             trace=tuple(StepRecord(**record) for record in data["trace"]),
             input_amplitude=float(data["input_amplitude"]),
             exit_rule=_exit_rule(data.get("exit_rule")),
+            constant=_constant(data.get("constant")),
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise BundleError(f"The stored recipe is malformed ({error!r}); make it again.") from error
@@ -76,6 +80,13 @@ def _exit_rule(data: Mapping[str, Any] | None) -> ExitRule | None:
         return None
     bars = tuple(float(bar) for bar in data["bars"])
     return ExitRule(bars, str(data["metric"]), float(data["temperature"]))
+
+
+def _constant(data: Mapping[str, Any] | None) -> ConstantChannel | None:
+    if data is None:
+        return None
+    rows, columns = (tuple(int(place) for place in data[axis]) for axis in ("rows", "columns"))
+    return ConstantChannel(rows, columns, int(data["rate"]), float(data["step_us"]))
 
 
 def _layer(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> LayerRecipe:

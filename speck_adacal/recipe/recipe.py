@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from speck_adacal.errors import SettingsError
+from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.readout.step_exit import ExitRule
 from speck_adacal.validation import Count, CountOrZero, Positive, checked, one_of
 
@@ -45,6 +46,13 @@ class AdaptSettings:
             on the chip twin, event by event, for accuracy per SynOp.
         max_synops: for `estimator="twin"`, the most SynOps a sample may cost there (simulated);
             None takes the most accurate point.
+        bias: how the biases of convolutions reach the chip: `"events"` (the host sends a constant
+            channel beside the input, and the network is rewritten to take its biases from there,
+            which is exact), `"initial"` (as part of the initial membrane potential) or `"leak"`
+            (on the slow clock; for input from the chip's own sensor). See `ChipPolicy` for the
+            last two.
+        constant_rate: for `bias="events"`, events of each place of the constant channel in a time
+            step. More of them cost SynOps, and leave weights more of the eight bits.
 
     Raises:
         SettingsError: naming the field, the value found and what is allowed.
@@ -65,6 +73,8 @@ class AdaptSettings:
     ridge: Positive = 0.01
     estimator: Annotated[str, one_of("time_steps", "twin")] = "time_steps"
     max_synops: Positive | None = None
+    bias: Annotated[str, one_of("events", "initial", "leak")] = "events"
+    constant_rate: Count = 2
 
     def __post_init__(self) -> None:
         if self.estimator == "twin" and self.input_coding != "events":
@@ -141,7 +151,8 @@ class Recipe:
     """The result of adaptation: settings, values per layer, and the trace of how it was found.
 
     `input_amplitude` is what one input event is worth in units of the network's input: 1 for
-    recordings, `1 / settings.input_burst` for rate-coded images. `exit_rule` holds the bars for
+    recordings, `1 / settings.input_burst` for rate-coded images. `constant` is the channel that is
+    sent beside every input, where biases are carried by events. `exit_rule` holds the bars for
     early exits, where they were calibrated.
     """
 
@@ -150,6 +161,7 @@ class Recipe:
     trace: tuple[StepRecord, ...] = ()
     input_amplitude: float = 1.0
     exit_rule: ExitRule | None = None
+    constant: ConstantChannel | None = None
 
     def __getitem__(self, name: str) -> LayerRecipe:
         for layer in self.layers:

@@ -19,7 +19,7 @@ from speck_adacal.inspection.exit_calibration import held_out_exits, window_coun
 from speck_adacal.inspection.policy_comparison import PolicyResult, compare_policies
 from speck_adacal.readout.exit_rule import FEWEST
 from speck_adacal.reporting.autopsy_table import autopsy_to_dict
-from speck_adacal.samples.batches import Batches, encode_samples
+from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.twin import LoadTrace, Twin, TwinRun
 
@@ -119,7 +119,7 @@ def measure_details(deployment: Deployment, samples: Any, labels: npt.ArrayLike)
     """
     adapted = deployment.adapted
     part, truth = samples[:MOST_SAMPLES], np.asarray(labels)[:MOST_SAMPLES]
-    batches = encode_samples(part, adapted.ann.input_shape, adapted.recipe.settings)
+    batches = encode_for(part, adapted.ann.input_shape, adapted.recipe)
     recordings = batches.recordings()
     twin = Twin.from_configuration(
         deployment.mapped.configuration,
@@ -201,11 +201,11 @@ def _spent(trace: LoadTrace, window_us: int, windows: int) -> npt.NDArray[np.int
 def _heat_maps(deployment: Deployment, batches: Batches) -> tuple[HeatMap, ...]:
     adapted = deployment.adapted
     settings = adapted.recipe.settings
-    data = CalibrationBatches(batches, adapted.ann.input_shape, settings)
+    data = CalibrationBatches(batches, adapted.graph.input_shape, settings)
     some = data.first(_SENSITIVITY_SAMPLES)
-    evaluator = Evaluator(adapted.ann, some, settings, temperature=None)
-    seen = CalibrationBatches(some, adapted.ann.input_shape, settings)
-    statistics = observe(adapted.ann, seen)
+    evaluator = Evaluator(adapted.reference, some, settings, temperature=None)
+    seen = CalibrationBatches(some, adapted.graph.input_shape, settings)
+    statistics = observe(adapted.reference, seen)
     at = {phi: thresholds(statistics, settings, phi) for phi in _PHIS}
     maps = []
     for knob, values, variants in (

@@ -20,7 +20,7 @@ from speck_adacal.chip_description import load_chip_description
 from speck_adacal.inspection.levels import LevelResult, measure_levels
 from speck_adacal.reporting.details import Details, measure_details
 from speck_adacal.rules.shapes import LayerShape
-from speck_adacal.samples.batches import encode_samples
+from speck_adacal.samples.batches import encode_for
 from speck_adacal.samples.pieces import CalibrationBatches
 
 
@@ -166,9 +166,9 @@ def summarise(
 def _error_parts(deployment: Deployment, samples: Any) -> tuple[LayerError, ...]:
     adapted = deployment.adapted
     settings = adapted.recipe.settings
-    batches = encode_samples(samples, adapted.ann.input_shape, settings)
-    data = CalibrationBatches(batches, adapted.ann.input_shape, settings)
-    return decompose(adapted.ann, adapted.recipe, data, settings, adapted.graph)
+    batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
+    data = CalibrationBatches(batches, adapted.graph.input_shape, settings)
+    return decompose(adapted.reference, adapted.recipe, data, settings, adapted.graph)
 
 
 def layer_rows(

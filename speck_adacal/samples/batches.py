@@ -11,9 +11,10 @@ import torch
 
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events import Events
+from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.events.encode import rate_code, rate_code_frames
 from speck_adacal.events.steps import counts_to_events
-from speck_adacal.recipe.recipe import AdaptSettings
+from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 
 _EMPTY = "The calibration set is empty; give at least a few dozen samples."
 
@@ -30,17 +31,27 @@ class Batches:
             `[n, T, *input_shape]`.
         settings: time steps, coding and batch size.
         is_counts: whether `source` holds event counts per step.
+        constant: a channel sent beside the samples' own, which the trained network does not see.
     """
 
     source: torch.Tensor | tuple[Events, ...]
     settings: AdaptSettings
     is_counts: bool = False
+    constant: ConstantChannel | None = None
 
     @property
     def amplitude(self) -> float:
         """What one event is worth in units of the network's input."""
         coded = self._is_images and self.settings.input_coding == "events"
         return 1 / self.settings.input_burst if coded else 1.0
+
+    @property
+    def step_us(self) -> float:
+        """Length of a time step on the chip; of recordings the median."""
+        if isinstance(self.source, torch.Tensor):
+            return 1000.0
+        durations = [recording.duration_us + 1 for recording in self.source]
+        return float(np.median(durations)) / self.settings.time_steps
 
     @property
     def samples(self) -> int:
@@ -53,7 +64,7 @@ class Batches:
     def __iter__(self) -> Iterator[torch.Tensor]:
         size = self.settings.batch_size
         for start in range(0, self.samples, size):
-            yield self._encode(self.source[start : start + size])
+            yield self._with_constant(self._encode(self.source[start : start + size]))
 
     def analog(self) -> Iterator[torch.Tensor]:
         """Batches as the trained network sees them, float32 `[batch, *input_shape]`: images as
@@ -66,6 +77,11 @@ class Batches:
             else:
                 yield self._encode(part).mean(dim=1)
 
+    def held(self) -> Iterator[torch.Tensor]:
+        """Batches as a rewritten network sees them: `analog`, with the constant channel."""
+        for batch in self.analog():
+            yield self._with_constant(batch.unsqueeze(1)).squeeze(1)
+
     def part(self, indices: Sequence[int]) -> Batches:
         """Some of the samples."""
         if isinstance(self.source, torch.Tensor):
@@ -73,7 +89,13 @@ class Batches:
         return replace(self, source=tuple(self.source[i] for i in indices))
 
     def recordings(self) -> list[Events]:
-        """The samples as the chip sees them: recordings as they are, images rate-coded."""
+        """The samples as the chip sees them: recordings as they are, images rate-coded, each with
+        the constant channel."""
+        constant, steps = self.constant, self.settings.time_steps
+        found = self._own_recordings()
+        return found if constant is None else [constant.added_to(r, steps) for r in found]
+
+    def _own_recordings(self) -> list[Events]:
         if not isinstance(self.source, torch.Tensor):
             return list(self.source)
         if self.is_counts:
@@ -94,6 +116,15 @@ class Batches:
     def _is_images(self) -> bool:
         return isinstance(self.source, torch.Tensor) and not self.is_counts
 
+    def _with_constant(self, encoded: torch.Tensor) -> torch.Tensor:
+        """`[batch, T, channels, height, width]` with the constant as one channel more."""
+        if self.constant is None:
+            return encoded
+        height, width = encoded.shape[-2:]
+        constant = torch.from_numpy(self.constant.counts(height, width)) * self.amplitude
+        channel = constant.expand(*encoded.shape[:2], 1, height, width)
+        return torch.cat((encoded, channel), dim=2)
+
     def _encode(self, part: torch.Tensor | tuple[Events, ...]) -> torch.Tensor:
         steps = self.settings.time_steps
         if not isinstance(part, torch.Tensor):
@@ -107,6 +138,21 @@ class Batches:
             seed=self.settings.seed,
         )
         return torch.from_numpy(frames) * self.amplitude
+
+
+def encode_for(data: Any, input_shape: tuple[int, ...], recipe: Recipe) -> Batches:
+    """Samples as a network with a recipe will see them: `encode_samples`, with its constant.
+
+    Args:
+        data: as for `encode_samples`.
+        input_shape: of the trained network's input, without the constant.
+        recipe: its settings, and the constant channel if there is one.
+
+    Raises:
+        CalibrationError: as for `encode_samples`.
+    """
+    encoded = encode_samples(data, input_shape, recipe.settings)
+    return replace(encoded, constant=recipe.constant)
 
 
 def encode_samples(data: Any, input_shape: tuple[int, ...], settings: AdaptSettings) -> Batches:

@@ -16,17 +16,27 @@ class AdaptedNetwork:
 
     Attributes:
         ann: the trained network as traced, batch norm folded: the `ann` level.
-        graph: the same after calibration (corrected biases or weights, where asked for).
+        graph: the network that is run: rewritten for the chip where that was needed, then
+            calibrated (corrected biases or weights, where asked for).
         recipe: T, and φ, ρ, V_th and initial membrane potential of each layer, and how they
             were found.
+        rewritten: what was calibrated, before that; None where nothing had to be rewritten. It
+            computes what `ann` does (up to what the recipe's trace says), on an input with the
+            constant channel of the recipe.
     """
 
     ann: LayerGraph = field(repr=False)
     graph: LayerGraph = field(repr=False)
     recipe: Recipe
+    rewritten: LayerGraph | None = field(default=None, repr=False)
+
+    @property
+    def reference(self) -> LayerGraph:
+        """The trained network node by node as `graph` has it, to compare layers with."""
+        return self.ann if self.rewritten is None else self.rewritten
 
     @cached_property
     def network(self) -> SpikingNetwork:
-        """The Sinabs network (the `snn` level), `[batch, T, *input_shape]` to
+        """The Sinabs network (the `snn` level), `[batch, T, *graph.input_shape]` to
         `[batch, T, classes]`."""
         return SpikingNetwork(self.graph, self.recipe)

@@ -112,7 +112,7 @@ def _activations(
 ) -> dict[str, npt.NDArray[np.float32]]:
     """What the trained network computes at the spiking layers, `[n, *shape]` by name."""
     with torch.no_grad():
-        runs = [adapted.ann.run(batch, keep=names) for batch in batches.analog()]
+        runs = [adapted.reference.run(batch, keep=names) for batch in batches.held()]
     return {name: torch.cat([run[name] for run in runs]).numpy() for name in names}
 
 

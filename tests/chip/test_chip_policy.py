@@ -48,7 +48,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def adapted(images):
-    settings = AdaptSettings(chip_correction=False)
+    settings = AdaptSettings(chip_correction=False, bias="initial")
     return adapt(network(), images, input_shape=(1, 8, 8), settings=settings)
 
 

@@ -121,7 +121,7 @@ def test_both_chips_take_the_network(adapted):
 
 def test_biases_reach_the_chip_as_charge():
     network = tiny(bias=True)
-    settings = AdaptSettings(chip_correction=False, correction="none", time_steps=4)
+    settings = AdaptSettings(chip_correction=False, correction="none", time_steps=4, bias="initial")
     deployment = deploy(adapt(network, IMAGES, input_shape=(1, 8, 8), settings=settings))
     first = deployment.layers[0]
     charge = first.initial.mean(axis=(1, 2)) - first.threshold / 2
