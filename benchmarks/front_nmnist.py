@@ -32,7 +32,7 @@ from speck_adacal.chip_description import usual_board
 from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.sample_files import load_samples
-from speck_adacal.inspection.exit_calibration import calibrate_early_exit, window_counts
+from speck_adacal.inspection.exit_calibration import calibrate_early_exit, windowed_output
 from speck_adacal.readout.exit_rule import first_sure
 from speck_adacal.samples.batches import encode_samples
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -85,11 +85,11 @@ def early(
         deployment, *calibration, names=10, window_us=WINDOW_US, loss=LOSS
     ).rule
     recordings, labels = test
-    counts = window_counts(
-        simulation.output, 10, window_us=WINDOW_US, windows=len(rule.bars)
-    ).cumsum(axis=1)
-    exits = first_sure(rule.confidence(counts), np.asarray(rule.bars))
-    decisions = counts[np.arange(len(labels)), exits].argmax(axis=1)
+    found = windowed_output(
+        deployment.class_map, simulation.output, window_us=WINDOW_US, windows=len(rule.bars)
+    )
+    exits = first_sure(rule.confidence(found.counts.cumsum(axis=1)), np.asarray(rule.bars))
+    decisions = found.leaders[np.arange(len(labels)), exits]
     until = np.where(exits + 1 < len(rule.bars), (exits + 1) * WINDOW_US, np.iinfo(np.int64).max)
     return decisions == labels, synops_until(deployment, recordings, until)
 

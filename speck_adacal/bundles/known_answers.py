@@ -32,7 +32,9 @@ class Answers:
 
     Attributes:
         spikes_per_core: int64 `[cores]`.
-        output_channel: int64 `[n]`, output neuron of each spike of the readout core.
+        output_channel: int64 `[n]`, channel of each spike of the readout core.
+        output_neuron: int64 `[n]`, number of its neuron, `(channel · height + y) · width + x`;
+            None in bundles of before it was recorded.
         output_t_us: int64 `[n]`, their times; None on a board, which stamps with its own clock.
         synops_per_core: int64 `[cores]`; None on a board, which does not count them.
         events_per_core: int64 `[cores]`, input events that reached a core; None on a board.
@@ -43,6 +45,7 @@ class Answers:
 
     spikes_per_core: Counts
     output_channel: npt.NDArray[Any]
+    output_neuron: npt.NDArray[Any] | None = None
     output_t_us: npt.NDArray[Any] | None = None
     synops_per_core: Counts | None = None
     events_per_core: Counts | None = None
@@ -85,12 +88,23 @@ def play_on_twin(configuration: Any, described: ChipConfiguration, events: Event
     return Answers(
         spikes_per_core=run.spikes_per_core,
         output_channel=output.channel,
+        output_neuron=neuron_numbers(output.channel, output.y, output.x, output.shape),
         output_t_us=output.t_us,
         synops_per_core=run.synops_per_core,
         events_per_core=run.events_per_core,
         states={core: digest_of_states(twin.membrane(core)) for core in described.order},
         configuration={core: held.digest(core) for core in described.order},
     )
+
+
+def neuron_numbers(
+    channel: npt.ArrayLike, y: npt.ArrayLike, x: npt.ArrayLike, shape: tuple[int, int, int]
+) -> Counts:
+    """int64 `[n]`, the neuron of each spike of a core with this map, see `Answers`."""
+    found = np.ravel_multi_index(
+        tuple(np.asarray(values, dtype=np.int64) for values in (channel, y, x)), shape
+    )
+    return np.asarray(found, dtype=np.int64)
 
 
 def digest_of_states(states: npt.NDArray[Any]) -> str:
@@ -110,6 +124,7 @@ def make_known_answers(described: ChipConfiguration, *, seed: int) -> bytes:
         "events_per_core": answers.events_per_core,
         "output_t_us": answers.output_t_us,
         "output_channel": answers.output_channel,
+        "output_neuron": answers.output_neuron,
         "states_sha256": _table(answers.states or {}, described),
         "configuration_sha256": _table(answers.configuration or {}, described),
     }
@@ -157,6 +172,7 @@ def _answers(found: Mapping[str, npt.NDArray[Any]], described: ChipConfiguration
     return Answers(
         spikes_per_core=_counts(found["spikes_per_core"], described),
         output_channel=_list(found["output_channel"]),
+        output_neuron=_list(found["output_neuron"]) if "output_neuron" in found else None,
         output_t_us=_list(found["output_t_us"]),
         synops_per_core=_counts(found["synops_per_core"], described),
         events_per_core=(

@@ -52,7 +52,9 @@ def equalised(graph: LayerGraph, recipe: Recipe) -> Recipe:
     """Give all activations that meet at an addition one value per spike.
 
     The lowest of their thresholds serves all, channel by channel, so that no branch loses
-    resolution, and φ rises by as much as a threshold falls, so that none loses range.
+    resolution, and φ rises by as much as a threshold falls, so that none loses range. Spikes of
+    the output's neurons meet on the host, which counts them all alike: these get one threshold
+    for all channels.
     """
     for group in _groups(graph):
         members = {name: recipe[name] for name in group}
@@ -63,12 +65,24 @@ def equalised(graph: LayerGraph, recipe: Recipe) -> Recipe:
             for layer in recipe.layers
         )
         recipe = replace(recipe, layers=layers)
+    for name in _counted(graph):
+        firing = recipe[name].firing_threshold
+        if firing.ndim:
+            one = np.asarray(_common([firing], relays=False).min())
+            layers = tuple(_moved(x, one) if x.name == name else x for x in recipe.layers)
+            recipe = replace(recipe, layers=layers)
     return recipe
 
 
 def meeting_names(graph: LayerGraph) -> frozenset[str]:
-    """Activations whose spikes meet others at an addition: their thresholds must stay equal."""
-    return frozenset(name for group in _groups(graph) for name in group)
+    """Activations whose spikes meet others at an addition, or are counted as the network's output:
+    their thresholds must stay equal."""
+    return frozenset(name for group in _groups(graph) for name in group) | _counted(graph)
+
+
+def _counted(graph: LayerGraph) -> frozenset[str]:
+    """The activation whose spikes are the network's output, where there is one."""
+    return frozenset(_spiking_sources(graph, graph[graph.outputs[0]], 1.0))
 
 
 def _groups(graph: LayerGraph) -> list[dict[str, float]]:

@@ -18,6 +18,7 @@ from speck_adacal.chip.operations import (
 from speck_adacal.chip_description import DEFAULT_CHIP, ChipDescription, load_chip_description
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
+from speck_adacal.readout.class_map import class_map_of
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.rules.competition import fitting_cores
 from speck_adacal.rules.fan_out import check_fan_out, is_chain
@@ -68,6 +69,7 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
     if not refused:
         try:
             folded = fold(graph, _unit_recipe(graph))
+            class_map_of(graph)  # what could be put on cores, but not be read out
         except ModelError as error:  # of the network as a whole: its branches, its outputs
             refused = (structure(graph, error),)
     if refused:

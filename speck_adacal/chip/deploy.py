@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.policy import ChipPolicy, refused_biases
@@ -14,6 +12,7 @@ from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.core_layers import QuantisedLayer
 from speck_adacal.errors import DesignRuleError
+from speck_adacal.readout.class_map import ClassMap, class_map_of
 from speck_adacal.rules.fan_out import check_fan_out, is_chain
 from speck_adacal.rules.rules import check_layers
 from speck_adacal.rules.shapes import LayerShape, Violation
@@ -31,6 +30,7 @@ class Deployment:
         chip: a name of `chip_description.known_chips()`.
         layers: quantised layers in order of the signal, the readout last.
         mapped: sinabs' network, the core of each layer, and samna's configuration.
+        class_map: the class that each neuron of the read-out core stands for.
         violations: warnings of the design rules; errors are raised instead.
         slow_clock_hz: rate that the slow clock must have for the biases; None if nothing leaks.
     """
@@ -39,6 +39,7 @@ class Deployment:
     chip: str
     layers: tuple[QuantisedLayer, ...]
     mapped: MappedNetwork
+    class_map: ClassMap
     violations: tuple[Violation, ...] = ()
     slow_clock_hz: float | None = None
 
@@ -60,8 +61,8 @@ class Deployment:
 
     @property
     def classes(self) -> int:
-        """Number of output neurons."""
-        return int(np.prod(self.layers[-1].folded.out_shape))
+        """Number of the network's classes."""
+        return self.class_map.classes
 
 
 def deploy_network(
@@ -90,6 +91,7 @@ def deploy_network(
     policy = policy or ChipPolicy()
     description = load_chip_description(chip)
     folded = fold(adapted.graph, adapted.recipe)
+    class_map = class_map_of(adapted.graph)
     shapes = [LayerShape.of(layer) for layer in folded]
     violations = check_layers(shapes, description)
     change = smallest_change(shapes, description) if violations and is_chain(folded) else None
@@ -104,7 +106,7 @@ def deploy_network(
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
     leaks = any(layer.bias.any() for layer in layers)
     clock_hz = policy.slow_clock_hz(steps) if leaks else None
-    return Deployment(adapted, chip, layers, mapped, violations, clock_hz)
+    return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz)
 
 
 def _refuse(violations: Sequence[Violation], chip: str, change: Change | None = None) -> None:

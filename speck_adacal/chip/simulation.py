@@ -11,7 +11,7 @@ import numpy.typing as npt
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.errors import EventError
 from speck_adacal.events import Events
-from speck_adacal.readout.decision import NO_DECISION
+from speck_adacal.readout.class_counts import count
 from speck_adacal.twin import Spikes, Twin
 
 
@@ -24,6 +24,8 @@ class Simulation:
             there first; `-1` (no decision) where there was no output spike.
         class_counts: int64 `[n, classes]` output spikes per class.
         output: output spikes of each recording, with times in µs.
+        output_class: int64 `[spikes]` of each recording, the class that each of them stands for
+            by the deployment's class map; -1 for none.
         events: int64 `[n]` input events.
         spikes_per_core: int64 `[n, 9]`.
         synops_per_core: int64 `[n, 9]` synaptic operations: updates of a neuron by an event.
@@ -32,6 +34,7 @@ class Simulation:
     decisions: npt.NDArray[np.int64]
     class_counts: npt.NDArray[np.int64]
     output: tuple[Spikes, ...]
+    output_class: tuple[npt.NDArray[np.int64], ...]
     events: npt.NDArray[np.int64]
     spikes_per_core: npt.NDArray[np.int64]
     synops_per_core: npt.NDArray[np.int64]
@@ -72,28 +75,14 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
     )
     runs = twin.run_many(recordings)
     output = tuple(run.spikes[deployment.readout_core] for run in runs)
-    counts = np.stack([_count(spikes, deployment.classes) for spikes in output])
+    classes = tuple(deployment.class_map.of(s.channel, s.y, s.x) for s in output)
+    counted = [count(labels, deployment.classes) for labels in classes]
     return Simulation(
-        decisions=np.array([decide(s, c) for s, c in zip(output, counts, strict=True)]),
-        class_counts=counts,
+        decisions=np.array([leader for _, leader in counted], dtype=np.int64),
+        class_counts=np.stack([counts for counts, _ in counted]),
         output=output,
+        output_class=classes,
         events=np.array([len(recording) for recording in recordings], dtype=np.int64),
         spikes_per_core=np.stack([run.spikes_per_core for run in runs]),
         synops_per_core=np.stack([run.synops_per_core for run in runs]),
     )
-
-
-def decide(spikes: Spikes, counts: npt.NDArray[np.int64]) -> int:
-    """The class with most spikes; of equals, the one that reached the count first."""
-    most = int(counts.max(initial=0))
-    if most == 0:
-        return NO_DECISION
-    leaders = np.flatnonzero(counts == most)
-    if len(leaders) == 1:
-        return int(leaders[0])
-    last_spike = [np.flatnonzero(spikes.channel == leader)[-1] for leader in leaders]
-    return int(leaders[int(np.argmin(last_spike))])
-
-
-def _count(spikes: Spikes, classes: int) -> npt.NDArray[np.int64]:
-    return np.bincount(spikes.channel.astype(np.int64), minlength=classes)

@@ -22,14 +22,14 @@ class Backend(Protocol):
         name: for messages and reports.
         grade: what its figures are worth.
         shape: `(channels, height, width)` of its input.
-        channels: number of output neurons.
+        outputs: number of the network's outputs (classes).
         threshold: of the output neurons, in the chip's integers.
     """
 
     name: str
     grade: Grade
     shape: tuple[int, int, int]
-    channels: int
+    outputs: int
     threshold: int
 
     def reset(self) -> None:
@@ -39,7 +39,8 @@ class Backend(Protocol):
         """Run one piece to its end; times go on from the last piece's `duration_us`."""
 
     def charge(self) -> Ints:
-        """int64 `[channels]`: membrane potential of the output neurons above its initial value."""
+        """int64 `[outputs]`: membrane potentials above their initial values, summed over the
+        neurons of each of the network's outputs."""
 
     def close(self) -> None:
         """Give back what the backend holds; may be called twice."""

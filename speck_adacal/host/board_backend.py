@@ -77,10 +77,10 @@ class BoardBackend:
         self.grade: Grade = "measured on a chip" if real else "simulated"
         self.shape = deployment.input_shape
         self._constant = ConstantFeed(deployment, step_us)
-        self.channels = deployment.classes
+        self.outputs = deployment.classes
         self.threshold = readout.threshold
         self._deployment, self._board = deployment, board
-        self._initial = readout.initial.reshape(-1).astype(np.int64)
+        self._initial = readout.initial.astype(np.int64)
         self._timeout_s, self._close_device = timeout_s, close_device
         self._settle_s = settle_s if settle_s is not None else float(real)
         self._closed = False
@@ -132,7 +132,9 @@ class BoardBackend:
         spikes = [e for e in found if type(e).__name__ == "Spike" and e.layer == core]
         return Answer(
             t_us=np.array([e.timestamp for e in spikes], dtype=np.int64),
-            channel=np.array([self._channel(e) for e in spikes], dtype=np.int64),
+            output=self._deployment.class_map.of(
+                [e.feature for e in spikes], [e.y for e in spikes], [e.x for e in spikes]
+            ),
             until_us=until_us,
             events=events,
             synops=None,
@@ -140,14 +142,15 @@ class BoardBackend:
         )
 
     def charge(self) -> Ints:
-        """int64 `[channels]`: membrane potential of the output neurons above its initial value."""
+        """int64 `[outputs]`, see `Backend.charge`."""
         core, event = self._deployment.readout_core, self._events.ReadNeuronValue
         addresses = self._addresses(len(self._deployment.layers) - 1)
         with device_errors("reading neurons"):
             self._source.write([event(layer=core, address=a) for a in addresses])
             found = self._fenced(0, answers=len(addresses) + 1)
         values = {e.address: e.neuron_state for e in found if type(e).__name__ == "NeuronValue"}
-        return np.array([values[a] for a in addresses], dtype=np.int64) - self._initial
+        states = np.array([values[a] for a in addresses]).reshape(self._initial.shape)
+        return self._deployment.class_map.total(states - self._initial)
 
     def close(self) -> None:
         """Stop the graph and, if so asked, give the board back."""
@@ -189,10 +192,6 @@ class BoardBackend:
                 )
             found += self._sink.get_events_blocking(_LOOK_MS)
         return found
-
-    def _channel(self, spike: Any) -> int:
-        _, height, width = self._deployment.layers[-1].folded.out_shape
-        return int((spike.feature * height + spike.y) * width + spike.x)
 
     def _addresses(self, layer: int) -> list[int]:
         """Addresses of a layer's neurons, in the order of its initial values."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.bundles.chip_configuration import ChipConfiguration, held_by
-from speck_adacal.bundles.known_answers import Answers, digest_of_states
+from speck_adacal.bundles.known_answers import Answers, digest_of_states, neuron_numbers
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.host.board_backend import device_errors
@@ -56,12 +56,19 @@ class BoardPlayer:
             )
         cores = len(load_chip_description(described.chip).cores)
         spikes = [event for event in found if type(event).__name__ == "Spike"]
+        output = [spike for spike in spikes if spike.layer == readout]
         return Answers(
             spikes_per_core=np.bincount(
                 np.array([spike.layer for spike in spikes if spike.layer < cores], dtype=np.int64),
                 minlength=cores,
             ),
-            output_channel=_channels(spikes, described),
+            output_channel=np.array([s.feature for s in output], dtype=np.int64),
+            output_neuron=neuron_numbers(
+                [s.feature for s in output],
+                [s.y for s in output],
+                [s.x for s in output],
+                described.output_shape(readout),
+            ),
             states={core: digest_of_states(values) for core, values in states.items()},
             configuration={core: held.digest(core) for core in described.order},
         )
@@ -94,10 +101,3 @@ def _monitored(configuration: Any, described: ChipConfiguration) -> Any:
     for core in described.order:
         copy.cnn_layers[core].monitor_enable = True
     return copy
-
-
-def _channels(spikes: list[Any], described: ChipConfiguration) -> Any:
-    readout = described.order[-1]
-    _, height, width = described.output_shape(readout)
-    found = [(s.feature * height + s.y) * width + s.x for s in spikes if s.layer == readout]
-    return np.array(found, dtype=np.int64)

@@ -23,7 +23,7 @@ class Trace:
     Attributes:
         source: what was looked at, all of it.
         names: of the classes.
-        class_of: int64 `[channels]`, class of each output channel.
+        class_of: int64 `[outputs]`, class of each of the network's outputs.
         moments: after every piece; the last one has the decision.
         backend: name of what ran.
         grade: what the figures are worth.
@@ -104,7 +104,7 @@ def write_trace(trace: Trace, path: Path, *, force: bool = False) -> None:
             p=events.channel,
             sensor_size=np.array([width, height, channels]),
             spike_t=np.concatenate([m.t_spikes_us for m in trace.moments]),
-            spike_channel=np.concatenate([m.channel for m in trace.moments]),
+            spike_output=np.concatenate([m.output for m in trace.moments]),
             session=np.array(json.dumps(trace.to_dict())),
         )
 

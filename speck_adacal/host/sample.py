@@ -70,7 +70,7 @@ class Sample:
         return Moment(
             t_us=self._until_us,
             t_spikes_us=nothing if answer is None else answer.t_us,
-            channel=nothing if answer is None else answer.channel,
+            output=nothing if answer is None else answer.output,
             counts=nothing if readout is None else readout.counts,
             confidence=float("nan") if readout is None else readout.confidence,
             bar=float("nan") if readout is None else readout.bar,

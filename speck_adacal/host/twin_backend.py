@@ -9,7 +9,7 @@ from speck_adacal.events.types import Events
 from speck_adacal.host.backend import Grade, check_shape
 from speck_adacal.host.constant_feed import ConstantFeed
 from speck_adacal.readout.decision import Answer, Ints
-from speck_adacal.twin import Assumptions, Spikes, Twin
+from speck_adacal.twin import Assumptions, Twin
 
 _RESTART_US = 1 << 31
 """Well before the 32 bits of the chip's time are used up."""
@@ -40,9 +40,10 @@ class TwinBackend:
         readout = deployment.layers[-1]
         self.shape = deployment.input_shape
         self._constant = ConstantFeed(deployment, step_us)
-        self.channels = deployment.classes
+        self.outputs = deployment.classes
+        self._class_map = deployment.class_map
         self.threshold = readout.threshold
-        self._initial = readout.initial.reshape(-1).astype(np.int64)
+        self._initial = readout.initial.astype(np.int64)
         self._core = deployment.readout_core
         self._twin = Twin.from_configuration(
             deployment.mapped.configuration,
@@ -70,15 +71,15 @@ class TwinBackend:
         spikes = run.spikes[self._core]
         return Answer(
             t_us=spikes.t_us + self._base_us,
-            channel=_flat(spikes),
+            output=self._class_map.of(spikes.channel, spikes.y, spikes.x),
             until_us=events.duration_us,
             events=len(events),
             synops=run.synops,
         )
 
     def charge(self) -> Ints:
-        """int64 `[channels]`: membrane potential of the output neurons above its initial value."""
-        return self._twin.membrane(self._core).reshape(-1).astype(np.int64) - self._initial
+        """int64 `[outputs]`, see `Backend.charge`."""
+        return self._class_map.total(self._twin.membrane(self._core) - self._initial)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -101,8 +102,3 @@ def _shifted(events: Events, by_us: int) -> Events:
         events.shape,
         events.duration_us - by_us,
     )
-
-
-def _flat(spikes: Spikes) -> Ints:
-    _, height, width = spikes.shape
-    return (spikes.channel.astype(np.int64) * height + spikes.y) * width + spikes.x

@@ -12,30 +12,52 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.types import Events
+from speck_adacal.readout.class_counts import counts_at
+from speck_adacal.readout.class_map import ClassMap
+from speck_adacal.readout.decision import Ints
 from speck_adacal.readout.exit_rule import FEWEST, calibrate_window_rule, first_sure
 from speck_adacal.readout.readouts import EarlyExit
 from speck_adacal.twin import Spikes
 
 
-def window_counts(
-    output: Sequence[Spikes], classes: int, *, window_us: int, windows: int
-) -> npt.NDArray[np.int64]:
-    """Output spikes by window and class.
+@dataclass(frozen=True, eq=False)
+class WindowedOutput:
+    """Output spikes of recordings, window by window.
+
+    Attributes:
+        counts: int64 `[recordings, windows, classes]`, spikes of each window.
+        leaders: int64 `[recordings, windows]`, the class that leads at the window's end; -1 for
+            none.
+    """
+
+    counts: Ints
+    leaders: Ints
+
+    def part(self, which: Ints) -> WindowedOutput:
+        """Some of the recordings."""
+        return WindowedOutput(self.counts[which], self.leaders[which])
+
+
+def windowed_output(
+    class_map: ClassMap, output: Sequence[Spikes], *, window_us: int, windows: int
+) -> WindowedOutput:
+    """Count output spikes window by window.
 
     Args:
-        output: output spikes of each recording, of cores with one neuron for each channel.
-        classes: their number.
+        class_map: of the read-out core.
+        output: its spikes, of each recording.
         window_us: length of a window.
         windows: their number; later spikes count for the last one.
-
-    Returns:
-        int64 `[recordings, windows, classes]`.
     """
-    counts = np.zeros((len(output), windows, classes), dtype=np.int64)
+    counts = np.zeros((len(output), windows, class_map.classes), dtype=np.int64)
+    found = np.zeros((len(output), windows), dtype=np.int64)
+    ends = window_us * np.arange(1, windows + 1)
     for index, spikes in enumerate(output):
-        window = np.minimum(spikes.t_us // window_us, windows - 1)
-        np.add.at(counts[index], (window, spikes.channel.astype(np.int64)), 1)
-    return counts
+        until = np.searchsorted(spikes.t_us, ends, side="left")
+        until[-1] = len(spikes)
+        labels = class_map.of(spikes.channel, spikes.y, spikes.x)
+        counts[index], found[index] = counts_at(labels, until, class_map.classes)
+    return WindowedOutput(np.diff(counts, axis=1, prepend=0), found)
 
 
 def calibrate_early_exit(
@@ -71,10 +93,11 @@ def calibrate_early_exit(
     targets = np.asarray(labels, dtype=np.int64)
     longest = max((r.duration_us for r in recordings), default=0)
     run = simulation or run_on_twin(deployment, recordings)
-    counts = window_counts(
-        run.output, deployment.classes, window_us=window_us, windows=-(-longest // window_us) or 1
+    windows = -(-longest // window_us) or 1
+    found = windowed_output(deployment.class_map, run.output, window_us=window_us, windows=windows)
+    rule = calibrate_window_rule(
+        found.counts, targets, loss, leaders=found.leaders, metric=metric, seed=seed
     )
-    rule = calibrate_window_rule(counts, targets, loss, metric=metric, seed=seed)
     return EarlyExit(names, rule, window_us)
 
 
@@ -128,53 +151,50 @@ def calibrate_with_check(
         seed=seed,
         simulation=run,
     )
-    counts = window_counts(
-        run.output, deployment.classes, window_us=window_us, windows=len(readout.rule.bars)
-    )
-    return readout, _held_out(counts, np.asarray(labels), loss, metric, seed)
+    windows = len(readout.rule.bars)
+    found = windowed_output(deployment.class_map, run.output, window_us=window_us, windows=windows)
+    return readout, _held_out(found, np.asarray(labels), loss, metric, seed)
 
 
 def held_out_exits(
-    counts: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
+    output: WindowedOutput,
+    labels: Ints,
     loss: float,
     *,
     metric: str = "margin",
     seed: int = 0,
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """The window at whose end each sample exits, by bars calibrated on the other half.
 
     Args:
-        counts: int64 `[samples, windows, classes]`, see `window_counts`; at least
-            `2 * FEWEST` samples.
+        output: of at least `2 * FEWEST` samples.
         labels: int64 `[samples]`.
         loss, metric, seed: as for `calibrate_early_exit`.
 
     Returns:
         int64 `[samples]`, windows from 0.
     """
-    samples = len(counts)
+    samples = len(output.counts)
     exits = np.zeros(samples, dtype=np.int64)
-    sums = counts.cumsum(1)
+    sums = output.counts.cumsum(1)
     for half in (0, 1):
         seen, unseen = np.arange(half, samples, 2), np.arange(1 - half, samples, 2)
-        rule = calibrate_window_rule(counts[seen], labels[seen], loss, metric=metric, seed=seed)
+        known = output.part(seen)
+        rule = calibrate_window_rule(
+            known.counts, labels[seen], loss, leaders=known.leaders, metric=metric, seed=seed
+        )
         exits[unseen] = first_sure(rule.confidence(sums[unseen]), np.asarray(rule.bars))
     return exits
 
 
 def _held_out(
-    counts: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
-    loss: float,
-    metric: str,
-    seed: int,
+    output: WindowedOutput, labels: Ints, loss: float, metric: str, seed: int
 ) -> ExitCheck | None:
     if len(labels) < 2 * FEWEST:
         return None
-    samples, windows = counts.shape[:2]
-    exits = held_out_exits(counts, labels, loss, metric=metric, seed=seed)
-    right = counts.cumsum(1).argmax(2) == labels[:, None]
+    samples, windows = output.leaders.shape
+    exits = held_out_exits(output, labels, loss, metric=metric, seed=seed)
+    right = output.leaders == labels[:, None]
     early, full = right[np.arange(samples), exits], right[:, -1]
     difference = early.astype(np.float64) - full
     return ExitCheck(

@@ -15,6 +15,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.errors import CalibrationError
+from speck_adacal.readout.class_counts import leaders_of_steps
 from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
 
@@ -99,7 +100,7 @@ def _decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArr
 def _decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
     for batch in batches:
         counts = torch.round(batch / batches.amplitude)
-        yield run_quantised(deployment.mapped, deployment.layers, counts).sum(1).argmax(1)
+        yield leaders_of_steps(run_quantised(deployment.mapped, deployment.layers, counts))
 
 
 def _timed(

@@ -1,4 +1,4 @@
-"""Counting output spikes by class, and which class a chip's channel stands for."""
+"""Counting output spikes by class, and the class that leads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def plain_channels(classes: int) -> Ints:
-    """Channel k of the last core is class k: int64 `[classes]`."""
+    """Output k of the network is class k: int64 `[classes]`."""
     return np.arange(classes, dtype=np.int64)
 
 
@@ -48,11 +48,70 @@ def class_of_readout_pin(index: int, *, chip: str = DEFAULT_CHIP) -> int:
     return index - 1 if index else NO_DECISION
 
 
-class Tally:
+def leaders(counts: Ints, reached: Ints) -> Ints:
+    """The class with most spikes; of equals the one that got there first; -1 for none.
+
+    Args:
+        counts: int64 `[..., classes]` spikes.
+        reached: int64 `[..., classes]`, when each class got the last of its spikes, in any unit
+            that grows with time; of classes equal in this too the lowest leads.
+
+    Returns:
+        int64 `[...]`.
+    """
+    most = counts.max(axis=-1, keepdims=True)
+    never = np.iinfo(np.int64).max
+    found = np.where(counts == most, reached, never).argmin(axis=-1)
+    return np.where(most[..., 0] > 0, found, NO_DECISION)
+
+
+def leaders_of_steps(spikes: npt.ArrayLike) -> Ints:
+    """The leaders of samples whose spikes are known by time step.
+
+    Args:
+        spikes: `[samples, steps, classes]`, spikes of each class in each step.
+
+    Returns:
+        int64 `[samples]`.
+    """
+    counts = np.asarray(spikes).astype(np.int64)
+    steps = np.arange(1, counts.shape[1] + 1)[:, None]
+    return leaders(counts.sum(axis=1), np.where(counts > 0, steps, 0).max(axis=1))
+
+
+def counts_at(labels: Ints, until: Ints, classes: int) -> tuple[Ints, Ints]:
+    """Counts of a sequence of spikes, and who leads, at several moments.
+
+    Args:
+        labels: int64 `[n]`, class of each spike in their order; -1 for none.
+        until: int64 `[moments]`, non-decreasing: how many spikes had come by each moment.
+        classes: their number.
+
+    Returns:
+        Counts until then int64 `[moments, classes]`, and leaders int64 `[moments]`.
+    """
+    moment = np.searchsorted(until, np.arange(len(labels)), side="right")
+    meant = np.flatnonzero((labels >= 0) & (moment < len(until)))
+    at = (moment[meant], labels[meant])
+    counts = np.zeros((len(until), classes), dtype=np.int64)
+    reached = np.zeros_like(counts)
+    np.add.at(counts, at, 1)
+    np.maximum.at(reached, at, meant + 1)
+    counts = counts.cumsum(axis=0)
+    return counts, leaders(counts, np.maximum.accumulate(reached, axis=0))
+
+
+def count(labels: Ints, classes: int) -> tuple[Ints, int]:
+    """Counts int64 `[classes]` of a whole sequence of spikes, and its leader; see `counts_at`."""
+    counts, found = counts_at(labels, np.array([len(labels)]), classes)
+    return counts[0], int(found[0])
+
+
+class ClassCounts:
     """Spikes of each class so far in a sample.
 
     Args:
-        class_of: int64 `[channels]`, class of each output channel; -1 for none.
+        class_of: int64 `[outputs]`, class of each of the network's outputs; -1 for none.
 
     Attributes:
         counts: int64 `[classes]`.
@@ -60,46 +119,47 @@ class Tally:
 
     def __init__(self, class_of: Ints) -> None:
         if class_of.ndim != 1 or not len(class_of) or class_of.max() < 0:
-            raise SettingsError("A readout needs at least one channel that stands for a class.")
-        self._class_of = class_of
+            raise SettingsError("A readout needs at least one output that stands for a class.")
+        self._class_of = np.append(class_of, NO_DECISION)  # an output of -1 means no class
         self.counts = np.zeros(int(class_of.max()) + 1, dtype=np.int64)
-        self._last = np.zeros(len(self.counts), dtype=np.int64)
+        self._reached = np.zeros(len(self.counts), dtype=np.int64)
         self._seen = 0
 
     def clear(self) -> None:
         """Begin a sample."""
         self.counts[:] = 0
-        self._last[:] = 0
+        self._reached[:] = 0
         self._seen = 0
 
-    def classes(self, channel: Ints) -> Ints:
+    def classes(self, output: Ints) -> Ints:
         """Class of each spike, -1 for none.
 
+        Args:
+            output: int64 `[n]`, the network's output that each spike stands for; -1 for none.
+
         Raises:
-            EventError: a spike comes from a channel that the readout does not know.
+            EventError: a spike stands for an output that the readout does not know.
         """
-        if len(channel) and int(channel.max()) >= len(self._class_of):
+        known = len(self._class_of) - 1
+        if len(output) and int(output.max()) >= known:
             raise EventError(
-                f"An output spike comes from channel {channel.max()}, but the readout knows "
-                f"{len(self._class_of)} channels; give the readout the network's classes."
+                f"An output spike stands for output {output.max()}, but the readout knows {known}; "
+                "give the readout the network's classes."
             )
-        return self._class_of[channel]
+        found: Ints = self._class_of[output]
+        return found
 
     def add(self, labels: Ints) -> None:
         """Count spikes, given by class, in their order."""
         index = np.flatnonzero(labels >= 0)
         kept = labels[index]
         self.counts += np.bincount(kept, minlength=len(self.counts))
-        self._last[kept] = self._seen + index  # of equal indices the last one stays
+        self._reached[kept] = self._seen + index  # of equal indices the last one stays
         self._seen += len(labels)
 
     def leader(self) -> int:
-        """The class with most spikes; of equals the one that got there first; -1 for none."""
-        most = int(self.counts.max())
-        if most == 0:
-            return NO_DECISION
-        leaders = np.flatnonzero(self.counts == most)
-        return int(leaders[np.argmin(self._last[leaders])])
+        """The class that leads now, see `leaders`."""
+        return int(leaders(self.counts, self._reached))
 
 
 def class_names(names: Sequence[str] | int) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class Moment:
 
     Attributes:
         t_us: the sample's time.
-        t_spikes_us, channel: int64 `[n]`, output spikes of this piece.
+        t_spikes_us, output: int64 `[n]`, output spikes of this piece, see `Answer`.
         counts: int64 `[classes]`, output spikes so far.
         confidence: of the readout now; NaN where it has none.
         bar: α_t that the confidence must reach now; NaN where there is none.
@@ -80,7 +80,7 @@ class Moment:
 
     t_us: int
     t_spikes_us: npt.NDArray[np.int64]
-    channel: npt.NDArray[np.int64]
+    output: npt.NDArray[np.int64]
     counts: npt.NDArray[np.int64]
     confidence: float
     bar: float
@@ -97,7 +97,8 @@ class Answer:
 
     Attributes:
         t_us: int64 `[n]`, times of the output spikes, in the sample's time.
-        channel: int64 `[n]`, output neuron of each.
+        output: int64 `[n]`, the network's output (class) that each stands for by the network's
+            class map; -1 for none.
         until_us: the sample's time up to which the chip has been fed.
         events: input events of the piece.
         synops: SynOps that they caused; None where the backend cannot count them.
@@ -105,7 +106,7 @@ class Answer:
     """
 
     t_us: Ints
-    channel: Ints
+    output: Ints
     until_us: int
     events: int
     synops: int | None

@@ -63,6 +63,7 @@ def calibrate_window_rule(
     labels: npt.ArrayLike,
     loss: float,
     *,
+    leaders: npt.ArrayLike | None = None,
     metric: str = "margin",
     cost: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -78,6 +79,8 @@ def calibrate_window_rule(
         counts: `[recordings, windows, classes]` output spikes.
         labels: `[recordings]` classes.
         loss: accuracy that may be lost against all windows, 0.005 for half a point.
+        leaders: int64 `[recordings, windows]`, the decision that an exit at the end of each window
+            gives; the class with the largest sum (of equals the first) without it.
         metric: see `WindowRule`.
         cost: `[windows]` cost of each window, equal by default.
         seed: of the folds.
@@ -95,7 +98,8 @@ def calibrate_window_rule(
     temperature = _fit_temperature(sums[:, -1], targets)
     windows = spikes.shape[1]
     sure = WindowRule((NEVER,), metric, temperature).confidence(sums)
-    right = sums.argmax(2) == targets[:, None]
+    decided = sums.argmax(2) if leaders is None else np.asarray(leaders)
+    right = decided == targets[:, None]
     steps = np.cumsum(np.ones(windows) if cost is None else np.asarray(cost, dtype=np.float64))
     best, least = np.full(windows, NEVER), float(steps[-1])
     folds = np.random.default_rng(seed).permutation(len(targets)) % _FOLDS

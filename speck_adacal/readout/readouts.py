@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speck_adacal.errors import SettingsError
-from speck_adacal.readout.class_counts import Tally, class_names, plain_channels
+from speck_adacal.readout.class_counts import ClassCounts, class_names, plain_channels
 from speck_adacal.readout.decision import NO_DECISION, Answer, Ints
 from speck_adacal.readout.exit_rule import WindowRule
 
@@ -34,17 +34,17 @@ class Readout(ABC):
 
     Args:
         names: of the classes, or their number.
-        class_of: class of each output channel (see `tally.extended_channels`); plain without it.
+        class_of: class of each of the network's outputs; output k is class k without it.
 
     Attributes:
         names: of the classes.
-        class_of: int64 `[channels]`, class of each output channel; -1 for none.
+        class_of: int64 `[outputs]`, class of each of the network's outputs; -1 for none.
         kind: its name in a bundle.
         window_us: pieces must not reach over a multiple of it; None if it does not matter.
         needs_charge: `finish` needs the output neurons' membrane potentials.
 
     Raises:
-        SettingsError: the names and the channels are of different numbers of classes.
+        SettingsError: the names and the outputs are of different numbers of classes.
     """
 
     kind = ""
@@ -55,17 +55,17 @@ class Readout(ABC):
         self.names = class_names(names)
         channels = plain_channels(len(self.names)) if class_of is None else class_of
         self.class_of = np.asarray(channels, dtype=np.int64)
-        self._tally = Tally(self.class_of)
-        if len(self._tally.counts) != len(self.names):
+        self._counts = ClassCounts(self.class_of)
+        if len(self._counts.counts) != len(self.names):
             raise SettingsError(
-                f"The readout has {len(self.names)} class names, but its channels stand for "
-                f"{len(self._tally.counts)} classes; give one name for each."
+                f"The readout has {len(self.names)} class names, but its outputs stand for "
+                f"{len(self._counts.counts)} classes; give one name for each."
             )
 
     @property
     def counts(self) -> Ints:
         """int64 `[classes]` spikes so far; a copy."""
-        return self._tally.counts.copy()
+        return self._counts.counts.copy()
 
     @property
     def confidence(self) -> float:
@@ -79,11 +79,11 @@ class Readout(ABC):
 
     def start(self) -> None:
         """Begin a sample."""
-        self._tally.clear()
+        self._counts.clear()
 
     def update(self, answer: Answer) -> Verdict | None:
         """Take the spikes of a piece; the decision, if it falls now."""
-        self._tally.add(self._tally.classes(answer.channel))
+        self._counts.add(self._counts.classes(answer.output))
         return None
 
     @abstractmethod
@@ -92,8 +92,8 @@ class Readout(ABC):
 
         Args:
             until_us: the sample's end.
-            charge: int64 `[channels]` membrane potentials above their initial values, where
-                `needs_charge`.
+            charge: int64 `[outputs]` membrane potentials above their initial values, summed over
+                the neurons of each of the network's outputs, where `needs_charge`.
         """
 
 
@@ -104,7 +104,7 @@ class ArgmaxSpikeCount(Readout):
 
     def finish(self, until_us: int, charge: Ints | None = None) -> Verdict:
         """The class with most spikes."""
-        return Verdict(self._tally.leader(), until_us)
+        return Verdict(self._counts.leader(), until_us)
 
 
 class FirstToThreshold(Readout):
@@ -127,10 +127,10 @@ class FirstToThreshold(Readout):
 
     def update(self, answer: Answer) -> Verdict | None:
         """The decision at the spike that reaches the threshold."""
-        labels = self._tally.classes(answer.channel)
-        before = self._tally.counts.copy()
-        self._tally.add(labels)
-        crossed = (before < self.threshold) & (self._tally.counts >= self.threshold)
+        labels = self._counts.classes(answer.output)
+        before = self._counts.counts.copy()
+        self._counts.add(labels)
+        crossed = (before < self.threshold) & (self._counts.counts >= self.threshold)
         reached = [
             (int(np.flatnonzero(labels == label)[self.threshold - 1 - before[label]]), int(label))
             for label in np.flatnonzero(crossed)
@@ -152,7 +152,7 @@ class ThresholdThenArgmax(FirstToThreshold):
 
     def finish(self, until_us: int, charge: Ints | None = None) -> Verdict:
         """The class with most spikes."""
-        return Verdict(self._tally.leader(), until_us)
+        return Verdict(self._counts.leader(), until_us)
 
 
 class ArgmaxMembrane(Readout):
@@ -180,11 +180,11 @@ class ArgmaxMembrane(Readout):
         """The class with most charge; none if all have the same."""
         if charge is None:
             raise SettingsError("argmax_membrane needs the output neurons' membrane potentials.")
-        labels = self._tally.classes(np.arange(len(charge)))
-        total = self._tally.counts * self.threshold
+        labels = self._counts.classes(np.arange(len(charge)))
+        total = self._counts.counts * self.threshold
         np.add.at(total, labels[labels >= 0], charge[labels >= 0])
         best = np.flatnonzero(total == total.max())
-        return Verdict(int(best[0]) if len(best) == 1 else self._tally.leader(), until_us)
+        return Verdict(int(best[0]) if len(best) == 1 else self._counts.leader(), until_us)
 
 
 class EarlyExit(Readout):
@@ -220,7 +220,7 @@ class EarlyExit(Readout):
     @property
     def confidence(self) -> float:
         """Of the counts so far; 0 without a spike."""
-        return float(self.rule.confidence(self._tally.counts))
+        return float(self.rule.confidence(self._counts.counts))
 
     @property
     def bar(self) -> float:
@@ -240,14 +240,14 @@ class EarlyExit(Readout):
         if closed <= self._closed:
             return None
         self._closed = closed
-        if closed > len(self.rule.bars) or not self._tally.counts.any():
+        if closed > len(self.rule.bars) or not self._counts.counts.any():
             return None
         sure = self.confidence
         if sure < self.bar:
             return None
-        return Verdict(self._tally.leader(), answer.until_us, sure)
+        return Verdict(self._counts.leader(), answer.until_us, sure)
 
     def finish(self, until_us: int, charge: Ints | None = None) -> Verdict:
         """The class with most spikes."""
         self._closed = max(self._closed, -(-until_us // self.window_us))
-        return Verdict(self._tally.leader(), until_us, self.confidence)
+        return Verdict(self._counts.leader(), until_us, self.confidence)

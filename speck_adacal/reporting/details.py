@@ -15,7 +15,7 @@ from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.events.types import Events
 from speck_adacal.inspection.autopsy import Autopsy, autopsy
-from speck_adacal.inspection.exit_calibration import held_out_exits, window_counts
+from speck_adacal.inspection.exit_calibration import held_out_exits, windowed_output
 from speck_adacal.inspection.policy_comparison import PolicyResult, compare_policies
 from speck_adacal.readout.exit_rule import FEWEST
 from speck_adacal.reporting.autopsy_table import autopsy_to_dict
@@ -167,24 +167,24 @@ def _exits(
         return ()
     longest = max(recording.duration_us for recording in recordings)
     window_us = max(1, -(-longest // _WINDOWS))
-    counts = window_counts(
+    found = windowed_output(
+        deployment.class_map,
         [run.spikes[deployment.readout_core] for run in runs],
-        deployment.classes,
         window_us=window_us,
         windows=-(-longest // window_us) or 1,
     )
-    right = counts.cumsum(1).argmax(2) == labels[:, None]
-    spent = np.stack([_spent(trace, window_us, counts.shape[1]) for trace in traces])
+    right = found.leaders == labels[:, None]
+    spent = np.stack([_spent(trace, window_us, right.shape[1]) for trace in traces])
     each = np.arange(len(runs))
     points = []
     for loss in _LOSSES:
-        exits = held_out_exits(counts, labels, loss)
+        exits = held_out_exits(found, labels, loss)
         points.append(
             ExitPoint(
                 allowed_loss=loss,
                 accuracy=float(right[each, exits].mean()),
                 accuracy_full=float(right[:, -1].mean()),
-                time=float((exits + 1).mean() / counts.shape[1]),
+                time=float((exits + 1).mean() / right.shape[1]),
                 synops=float(spent[each, exits].sum() / max(1, spent[:, -1].sum())),
             )
         )

@@ -40,8 +40,7 @@ def replay_data(trace: Trace) -> dict[str, Any]:
     events, decision = trace.source.events, trace.decision
     every = -(-len(events) // MOST_EVENTS) or 1
     spikes = np.concatenate([m.t_spikes_us for m in trace.moments])
-    channels = np.concatenate([m.channel for m in trace.moments])
-    classes = trace.class_of[channels]
+    classes = np.append(trace.class_of, -1)[np.concatenate([m.output for m in trace.moments])]
     known = classes >= 0
     sure = [
         [m.t_us, None if np.isnan(m.confidence) else round(m.confidence, 4), _bar(m.bar)]

@@ -241,7 +241,7 @@ def write_simulation(
         "spikes_per_core": simulation.spikes_per_core,
         "synops_per_core": simulation.synops_per_core,
         "output_t_us": np.concatenate([spikes.t_us for spikes in simulation.output]),
-        "output_class": np.concatenate([spikes.channel for spikes in simulation.output]),
+        "output_class": np.concatenate(simulation.output_class),
         "output_offsets": np.cumsum([0, *(len(spikes.t_us) for spikes in simulation.output)]),
     }
     if labels is not None:

@@ -22,6 +22,7 @@ from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.core_layers import FoldedLayer, QuantisedLayer
 from speck_adacal.events.types import Events
+from speck_adacal.readout.class_counts import count
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.rules.fan_out import is_chain
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -45,11 +46,13 @@ class Outcome:
 
     Attributes:
         counts: int64 `[recordings, classes]` output spikes.
+        decisions: int64 `[recordings]`, see `readout.class_counts.leaders`.
         synops: int64 `[recordings, layers]`, in order of the signal.
         spikes: int64 `[recordings, layers]`.
     """
 
     counts: Ints
+    decisions: Ints
     synops: Ints
     spikes: Ints
 
@@ -60,12 +63,15 @@ class Outcome:
 
     def part(self, which: slice) -> Outcome:
         """The same on some of the recordings."""
-        return Outcome(self.counts[which], self.synops[which], self.spikes[which])
+        return Outcome(
+            self.counts[which], self.decisions[which], self.synops[which], self.spikes[which]
+        )
 
     def and_then(self, later: Outcome) -> Outcome:
         """Together with an outcome on further recordings."""
         return Outcome(
             np.concatenate([self.counts, later.counts]),
+            np.concatenate([self.decisions, later.decisions]),
             np.concatenate([self.synops, later.synops]),
             np.concatenate([self.spikes, later.spikes]),
         )
@@ -100,7 +106,7 @@ class TwinEvaluator:
 
     Attributes:
         evaluations: recipes run so far; one on a part of the recordings counts as that part.
-        classes: number of output neurons.
+        classes: the network's number of classes.
         names: of the layers on cores, in order of the signal (as in the recipe).
         channels: by layer of the recipe, how many channels can be changed one by one: none of the
             readout, of layers of more than 64, and of those whose spikes are added to others'.
@@ -123,6 +129,7 @@ class TwinEvaluator:
         self.evaluations = 0.0
         self._cores = deployment.cores
         self.classes = deployment.classes
+        self._class_map = deployment.class_map
         folded = [layer.folded for layer in deployment.layers]
         self.names = tuple(layer.recipe.name for layer in folded)
         self._is_chain = is_chain(folded)
@@ -149,8 +156,10 @@ class TwinEvaluator:
         self.evaluations += len(prepared) / len(arrival.events)
         runs = twin.run_many(prepared, threads=self._threads)
         tail = list(self._cores[first:])
+        counted = [self._counted(run.output) for run in runs]
         return Outcome(
-            counts=np.stack([_class_counts(run.output, self.classes) for run in runs]),
+            counts=np.stack([counts for counts, _ in counted]),
+            decisions=np.array([leader for _, leader in counted]),
             synops=np.hstack([arrival.synops[part], [run.synops_per_core[tail] for run in runs]]),
             spikes=np.hstack([arrival.spikes[part], [run.spikes_per_core[tail] for run in runs]]),
         )
@@ -169,6 +178,9 @@ class TwinEvaluator:
             kept[keys[layer + 1]] = arrival
             while len(kept) > _KEPT_PER_LAYER:
                 kept.popitem(last=False)
+
+    def _counted(self, output: Spikes) -> tuple[Ints, int]:
+        return count(self._class_map.of(output.channel, output.y, output.x), self.classes)
 
     def _quantised(self, recipe: Recipe) -> tuple[QuantisedLayer, ...]:
         steps = recipe.settings.time_steps
@@ -245,7 +257,3 @@ def _pooled(spikes: Spikes, pool: int) -> Events:
         channel=spikes.channel,
         shape=(channels, -(-height // pool), -(-width // pool)),
     )
-
-
-def _class_counts(spikes: Spikes, classes: int) -> Ints:
-    return np.bincount(spikes.channel.astype(np.int64), minlength=classes)

@@ -91,7 +91,7 @@ class Descent:
 
     def share_right(self, candidate: Candidate) -> float:
         """Share of right decisions of one that was tried."""
-        return float(np.mean(self.tried[candidate].counts.argmax(axis=1) == self._labels))
+        return float(np.mean(self.tried[candidate].decisions == self._labels))
 
     def _round(
         self, best: Candidate, price: float, moves: Iterable[tuple[Move, Move]], first_look: float

@@ -23,8 +23,7 @@ class FrontPoint:
         recipe: thresholds and initial potentials.
         loss: log loss on the recordings searched on.
         synops: SynOps a recording there.
-        accuracy: share of right decisions on the held-out recordings; of classes with equal
-            spike counts the first decides.
+        accuracy: share of right decisions on the held-out recordings.
         standard_error: of `accuracy` (Agresti and Coull).
         held_out_synops: SynOps a recording on the held-out recordings.
         layer_names: layers on cores, in order of the signal.
@@ -52,8 +51,7 @@ class FrontPoint:
         names: tuple[str, ...],
     ) -> FrontPoint:
         """A point from its two outcomes; `labels` are those of the held-out recordings."""
-        right = held_out.counts.argmax(axis=1) == labels
-        right &= held_out.counts.any(axis=1)
+        right = held_out.decisions == labels
         share = (right.sum() + 2) / (len(right) + 4)
         return cls(
             recipe=recipe,

@@ -248,4 +248,4 @@ def test_a_leaking_sample_is_the_same_through_a_session(leaking, images):
     backend = TwinBackend(leaking)
     backend.reset()
     answer = backend.feed(recording)
-    np.testing.assert_array_equal(np.bincount(answer.channel, minlength=3), whole)
+    np.testing.assert_array_equal(np.bincount(answer.output, minlength=3), whole)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from speck_adacal.errors import CalibrationError, SettingsError
-from speck_adacal.inspection.exit_calibration import window_counts
+from speck_adacal.inspection.exit_calibration import windowed_output
+from speck_adacal.readout.class_map import ClassMap
 from speck_adacal.readout.exit_rule import (
     METRICS,
     WindowRule,
@@ -101,5 +102,7 @@ def test_spikes_are_counted_by_window_and_class():
     t = np.array([0, 9, 10, 35])
     zero = np.zeros(4, np.int16)
     spikes = Spikes(t, zero, zero, np.array([1, 1, 0, 2], np.int16), np.arange(4), (3, 1, 1))
-    counts = window_counts([spikes], 3, window_us=10, windows=3)
-    assert counts.tolist() == [[[0, 2, 0], [1, 0, 0], [0, 0, 1]]]
+    one_each = ClassMap(np.arange(3).reshape(3, 1, 1), 3)
+    found = windowed_output(one_each, [spikes], window_us=10, windows=3)
+    assert found.counts.tolist() == [[[0, 2, 0], [1, 0, 0], [0, 0, 1]]]
+    assert found.leaders.tolist() == [[1, 1, 1]]

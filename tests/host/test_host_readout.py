@@ -113,7 +113,7 @@ def test_an_early_exit_below_its_bar_decides_at_the_end():
     assert readout.finish(520).label == 1
 
 
-def test_class_names_and_channels_must_agree():
+def test_class_names_and_outputs_must_agree():
     with pytest.raises(SettingsError, match="one name for each"):
         ArgmaxSpikeCount(NAMES, class_of=np.arange(4))
     with pytest.raises(SettingsError, match="different names"):
@@ -121,7 +121,7 @@ def test_class_names_and_channels_must_agree():
     with pytest.raises(SettingsError, match="at least one"):
         ArgmaxSpikeCount(0)
     readout = ArgmaxSpikeCount(3)
-    with pytest.raises(EventError, match="channel 3"):
+    with pytest.raises(EventError, match="output 3"):
         readout.update(answer([3], 1))
     for bad in (lambda: FirstToThreshold(3, 0), lambda: EarlyExit(3, WindowRule((1.0,)), 0)):
         with pytest.raises(SettingsError, match="at least 1"):

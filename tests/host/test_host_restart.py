@@ -50,7 +50,7 @@ def test_killing_the_consumer_loses_nothing_that_was_acknowledged(deployment, re
         session.stop()
         consumer, sent, acknowledged = start(tmp_path / "log"), 0, []
         while (batch := session.receive(timeout_s=20)) is not None:
-            line = json.dumps({"number": batch.number, "channel": batch.answer.channel.tolist()})
+            line = json.dumps({"number": batch.number, "output": batch.answer.output.tolist()})
             consumer.stdin.write(line + "\n")
             consumer.stdin.flush()
             sent += 1
@@ -62,13 +62,13 @@ def test_killing_the_consumer_loses_nothing_that_was_acknowledged(deployment, re
             assert int(consumer.stdout.readline()) == batch.number
             session.acknowledge(batch)
             acknowledged.append(batch.number)
-            expected.append(batch.answer.channel)
+            expected.append(batch.answer.output)
         kill(consumer)
         counters = session.counters
     kept = {}
     for line in (tmp_path / "log").read_text().splitlines():
         entry = json.loads(line)
-        assert kept.setdefault(entry["number"], entry["channel"]) == entry["channel"]
+        assert kept.setdefault(entry["number"], entry["output"]) == entry["output"]
     assert acknowledged == list(range(pieces))
     assert sorted(kept) == acknowledged
     assert [kept[n] for n in acknowledged] == [c.tolist() for c in expected]

@@ -34,7 +34,7 @@ from speck_adacal.readout.exit_rule import WindowRule
 class Echo:
     """A backend that answers every event with a spike, when it is let."""
 
-    name, grade, shape, channels, threshold = "an echo", "simulated", (1, 1, 4), 4, 1
+    name, grade, shape, outputs, threshold = "an echo", "simulated", (1, 1, 4), 4, 1
 
     def __init__(self, *, hold=False, fail_after=None):
         self.go, self.entered = threading.Event(), threading.Event()
@@ -118,7 +118,7 @@ def test_pushing_gives_the_spikes_of_one_run(backend, deployment, recording):
     ends = [b for b in batches if b.answer is None]
     assert [b.decision.label for b in ends] == whole.decisions.tolist()
     for i, output in enumerate(whole.output):
-        mine = [b.answer.channel for b in batches if b.sample == i and b.answer is not None]
+        mine = [b.answer.output for b in batches if b.sample == i and b.answer is not None]
         np.testing.assert_array_equal(np.concatenate(mine), output.channel)
     counters = session.counters
     assert counters.add_up
