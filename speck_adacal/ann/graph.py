@@ -56,6 +56,21 @@ class Node:
     relay: float = 0.0
 
 
+@dataclass(frozen=True)
+class ClippedActivation:
+    """An activation that is cut off from above, as by ReLU6, Hardtanh or clamp.
+
+    Attributes:
+        node: name of its node.
+        upper: the bound, in units of the activation.
+        source: where it stands in the user's code.
+    """
+
+    node: str
+    upper: float
+    source: str
+
+
 @dataclass(frozen=True, eq=False)
 class LayerGraph:
     """A traced network in topological order; `nodes[0]` is the input.
@@ -84,6 +99,15 @@ class LayerGraph:
     def of_kind(self, *kinds: Kind) -> tuple[Node, ...]:
         """The nodes of the given kinds, in order."""
         return tuple(node for node in self.nodes if node.kind in kinds)
+
+    def clipped_activations(self) -> tuple[ClippedActivation, ...]:
+        """The activations with an upper bound, in order."""
+        found = ((n, getattr(n.module, "upper", None)) for n in self.of_kind(Kind.ACTIVATION))
+        return tuple(
+            ClippedActivation(node.name, float(upper), node.source)
+            for node, upper in found
+            if upper is not None
+        )
 
     def consumers(self, name: str) -> tuple[Node, ...]:
         """The nodes that read `name`, in order."""

@@ -10,6 +10,7 @@ import numpy as np
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.operations import (
+    bounds,
     layer_shapes,
     refused_layers,
     structure,
@@ -74,12 +75,12 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
             refused = (structure(graph, error),)
     if refused:
         shapes = layer_shapes(graph)
-        violations = refused + check_layers(shapes, description)
+        violations = refused + check_layers(shapes, description) + bounds(graph)
         return CheckResult(chip, _checked(shapes, description), violations)
     shapes = tuple(LayerShape.of(layer) for layer in folded)
     broken = check_layers(shapes, description)
     change = smallest_change(shapes, description) if broken and is_chain(folded) else None
-    violations = broken + check_fan_out(folded, description)
+    violations = broken + check_fan_out(folded, description) + bounds(graph)
     return CheckResult(chip, _checked(shapes, description), violations, change)
 
 

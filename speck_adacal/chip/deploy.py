@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.mapping import MappedNetwork, map_network
+from speck_adacal.chip.operations import bounds
 from speck_adacal.chip.policy import ChipPolicy, refused_biases
 from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
@@ -101,7 +102,7 @@ def deploy_network(
     layers = tuple(
         quantised or (quantise(layer, window_steps=steps, policy=policy) for layer in folded)
     )
-    violations += check_values(layers)
+    violations += check_values(layers) + bounds(adapted.graph)
     _refuse(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
     leaks = any(layer.bias.any() for layer in layers)

@@ -44,6 +44,26 @@ def _belongs_to_a_core(graph: LayerGraph, node: Node) -> bool:
     return is_idle(graph, node) or graph[node.inputs[0]].kind in _WEIGHTED
 
 
+def bounds(graph: LayerGraph) -> tuple[Violation, ...]:
+    """A warning for every activation with an upper bound (ReLU6, clamp): neurons have none."""
+    return tuple(
+        Violation(
+            "bound",
+            activation.node,
+            f"activations cut off at {activation.upper:g}" + _at(activation.source),
+            "no upper bound",
+            "train with ReLU, or look at the agreement of the simulation with the network where "
+            f"activations exceed {activation.upper:g}",
+            severity="warning",
+        )
+        for activation in graph.clipped_activations()
+    )
+
+
+def _at(source: str) -> str:
+    return f" ({source})" if source else ""
+
+
 def layer_shapes(graph: LayerGraph) -> tuple[LayerShape, ...]:
     """All layers with weights as they stand in the model, for a network that cannot be folded.
 

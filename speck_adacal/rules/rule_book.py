@@ -93,6 +93,11 @@ _BOOK: Mapping[str, _Entry] = {
         "A core is a convolution, spiking neurons and sum pooling; nothing else runs on the chip.",
         source="Datasheet v1.0 (SynSense, August 2023)",
     ),
+    "bound": _Entry(
+        "A neuron fires as often as its input drives it: an activation's upper bound (ReLU6, "
+        "clamp) has no counterpart, and values above it count in full.",
+        source="Datasheet v1.0 (SynSense, August 2023): the neuron model",
+    ),
     "structure": _Entry(
         "Spikes flow from core to core, and every core ends in spiking neurons: each layer with "
         "weights is followed by one activation, what is added are spikes, the input goes to one "

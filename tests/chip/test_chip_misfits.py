@@ -260,3 +260,14 @@ def test_explain_on_the_command_line(capsys):
             main(["check", *arguments])
         assert end.value.code == 1
         assert message in capsys.readouterr().err
+
+
+def test_upper_bounds_of_activations_are_warned_of():
+    layers = [nn.Conv2d(1, 2, 3), nn.ReLU6(), nn.Flatten(), nn.Linear(32, 4), nn.ReLU(),
+              nn.Linear(4, 2)]  # fmt: skip
+    graph = trace(nn.Sequential(*layers), (1, 6, 6))
+    (clipped,) = graph.clipped_activations()
+    assert (clipped.node, clipped.upper) == ("1", 6.0)
+    (found,) = [v for v in check_network(graph).violations if v.rule == "bound"]
+    assert found.severity == "warning"
+    assert "6" in str(found)
