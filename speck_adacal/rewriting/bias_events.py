@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.modules import EdgedConv2d
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.rewriting.carriers import Carriers, find_carriers
 
@@ -234,7 +235,8 @@ def dense_weight(module: Any) -> torch.Tensor:
 
 
 def convolution_like(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Conv2d:
-    """A convolution of the same geometry with other (ungrouped) weights."""
+    """A convolution of the same geometry with other (ungrouped) weights; what it adds at its map's
+    edge is kept, channels behind its own get nothing there."""
     new = nn.Conv2d(
         weight.shape[1],
         weight.shape[0],
@@ -247,4 +249,8 @@ def convolution_like(module: Any, weight: torch.Tensor, bias: torch.Tensor | Non
     new.weight = nn.Parameter(weight.float(), requires_grad=False)
     if bias is not None:
         new.bias = nn.Parameter(bias.detach().clone().float(), requires_grad=False)
+    if isinstance(module, EdgedConv2d):
+        edge = torch.zeros((len(weight), *module.edge.shape[1:]))
+        edge[: len(module.edge)] = module.edge
+        return EdgedConv2d.of(new, edge)
     return new.eval()

@@ -14,6 +14,8 @@ from torch import nn
 from speck_adacal import AdaptSettings, adapt, deploy, load, save, simulate
 from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.modules import Normalised
+from speck_adacal.ann.rewriting import merge_linear_maps
 from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.constant import ConstantChannel
@@ -217,3 +219,13 @@ def test_the_integers_are_those_of_the_rewritten_network() -> None:
         np.testing.assert_array_equal(ours.initial, theirs.initial)
         assert ours.threshold == theirs.threshold
         assert ours.folded.name == "6" or not ours.folded.bias.any()
+
+
+def test_what_a_normalisation_adds_at_the_edge_is_kept():
+    torch.manual_seed(3)
+    layers = [nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+              nn.Conv2d(3, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)]  # fmt: skip
+    network = Normalised(nn.Sequential(*layers), [0.3], [0.4])
+    graph = merge_linear_maps(trace(network, (1, 8, 8)))
+    found = carry_biases(graph, rate=2, amplitude=0.25)
+    _same_function(network, graph, found.graph, 2)
