@@ -28,7 +28,7 @@ from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import Stage
 from speck_adacal.readout.step_exit import ExitRule, apply_rule, calibrate_exit
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 Point = dict[str, float]
 _LOSSES = (0.0, 0.002, 0.005, 0.01, 0.03)
@@ -138,7 +138,7 @@ def exits(
 def errors(pipeline: Pipeline, train: Images) -> list[Point]:
     """Mean parts of the error over the layers, for several φ, before and after correction."""
     settings = pipeline.settings
-    batches = CalibrationBatches([train.x[:64]], pipeline.graph.input_shape, settings)
+    batches = encoded_batches([train.x[:64]], pipeline.graph.input_shape, settings)
     rows = []
     for phi in (1, 2, 4, 8):
         stage = pipeline.uniform(phi)

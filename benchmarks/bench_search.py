@@ -43,7 +43,7 @@ from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann import Kind, LayerGraph
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 V = TypeVar("V")
 PHIS = tuple(range(1, 9))
@@ -210,7 +210,7 @@ def main() -> None:
     train, _ = cifar10(arguments.data, arguments.samples, 1)
     graph = resnet20(arguments.weights)
     settings = AdaptSettings(time_steps=8, phi=4, per_channel=True, input_coding="analog")
-    statistics = observe(graph, CalibrationBatches([train.x], graph.input_shape, settings))
+    statistics = observe(graph, encoded_batches([train.x], graph.input_shape, settings))
     recipe = recipe_of(statistics, settings, 4)
     evaluator = Evaluator(graph, [train.x], settings)
     tables = {phi: thresholds(statistics, settings, phi) for phi in PHIS}

@@ -32,7 +32,7 @@ from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.bundle import new_file
 from speck_adacal.reporting.detail_figures import draw_heat
 from speck_adacal.reporting.details import HeatMap
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 HERE = Path(__file__).resolve().parent
 PHIS = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -105,7 +105,7 @@ def main() -> None:
     train, _ = cifar10(args.data, args.samples, 1)
     graph = resnet20(args.weights)
     settings = AdaptSettings(time_steps=8, phi=4, per_channel=True, input_coding="analog")
-    statistics = observe(graph, CalibrationBatches([train.x], graph.input_shape, settings))
+    statistics = observe(graph, encoded_batches([train.x], graph.input_shape, settings))
     recipe = recipe_of(statistics, settings, 4)
     evaluator = Evaluator(graph, [train.x], settings, temperature=None)
     at = {phi: thresholds(statistics, settings, phi) for phi in PHIS}

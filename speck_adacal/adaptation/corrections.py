@@ -18,7 +18,7 @@ from speck_adacal.adaptation.reconstruct import reconstruct_weights
 from speck_adacal.adaptation.side_by_side import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork, spiking_neuron
 
@@ -45,7 +45,7 @@ class Corrected:
 def correct(
     graph: LayerGraph,
     recipe: Recipe,
-    batches: CalibrationBatches,
+    batches: Batches,
     settings: AdaptSettings,
     reference: LayerGraph | None = None,
 ) -> Corrected:
@@ -61,7 +61,7 @@ def correct(
     kind = settings.correction
     graph = _private(graph) if kind in ("bias", "both", "weights") else graph
     network = SpikingNetwork(graph, recipe)
-    pieces = batches.first(settings.correction_samples)
+    pieces = list(batches.between(0, settings.correction_samples))
     walk = Walk(reference or graph_copy(graph), network, pieces, batches, settings.time_steps)
     potentials: dict[str, torch.Tensor] = {}
     errors: dict[str, float] = {}

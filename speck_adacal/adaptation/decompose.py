@@ -9,7 +9,7 @@ import torch
 from speck_adacal.adaptation.side_by_side import Walk
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork
 
@@ -43,7 +43,7 @@ class LayerError:
 def decompose(
     graph: LayerGraph,
     recipe: Recipe,
-    batches: CalibrationBatches,
+    batches: Batches,
     settings: AdaptSettings,
     corrected: LayerGraph | None = None,
 ) -> tuple[LayerError, ...]:
@@ -57,7 +57,7 @@ def decompose(
         corrected: the spiking network's graph, if corrections changed it.
     """
     network = SpikingNetwork(corrected or graph, recipe)
-    pieces = batches.first(settings.correction_samples)
+    pieces = list(batches.between(0, settings.correction_samples))
     walk = Walk(graph, network, pieces, batches, settings.time_steps)
     return tuple(
         _layer_error(node, network, walk, settings.time_steps)

@@ -13,7 +13,7 @@ from speck_adacal.adaptation.thresholds import LayerStatistics, observe, thresho
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import ModelError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 
 def adapt_graph(
@@ -36,7 +36,7 @@ def adapt_graph(
         ModelError: the network has no rectifier, so that nothing would spike.
     """
     refuse_silence(graph)
-    data = CalibrationBatches(batches, graph.input_shape, settings)
+    data = encoded_batches(batches, graph.input_shape, settings)
     started = time.perf_counter()
     statistics = observe(graph, data)
     recipe = recipe_of(statistics, settings, settings.phi)

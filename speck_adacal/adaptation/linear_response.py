@@ -1,9 +1,13 @@
 """Isolated sensitivities by linear response: nothing behind a layer runs again for a candidate.
 
 A candidate of layer i moves that layer's mean output by δ, and the logits by G δ, to first order,
-with G = dz/dx of the trained network. One forward pass and one backward pass per class give G of
-all layers at once; a candidate costs its own neurons and a product. S_i(k) is eq. 9 of z and
-z + G δ. The soft-max knows differences of logits only, so one class need not be gone back from.
+with G = dz/dx of the trained network. One forward pass and a few backward passes give G of all
+layers at once; a candidate costs its own neurons and a product. S_i(k) is eq. 9 of z and z + G δ.
+
+The soft-max knows differences of logits only. The four most probable classes beside the first are
+gone back from one by one, the others together, weighted by their probabilities. Of more than 32
+classes random projections of the Fisher information are gone back from, and the KL is that to
+second order.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from speck_adacal.snn.constant_input import held_mean
 from speck_adacal.snn.network import spiking_neuron
 from speck_adacal.snn.spike_counts import Tallies
 
+RIVALS = 4  # most probable classes after the first that are gone back from one by one
 MOST_CLASSES = 32  # with more, random directions stand for the classes
 DIRECTIONS = 16  # the KL of a sample then has a relative standard error of sqrt(2 / 16)
 _GRADIENTS = 1 << 27
@@ -27,7 +32,7 @@ _GRADIENTS = 1 << 27
 def images_at_once(graph: LayerGraph, classes: int) -> int:
     """How many images' gradients of all layers are kept, at 512 MiB."""
     values = sum(int(np.prod(n.shape)) for n in graph.of_kind(Kind.ACTIVATION))
-    directions = DIRECTIONS if classes > MOST_CLASSES else max(classes - 1, 1)
+    directions = DIRECTIONS if classes > MOST_CLASSES else min(max(classes - 1, 1), 1 + RIVALS)
     return max(1, _GRADIENTS // (values * directions))
 
 
@@ -76,17 +81,27 @@ def linear_cells(
 def _directions(
     evaluator: Evaluator, logits: torch.Tensor, target: torch.Tensor
 ) -> list[torch.Tensor]:
-    """What of the logits is differentiated, each `[batch, classes]`: all classes but the first,
-    less the first; or, of many, random vectors L v with L Lᵀ the Fisher information."""
-    batch, classes = logits.shape
-    if classes <= MOST_CLASSES:
-        alone = torch.eye(classes)
-        return [(alone[c] - alone[0]).expand(batch, classes) for c in range(1, classes)]
-    generator = torch.Generator().manual_seed(evaluator.settings.seed)
+    """What of the logits is differentiated, each `[batch, classes]`."""
+    classes = logits.shape[1]
+    if classes > MOST_CLASSES:
+        return _fisher_projections(target, evaluator.settings.seed)
+    order = logits.argsort(1, descending=True)
+    one_hot = F.one_hot(order, classes).to(logits)
+    first, rest = one_hot[:, 0], order[:, 1 + RIVALS :]
+    rivals = [one_hot[:, j] - first for j in range(1, min(classes, 1 + RIVALS))]
+    if rest.shape[1] == 0:
+        return rivals
+    weights = torch.zeros_like(logits).scatter(1, rest, target.gather(1, rest).softmax(1))
+    return [*rivals, weights - first]
+
+
+def _fisher_projections(target: torch.Tensor, seed: int) -> list[torch.Tensor]:
+    """Random vectors L v, with L Lᵀ the Fisher information of the soft-max."""
+    generator = torch.Generator().manual_seed(seed)
     root = (target / 2).exp()
     found = []
     for _ in range(DIRECTIONS):
-        v = torch.randn(batch, classes, generator=generator)
+        v = torch.randn(root.shape, generator=generator)
         found.append(root * (v - root * (root * v).sum(1, keepdim=True)))
     return found
 
@@ -95,9 +110,12 @@ def _distances(
     evaluator: Evaluator, logits: torch.Tensor, target: torch.Tensor, shifts: torch.Tensor
 ) -> torch.Tensor:
     """KL `[batch, candidates]` of logits moved by `shifts` `[batch, candidates, directions]`."""
-    if logits.shape[1] <= MOST_CLASSES:
-        moved = logits[:, None] + F.pad(shifts, (1, 0))
-        every = target[:, None].expand_as(moved)
-        return evaluator.distance(every.flatten(0, 1), moved.flatten(0, 1)).view(shifts.shape[:2])
-    scale = evaluator.output_scale / evaluator.temperature
-    return (shifts * scale).square().mean(2) / 2
+    if logits.shape[1] > MOST_CLASSES:
+        scale = evaluator.output_scale / evaluator.temperature
+        return (shifts * scale).square().mean(2) / 2
+    ranked, order = logits.sort(1, descending=True)
+    behind = max(logits.shape[1] - 1 - shifts.shape[2], 0)  # classes that the last one stands for
+    every = torch.cat((shifts, shifts[:, :, -1:].expand(-1, -1, behind)), 2)
+    moved = ranked[:, None] + F.pad(every, (1, 0))
+    wanted = target.gather(1, order)[:, None].expand_as(moved)
+    return evaluator.distance(wanted.flatten(0, 1), moved.flatten(0, 1)).view(shifts.shape[:2])

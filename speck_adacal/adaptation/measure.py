@@ -17,7 +17,7 @@ from speck_adacal.adaptation.finished_work import Journal, digest
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 from speck_adacal.snn.network import SpikingNetwork
 from speck_adacal.snn.synops import fan_out
 
@@ -105,7 +105,7 @@ class Evaluator:
         self.constants = constants or EnergyConstants()
         largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
         size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
-        self.batches = CalibrationBatches(
+        self.batches = encoded_batches(
             inputs, graph.input_shape, replace(settings, batch_size=size)
         )
         self.pieces = list(self.batches)
@@ -144,7 +144,7 @@ class Evaluator:
     def without_data(self) -> Evaluator:
         """A light copy for other processes: everything but the samples."""
         light = copy.copy(self)
-        light.pieces, light.targets, light.batches = [], [], self.batches.without_data()
+        light.pieces, light.targets, light.batches = [], [], self.batches.between(0, 0)
         return light
 
     def with_output_scale(self, scale: float) -> Evaluator:
@@ -179,7 +179,7 @@ class Evaluator:
     def run_piece(self, network: SpikingNetwork, piece: torch.Tensor) -> torch.Tensor:
         """Output per step `[batch, T, classes]` of the first output node."""
         steps = self.settings.time_steps
-        if self.batches.analog:
+        if self.batches.is_analog:
             values = network.run(piece.unsqueeze(1), time_steps=steps)
         else:
             values = network.run(piece)
@@ -219,7 +219,7 @@ class Evaluator:
         )
 
     def _with_input(self, synops: np.ndarray) -> np.ndarray:
-        if self.batches.analog:
+        if self.batches.is_analog:
             return synops
         fans = self.fan_out[self.graph.nodes[0].name].flatten()
         first = torch.cat([p.flatten(2).abs() @ fans for p in self.pieces]).double().numpy()
@@ -227,7 +227,7 @@ class Evaluator:
 
     def _analog_macs(self) -> float:
         """MACs at every step of the layers that read the analog input."""
-        if not self.batches.analog:
+        if not self.batches.is_analog:
             return 0.0
         reached, macs, total = {self.graph.nodes[0].name}, count_macs(self.graph), 0.0
         for node in self.graph.nodes[1:]:

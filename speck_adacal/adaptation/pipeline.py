@@ -26,7 +26,7 @@ from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.readout.step_exit import ExitRule, apply_rule, calibrate_exit
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe, StepRecord
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 
 class Pipeline:
@@ -54,7 +54,7 @@ class Pipeline:
         self.graph, self.settings, self.plan = graph, settings, plan or AdaptPlan()
         self.records: list[StepRecord] = []
         self._journal = Journal(folder)
-        self._data = CalibrationBatches(batches, graph.input_shape, settings)
+        self._data = encoded_batches(batches, graph.input_shape, settings)
         with self._step("thresholds") as values:
             self._statistics = observe(graph, self._data)
             values["layers"] = float(len(self._statistics))
@@ -164,7 +164,7 @@ class Pipeline:
             self.samples.table,
             self.evaluator,
             self.samples.held_out or self.evaluator,
-            self._data.first(samples),
+            list(self._data.between(0, samples)),
             self.settings.time_steps,
             lambda name, recipe: self.corrected(name, recipe, self.graph),
             self.plan.jobs,

@@ -13,7 +13,7 @@ from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import AdaptSettings
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.batches import Batches
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class SearchSamples:
 
 def search_samples(
     graph: LayerGraph,
-    data: CalibrationBatches,
+    data: Batches,
     settings: AdaptSettings,
     plan: AdaptPlan,
     labels: torch.Tensor | None,
@@ -61,7 +61,7 @@ def search_samples(
     Raises:
         CalibrationError: as for `Evaluator`.
     """
-    every = torch.cat(data.first(plan.search_samples + plan.validation_samples))
+    every = torch.cat(list(data.between(0, plan.search_samples + plan.validation_samples)))
     used = min(plan.search_samples, len(every) - min(plan.validation_samples, len(every) // 2))
     steps = min(plan.search_steps or settings.time_steps, settings.time_steps)
     short = replace(settings, time_steps=steps)
@@ -69,7 +69,7 @@ def search_samples(
     def evaluator(
         chosen: Sequence[torch.Tensor], y: torch.Tensor | None, temperature: float | None
     ) -> Evaluator:
-        shown = chosen if data.analog else [p[:, :steps] for p in chosen]
+        shown = chosen if data.is_analog else [p[:, :steps] for p in chosen]
         return Evaluator(
             graph, shown, short, y, journal, temperature=temperature, fit_scale=plan.fit_scale
         )

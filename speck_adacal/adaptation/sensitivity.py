@@ -92,7 +92,8 @@ def sensitivity(
     """
     if mode not in MODES:
         raise SettingsError(f"mode must be one of {', '.join(MODES)}, found {mode!r}.")
-    graph = graph or evaluator.graph
+    graph, classes = graph or evaluator.graph, evaluator.targets[0].shape[1]
+    exact = exact or classes == 1  # the soft-max of one class says nothing
     names = [n for n in SpikingNetwork(graph, recipe).spiking_names if variants.get(n)]
     width = max(len(variants[n]) for n in names)
     described = [layer_values(variants[n]) for n in names]
@@ -105,7 +106,7 @@ def sensitivity(
     setting = digest("cells 5", graph, reference, described, mode, exact)
     together = 1
     if mode == "isolated":  # only one layer has a time axis
-        size = images_at_once(graph, evaluator.targets[0].shape[1])
+        size = images_at_once(graph, classes)
         together = steps if exact else max(1, size // len(evaluator.pieces[0]))
     pieces, targets = (_joined(x, together) for x in (evaluator.pieces, evaluator.targets))
     kept: dict[int, dict[str, np.ndarray]] = {}

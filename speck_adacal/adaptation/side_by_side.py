@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from speck_adacal.ann.graph import LayerGraph, Node
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.network import SpikingNetwork, Value, run_nodes
 
 
@@ -34,7 +34,7 @@ class Walk:
         reference: LayerGraph,
         network: SpikingNetwork,
         pieces: Sequence[torch.Tensor],
-        batches: CalibrationBatches,
+        batches: Batches,
         steps: int,
     ) -> None:
         self._reference = reference
@@ -43,7 +43,7 @@ class Walk:
         start = reference.nodes[0].name
         self.ann = [{start: batches.ann_input(p)} for p in pieces]
         self.snn: list[dict[str, Value]] = [
-            {start: (batches.snn_input(p), batches.analog)} for p in pieces
+            {start: (batches.snn_input(p), batches.is_analog)} for p in pieces
         ]
         self._last = {name: n.name for n in reference.nodes for name in n.inputs}
 

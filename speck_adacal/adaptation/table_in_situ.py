@@ -52,7 +52,7 @@ class Cells:
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {
-            self.graph.nodes[0].name: (batches.snn_input(piece), batches.analog)
+            self.graph.nodes[0].name: (batches.snn_input(piece), batches.is_analog)
         }
         for at, node in enumerate(nodes):
             if node.name in self.names:

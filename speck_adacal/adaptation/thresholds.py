@@ -14,7 +14,7 @@ from speck_adacal.adaptation.histogram import ActivationHistogram, clip_floor_er
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import AdaptSettings
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.batches import Batches
 
 Array = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class LayerStatistics:
 
 
 @torch.no_grad()
-def observe(graph: LayerGraph, batches: CalibrationBatches) -> dict[str, LayerStatistics]:
+def observe(graph: LayerGraph, batches: Batches) -> dict[str, LayerStatistics]:
     """Histograms of every activation and of the non-spiking outputs, in one pass over the data.
 
     Raises:

@@ -87,7 +87,7 @@ def measure_levels(
 
 def _decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
     with torch.no_grad():
-        for batch in batches.analog():
+        for batch in batches.network_inputs():
             yield adapted.ann.run(batch)[adapted.ann.outputs[0]].flatten(1).argmax(1).numpy()
 
 

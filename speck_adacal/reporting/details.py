@@ -20,7 +20,6 @@ from speck_adacal.inspection.policy_comparison import PolicyResult, compare_poli
 from speck_adacal.readout.exit_rule import FEWEST
 from speck_adacal.reporting.autopsy_table import autopsy_to_dict
 from speck_adacal.samples.batches import Batches, encode_for
-from speck_adacal.samples.pieces import CalibrationBatches
 from speck_adacal.twin import LoadTrace, Twin, TwinRun
 
 MOST_SAMPLES = 200  # of all that is simulated here
@@ -201,11 +200,9 @@ def _spent(trace: LoadTrace, window_us: int, windows: int) -> npt.NDArray[np.int
 def _heat_maps(deployment: Deployment, batches: Batches) -> tuple[HeatMap, ...]:
     adapted = deployment.adapted
     settings = adapted.recipe.settings
-    data = CalibrationBatches(batches, adapted.graph.input_shape, settings)
-    some = data.first(_SENSITIVITY_SAMPLES)
+    some = batches.between(0, _SENSITIVITY_SAMPLES)
     evaluator = Evaluator(adapted.reference, some, settings, temperature=None)
-    seen = CalibrationBatches(some, adapted.graph.input_shape, settings)
-    statistics = observe(adapted.reference, seen)
+    statistics = observe(adapted.reference, some)
     at = {phi: thresholds(statistics, settings, phi) for phi in _PHIS}
     maps = []
     for knob, values, variants in (

@@ -21,7 +21,6 @@ from speck_adacal.inspection.levels import LevelResult, measure_levels
 from speck_adacal.reporting.details import Details, measure_details
 from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.samples.batches import encode_for
-from speck_adacal.samples.pieces import CalibrationBatches
 
 
 @dataclass(frozen=True)
@@ -167,8 +166,7 @@ def _error_parts(deployment: Deployment, samples: Any) -> tuple[LayerError, ...]
     adapted = deployment.adapted
     settings = adapted.recipe.settings
     batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
-    data = CalibrationBatches(batches, adapted.graph.input_shape, settings)
-    return decompose(adapted.reference, adapted.recipe, data, settings, adapted.graph)
+    return decompose(adapted.reference, adapted.recipe, batches, settings, adapted.graph)
 
 
 def layer_rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -19,30 +20,43 @@ from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 _EMPTY = "The calibration set is empty; give at least a few dozen samples."
 
 
+class Form(Enum):
+    """What the samples of a set are."""
+
+    IMAGES = "images"  # float32 [n, *input_shape]
+    COUNTS = "counts"  # events per step, [n, T, *input_shape]
+    RECORDINGS = "recordings"  # Events, one a sample
+    CURRENTS = "currents"  # what the network is to see at each step, [n, T, *input_shape]
+
+
 @dataclass(frozen=True, eq=False)
 class Batches:
     """Samples, encoded batch by batch as often as they are iterated over.
 
-    Iterating yields float32 `[batch, T, *input_shape]`, event counts per step times `amplitude`;
-    or `[batch, *input_shape]` where the input is analog.
+    Iterating yields float32 `[batch, T, *input_shape]`, what the network sees at each step; or
+    `[batch, *input_shape]` where the input is analog, the same at every step.
 
     Attributes:
-        source: recordings, or float32 images `[n, *input_shape]`, or event counts per step
-            `[n, T, *input_shape]`.
+        source: the samples, in the form that `form` names.
         settings: time steps, coding and batch size.
-        is_counts: whether `source` holds event counts per step.
+        form: images, event counts, recordings, or inputs that are encoded already.
         constant: a channel sent beside the samples' own, which the trained network does not see.
     """
 
     source: torch.Tensor | tuple[Events, ...]
     settings: AdaptSettings
-    is_counts: bool = False
+    form: Form
     constant: ConstantChannel | None = None
+
+    @property
+    def is_analog(self) -> bool:
+        """Whether the network sees the same analog input at every step."""
+        return self.settings.input_coding == "analog" and self.form is Form.IMAGES
 
     @property
     def amplitude(self) -> float:
         """What one event is worth in units of the network's input."""
-        coded = self._is_images and self.settings.input_coding == "events"
+        coded = self.form is Form.IMAGES and not self.is_analog
         return 1 / self.settings.input_burst if coded else 1.0
 
     @property
@@ -62,31 +76,45 @@ class Batches:
         return -(-self.samples // self.settings.batch_size)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        size = self.settings.batch_size
-        for start in range(0, self.samples, size):
-            yield self._with_constant(self._encode(self.source[start : start + size]))
+        for part in self._parts():
+            yield self._with_constant(self._encode(part))
 
-    def analog(self) -> Iterator[torch.Tensor]:
+    def network_inputs(self) -> Iterator[torch.Tensor]:
         """Batches as the trained network sees them, float32 `[batch, *input_shape]`: images as
-        they are, or the mean count per step."""
-        size = self.settings.batch_size
-        for start in range(0, self.samples, size):
-            part = self.source[start : start + size]
-            if isinstance(part, torch.Tensor) and self._is_images:
+        they are, or the mean over the steps."""
+        for part in self._parts():
+            if isinstance(part, torch.Tensor) and self.form is Form.IMAGES:
                 yield part
             else:
                 yield self._encode(part).mean(dim=1)
 
     def held(self) -> Iterator[torch.Tensor]:
-        """Batches as a rewritten network sees them: `analog`, with the constant channel."""
-        for batch in self.analog():
+        """Batches as a rewritten network sees them: `network_inputs`, with the constant channel."""
+        for batch in self.network_inputs():
             yield self._with_constant(batch.unsqueeze(1)).squeeze(1)
+
+    def ann_input(self, batch: torch.Tensor) -> torch.Tensor:
+        """The mean over the steps of a batch, `[batch, *input_shape]`."""
+        return batch if self.is_analog else batch.mean(1)
+
+    def snn_input(self, batch: torch.Tensor) -> torch.Tensor:
+        """What the spiking network sees of a batch, `[batch, T, ...]`; `[batch, 1, ...]` if the
+        input is analog."""
+        return batch.unsqueeze(1) if self.is_analog else batch
 
     def part(self, indices: Sequence[int]) -> Batches:
         """Some of the samples."""
         if isinstance(self.source, torch.Tensor):
             return replace(self, source=self.source[torch.as_tensor(list(indices))])
         return replace(self, source=tuple(self.source[i] for i in indices))
+
+    def between(self, start: int, stop: int | None) -> Batches:
+        """The samples from `start` to before `stop`; without a copy."""
+        return replace(self, source=self.source[start:stop])
+
+    def with_batch_size(self, size: int) -> Batches:
+        """The same samples in other batches."""
+        return replace(self, settings=replace(self.settings, batch_size=size))
 
     def recordings(self) -> list[Events]:
         """The samples as the chip sees them: recordings as they are, images rate-coded, each with
@@ -98,7 +126,7 @@ class Batches:
     def _own_recordings(self) -> list[Events]:
         if not isinstance(self.source, torch.Tensor):
             return list(self.source)
-        if self.is_counts:
+        if self.form is not Form.IMAGES:
             return [
                 counts_to_events(counts.numpy(), seed=self.settings.seed) for counts in self.source
             ]
@@ -112,9 +140,10 @@ class Batches:
             for image in self.source
         ]
 
-    @property
-    def _is_images(self) -> bool:
-        return isinstance(self.source, torch.Tensor) and not self.is_counts
+    def _parts(self) -> Iterator[torch.Tensor | tuple[Events, ...]]:
+        size = self.settings.batch_size
+        for start in range(0, self.samples, size):
+            yield self.source[start : start + size]
 
     def _with_constant(self, encoded: torch.Tensor) -> torch.Tensor:
         """`[batch, T, channels, height, width]` with the constant as one channel more."""
@@ -129,7 +158,7 @@ class Batches:
         steps = self.settings.time_steps
         if not isinstance(part, torch.Tensor):
             return torch.from_numpy(np.stack([recording.to_frames(steps) for recording in part]))
-        if self.is_counts or self.settings.input_coding == "analog":
+        if self.form is not Form.IMAGES or self.is_analog:
             return part
         frames = rate_code_frames(
             part.numpy(),
@@ -175,7 +204,7 @@ def encode_samples(data: Any, input_shape: tuple[int, ...], settings: AdaptSetti
         data = [data]
     if isinstance(data, Sequence) and data and all(isinstance(item, Events) for item in data):
         _check_recordings(data, shape, settings)
-        return Batches(tuple(data), settings)
+        return Batches(tuple(data), settings, Form.RECORDINGS)
     samples = _as_tensor(data)
     is_counts = tuple(samples.shape[1:]) == (settings.time_steps, *shape)
     if not is_counts and tuple(samples.shape[1:]) != shape:
@@ -185,7 +214,7 @@ def encode_samples(data: Any, input_shape: tuple[int, ...], settings: AdaptSetti
             "the calibration set."
         )
     _check_values(samples, settings, is_counts=is_counts)
-    return Batches(samples, settings, is_counts)
+    return Batches(samples, settings, Form.COUNTS if is_counts else Form.IMAGES)
 
 
 def _check_recordings(

@@ -16,6 +16,6 @@ def reference_decisions(adapted: AdaptedNetwork, batches: Batches) -> npt.NDArra
     with torch.no_grad():
         found = [
             adapted.ann.run(batch)[output].flatten(1).argmax(1).numpy()
-            for batch in batches.analog()
+            for batch in batches.network_inputs()
         ]
     return np.concatenate(found)

@@ -15,7 +15,7 @@ from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe
 from speck_adacal.ann import trace
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 
 def make():
@@ -23,7 +23,7 @@ def make():
     graph = trace(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), (6,))
     settings = AdaptSettings(time_steps=4, input_coding="analog", batch_size=8)
     data = [torch.rand(24, 6)]
-    statistics = observe(graph, CalibrationBatches(data, graph.input_shape, settings))
+    statistics = observe(graph, encoded_batches(data, graph.input_shape, settings))
     recipe = recipe_of(statistics, settings, 2)
     return Evaluator(graph, data, settings), recipe, rho_variants(recipe, (1.0, 2.0, 4.0))
 

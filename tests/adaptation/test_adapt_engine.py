@@ -18,7 +18,7 @@ from speck_adacal.adaptation.histogram import ActivationHistogram, clip_floor_er
 from speck_adacal.adaptation.thresholds import observe, search_grid
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, ModelError
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 from speck_adacal.snn import SpikingNetwork
 
 
@@ -126,7 +126,7 @@ def test_corrections_mend_neurons_that_start_empty(correction):
     torch.manual_seed(1)
     x = torch.rand(200, 1, 8, 8)
     settings_ = AdaptSettings(time_steps=2, phi=1, input_coding="analog", correction=correction)
-    data = CalibrationBatches([x], graph.input_shape, settings_)
+    data = encoded_batches([x], graph.input_shape, settings_)
     recipe = recipe_of(observe(graph, data), settings_, 1)
     empty = [replace(layer, initial_potential=np.zeros(())) for layer in recipe.layers]
     recipe = replace(recipe, layers=tuple(empty))
@@ -218,11 +218,11 @@ def test_bad_calibration_data_are_refused(batches, words):
 
 def test_bad_activations_name_layer_and_batch():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    model[0].weight.data.fill_(3e38)
+    model[0].weight.data.fill_(4e37)
     graph = trace(model, (2,))
     data = [torch.zeros(1, 2), torch.full((1, 2), 9.0)]
     with pytest.raises(CalibrationError, match=r"Layer '1' gives NaN .* batch 1"):
-        adapt_graph(graph, data, AdaptSettings(input_coding="analog"))
+        adapt_graph(graph, data, AdaptSettings(input_coding="analog", batch_size=1))
 
 
 def test_a_network_without_rectifiers_is_refused():

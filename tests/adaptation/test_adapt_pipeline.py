@@ -19,7 +19,7 @@ from speck_adacal.adaptation.thresholds import observe
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.recipe.files import recipe_from_data, recipe_to_data
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 
 SETTINGS = AdaptSettings(
     time_steps=4, phi=2, input_coding="analog", batch_size=32, per_channel=True, correction="both"
@@ -226,7 +226,7 @@ def test_bad_plans_are_refused(bad):
 def test_parts_of_the_error(world):
     graph, data = world
     settings = AdaptSettings(time_steps=4, phi=1, input_coding="analog", correction="none")
-    batches = CalibrationBatches(data, graph.input_shape, settings)
+    batches = encoded_batches(data, graph.input_shape, settings)
     statistics = observe(graph, batches)
     by_phi = {}
     for phi in (1, 4):

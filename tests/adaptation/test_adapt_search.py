@@ -21,7 +21,7 @@ from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError, SettingsError
-from speck_adacal.samples.pieces import CalibrationBatches
+from speck_adacal.samples.encoded import encoded_batches
 from speck_adacal.snn import SpikingNetwork
 from speck_adacal.snn.synops import fan_out
 
@@ -49,7 +49,7 @@ def world():
     torch.manual_seed(3)
     graph = trace(Residual(), (1, 8, 8))
     data = [torch.rand(20, 1, 8, 8)]
-    batches = CalibrationBatches(data, graph.input_shape, SETTINGS)
+    batches = encoded_batches(data, graph.input_shape, SETTINGS)
     statistics = observe(graph, batches)
     recipe = recipe_of(statistics, SETTINGS, 2)
     tables = {phi: thresholds(statistics, SETTINGS, phi) for phi in PHIS}
@@ -182,7 +182,7 @@ def test_a_linear_response_is_exact_where_what_follows_is_linear():
     torch.manual_seed(0)
     graph = trace(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5)), (6,))
     data = [torch.rand(30, 6)]
-    statistics = observe(graph, CalibrationBatches(data, graph.input_shape, SETTINGS))
+    statistics = observe(graph, encoded_batches(data, graph.input_shape, SETTINGS))
     recipe, evaluator = recipe_of(statistics, SETTINGS, 2), Evaluator(graph, data, SETTINGS)
     options = rho_variants(recipe, [1.0, 2.0, 8.0])
     linear, exact = (
@@ -203,7 +203,7 @@ def test_a_linear_response_ranks_as_the_exact_table_does(classes, least):
         nn.Linear(128, classes),
     )  # fmt: skip
     graph, data = trace(model, (1, 8, 8)), [torch.rand(40, 1, 8, 8)]
-    statistics = observe(graph, CalibrationBatches(data, graph.input_shape, SETTINGS))
+    statistics = observe(graph, encoded_batches(data, graph.input_shape, SETTINGS))
     recipe, evaluator = recipe_of(statistics, SETTINGS, 2), Evaluator(graph, data, SETTINGS)
     options = phi_variants(recipe, {p: thresholds(statistics, SETTINGS, p) for p in PHIS}, PHIS)
     linear, exact = (
