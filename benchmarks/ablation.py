@@ -29,7 +29,7 @@ from rich.table import Table
 
 from speck_adacal.adaptation import AdaptSettings
 from speck_adacal.adaptation.energy import EnergyConstants, count_macs
-from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.finished_work import FinishedWork
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import AdaptPlan, Stage
@@ -82,7 +82,7 @@ def main() -> None:
     graph, train, test = load(arguments)
     arguments.work.mkdir(parents=True, exist_ok=True)
     whole, short = pipelines(arguments, graph, train)
-    tester = Tester(whole, test, arguments.work / "journal")
+    tester = Tester(whole, test, arguments.work / "finished")
     rows = [tester.network_row()]
     for found in measured(tester, whole, short, arguments):
         rows.append(found)
@@ -161,7 +161,7 @@ def pipelines(
         frontier=False,
         refinements=arguments.rounds,
     )
-    folder = arguments.work / "journal"
+    folder = arguments.work / "finished"
     whole, short = (
         Pipeline(graph, [train.x], settings, p, labels=train.y, folder=folder)
         for p in (plan, replace(plan, search_steps=arguments.search_steps))
@@ -222,10 +222,10 @@ class Tester:
     def __init__(
         self, pipeline: Pipeline, test: Images, folder: Path, temperature: float = 1.0
     ) -> None:
-        journal = Journal(folder)
+        finished = FinishedWork(folder)
         self.labels, self.steps = test.y.numpy(), pipeline.settings.time_steps
         self.shards = [
-            Evaluator(pipeline.graph, [x], pipeline.settings, y, journal, temperature=temperature)
+            Evaluator(pipeline.graph, [x], pipeline.settings, y, finished, temperature=temperature)
             for x, y in zip(test.x.split(_SHARD), test.y.split(_SHARD), strict=True)
         ]
 

@@ -66,7 +66,7 @@ class Curves:
     """The results so far, written after every point."""
 
     def __init__(self, pipeline: Pipeline, test: Images, arguments: argparse.Namespace) -> None:
-        folder = arguments.work / "journal"
+        folder = arguments.work / "finished"
         self.tester = Tester(pipeline, test, folder)
         self._pipeline = pipeline
         self._as_searched = Tester(pipeline, test, folder, pipeline.evaluator.temperature)
@@ -119,8 +119,8 @@ def exits(
     pipeline: Pipeline, tester: Tester, stage: Stage, train: Images
 ) -> dict[str, list[Point]]:
     """Calibrated bars at several losses, and constant bars, on the same outputs."""
-    journal = pipeline.evaluator.journal
-    data = Evaluator(pipeline.graph, [train.x], pipeline.settings, train.y, journal)
+    finished = pipeline.evaluator.finished
+    data = Evaluator(pipeline.graph, [train.x], pipeline.settings, train.y, finished)
     calibration = data.measure(stage.recipe, stage.graph).outputs
     outputs = tester.found(stage).outputs
     rules = [(x, calibrate_exit(calibration, train.y.numpy(), x)) for x in _LOSSES]

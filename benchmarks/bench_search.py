@@ -36,7 +36,7 @@ from sinabs.activation import MaxSpike
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
-from speck_adacal.adaptation.candidates import phi_variants, rho_variants
+from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
 from speck_adacal.adaptation.engine import recipe_of
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
@@ -135,31 +135,31 @@ def bench(
     name: str,
     evaluator: Evaluator,
     recipe: Recipe,
-    variants: dict[str, list[LayerRecipe]],
+    candidates: dict[str, list[LayerRecipe]],
     x: torch.Tensor,
     mode: str,
     every: int,
     peak_mb: float,
 ) -> Timing:
     """Time one table both ways; `peak_mb` was measured before."""
-    table, table_s = timed(lambda: sensitivity(evaluator, recipe, variants, mode=mode))
+    table, table_s = timed(lambda: sensitivity(evaluator, recipe, candidates, mode=mode))
     exact, exact_s = table, table_s
     if mode == "isolated":
         exact, exact_s = timed(
-            lambda: sensitivity(evaluator, recipe, variants, mode=mode, exact=True)
+            lambda: sensitivity(evaluator, recipe, candidates, mode=mode, exact=True)
         )
     steps = evaluator.settings.time_steps
     spent, in_batches = [], []
     slow = np.full(table.kl.shape, np.nan)
     rows = list(range(0, len(table.layers), every))
     for row in rows:
-        for column, layer in enumerate(variants[table.layers[row]]):
+        for column, layer in enumerate(candidates[table.layers[row]]):
             cell = (evaluator.graph, recipe, layer, x, steps, mode)
             slow[row, column], seconds = timed(lambda c=cell: straightforward(*c, len(x)))
             spent.append(seconds)
             if column == 0:
                 in_batches.append(timed(lambda c=cell: straightforward(*c, 64))[1])
-    chosen = {table.layers[r]: variants[table.layers[r]] for r in rows}
+    chosen = {table.layers[r]: candidates[table.layers[r]] for r in rows}
     once = Evaluator(evaluator.graph, [x], replace(evaluator.settings, batch_size=64))
     alike = sensitivity(once, recipe, chosen, mode=mode, exact=mode == "isolated")
     run = slow[rows]
@@ -187,12 +187,12 @@ def timed(work: Callable[[], V]) -> tuple[V, float]:
 
 
 def peak_memory(
-    evaluator: Evaluator, recipe: Recipe, variants: dict[str, list[LayerRecipe]], mode: str
+    evaluator: Evaluator, recipe: Recipe, candidates: dict[str, list[LayerRecipe]], mode: str
 ) -> float:
     """Megabytes of this process with a table of a few batches; a table's run one after another."""
     first = evaluator.pieces[: evaluator.settings.time_steps]
     piece = Evaluator(evaluator.graph, first, evaluator.settings)
-    sensitivity(piece, recipe, variants, mode=mode)
+    sensitivity(piece, recipe, candidates, mode=mode)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
@@ -215,8 +215,8 @@ def main() -> None:
     evaluator = Evaluator(graph, [train.x], settings)
     tables = {phi: thresholds(statistics, settings, phi) for phi in PHIS}
     jobs = {
-        "phi": phi_variants(recipe, tables, PHIS),
-        "rho": rho_variants(recipe, [float(r) for r in RHOS]),
+        "phi": phi_candidates(recipe, tables, PHIS),
+        "rho": rho_candidates(recipe, [float(r) for r in RHOS]),
     }
     cases = [(name, mode) for mode in ("isolated", "in_situ") for name in jobs]
     # Before anything else has run, and to compile what there is to compile.

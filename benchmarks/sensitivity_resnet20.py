@@ -22,7 +22,7 @@ from ablation_data import cifar10, resnet20
 from matplotlib.figure import Figure
 
 from speck_adacal.adaptation import AdaptSettings
-from speck_adacal.adaptation.candidates import phi_variants, rho_variants
+from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
 from speck_adacal.adaptation.engine import recipe_of
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pareto import frontier
@@ -109,9 +109,9 @@ def main() -> None:
     recipe = recipe_of(statistics, settings, 4)
     evaluator = Evaluator(graph, [train.x], settings, temperature=None)
     at = {phi: thresholds(statistics, settings, phi) for phi in PHIS}
-    by_phi = phi_variants(recipe, at, PHIS)
+    by_phi = phi_candidates(recipe, at, PHIS)
     phi_table = sensitivity(evaluator, recipe, by_phi)
-    rho_table = sensitivity(evaluator, recipe, rho_variants(recipe, RHOS))
+    rho_table = sensitivity(evaluator, recipe, rho_candidates(recipe, RHOS))
     curves = compared(Search(evaluator, recipe, by_phi), phi_table, args.seed)
     maps = [heat("φ", PHIS, phi_table), heat("ρ", RHOS, rho_table)]
     result = {

@@ -16,7 +16,7 @@ FACTORS = (
 
 
 @dataclass(frozen=True)
-class Space:
+class KindOfChange:
     """One kind of change.
 
     Attributes:
@@ -35,13 +35,8 @@ class Space:
 
     def scaled(self, recipe: Recipe, factor: float) -> Recipe:
         """All firing thresholds times `factor`, potentials as before any correction."""
-        layers = (x if x.readout else fresh(self.scale(x, factor)) for x in recipe.layers)
+        layers = (x if x.readout else self.scale(x, factor).uncorrected() for x in recipe.layers)
         return replace(recipe, layers=tuple(layers))
-
-
-def fresh(layer: LayerRecipe) -> LayerRecipe:
-    """The layer as before any correction: at half its firing threshold."""
-    return replace(layer, initial_potential=np.asarray(layer.firing_threshold / 2))
 
 
 def _scale_threshold(layer: LayerRecipe, factor: float) -> LayerRecipe:
@@ -62,5 +57,5 @@ def _rho_neighbours(layer: LayerRecipe) -> list[LayerRecipe]:
     return [_scale_rho(layer, f) for f in FACTORS]
 
 
-PHI = Space("phi", _phi_neighbours, _scale_threshold)
-RHO = Space("ssc", _rho_neighbours, _scale_rho)
+PHI = KindOfChange("phi", _phi_neighbours, _scale_threshold)
+RHO = KindOfChange("ssc", _rho_neighbours, _scale_rho)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from speck_adacal.adaptation.reconstruct import reconstruct_weights
-from speck_adacal.adaptation.side_by_side import Walk
+from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.batches import Batches
@@ -61,32 +61,32 @@ def correct(
     kind = settings.correction
     graph = _private(graph) if kind in ("bias", "both", "weights") else graph
     network = SpikingNetwork(graph, recipe)
-    pieces = list(batches.between(0, settings.correction_samples))
-    walk = Walk(reference or graph_copy(graph), network, pieces, batches, settings.time_steps)
+    inputs = list(batches.between(0, settings.correction_samples))
+    pair = SideBySide(reference or graph_copy(graph), network, inputs, batches, settings.time_steps)
     potentials: dict[str, torch.Tensor] = {}
     errors: dict[str, float] = {}
-    for node in walk:
+    for node in pair:
         if node.kind is Kind.ACTIVATION:
-            layer = _Layer(node, network.layer(node.name), walk, settings.time_steps)
+            layer = _Layer(node, network.layer(node.name), pair, settings.time_steps)
             left = layer.shift_bias(graph) if kind in ("bias", "both", "weights") else None
             if kind in ("potential", "both", "weights") or left is None:
                 left = layer.shift_potential()
             potentials[node.name] = layer.module.initial_potential.detach().clone()
             errors[node.name] = left
         elif kind == "weights" and node.kind in (Kind.CONV, Kind.LINEAR):
-            reconstruct_weights(node, graph[node.name], walk, settings.ridge)
+            reconstruct_weights(node, graph[node.name], pair, settings.ridge)
         elif kind in ("bias", "both") and node.name in graph.outputs:
-            _shift_output_bias(graph[node.name], walk, network, settings.time_steps)
+            _shift_output_bias(graph[node.name], pair, network, settings.time_steps)
     layers = tuple(_with_potential(layer, potentials) for layer in recipe.layers)
     return Corrected(replace(recipe, layers=layers), graph, errors)
 
 
 class _Layer:
-    """One spiking layer of a walk, before its spiking value is computed."""
+    """One spiking layer of networks side by side, before its spiking value is computed."""
 
-    def __init__(self, node: Node, module: nn.Module, walk: Walk, steps: int) -> None:
+    def __init__(self, node: Node, module: nn.Module, pair: SideBySide, steps: int) -> None:
         assert isinstance(module, AdaFire)  # noqa: S101  (SpikingNetwork makes it so)
-        self.node, self.module, self.walk, self.steps = node, module, walk, steps
+        self.node, self.module, self.pair, self.steps = node, module, pair, steps
 
     def owner(self, graph: LayerGraph) -> Node | None:
         """The layer whose bias alone adds to this layer's input, or None."""
@@ -137,7 +137,7 @@ class _Layer:
         """ANN minus mean output: mean square, and mean per channel, float64 `[channels]`."""
         squares, count = 0.0, 0
         sums = torch.zeros(self.node.shape[0], dtype=torch.float64)
-        for ann, snn in zip(self.walk.ann, self.walk.snn, strict=True):
+        for ann, snn in zip(self.pair.ann, self.pair.snn, strict=True):
             self.module.reset_states()
             spikes = self.module.run(snn[self.node.inputs[0]][0], self.steps)
             wanted = ann[self.node.name]
@@ -158,15 +158,15 @@ class _Layer:
     def _add_to_bias(self, owner: Node, change: torch.Tensor) -> None:
         add_to_bias(owner.module, change)
         shape = (1, 1, -1) + (1,) * (len(self.node.shape) - 1)
-        for values in self.walk.snn:
+        for values in self.pair.snn:
             current, constant = values[self.node.inputs[0]]
             values[self.node.inputs[0]] = current + change.view(shape), constant
 
 
-def centred_potential(node: Node, layer: LayerRecipe, walk: Walk, steps: int) -> LayerRecipe:
-    """`layer` with its potential corrected on what reaches `node` at this point of a walk."""
+def centred_potential(node: Node, layer: LayerRecipe, pair: SideBySide, steps: int) -> LayerRecipe:
+    """`layer` with its potential corrected on what reaches `node` at this point of the pass."""
     neuron = spiking_neuron(layer)
-    _Layer(node, neuron, walk, steps).shift_potential()
+    _Layer(node, neuron, pair, steps).shift_potential()
     return _with_potential(layer, {layer.name: neuron.initial_potential.detach().clone()})
 
 
@@ -198,12 +198,12 @@ def add_to_bias(module: Any, change: torch.Tensor) -> None:
     module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
 
 
-def _shift_output_bias(node: Node, walk: Walk, network: SpikingNetwork, steps: int) -> None:
+def _shift_output_bias(node: Node, pair: SideBySide, network: SpikingNetwork, steps: int) -> None:
     """Bring the mean output of a non-spiking output layer to the ANN's."""
     if node.kind not in (Kind.CONV, Kind.LINEAR) or len(node.shape) != 1:
         return
     residuals = []
-    for ann, snn in zip(walk.ann, walk.snn, strict=True):
+    for ann, snn in zip(pair.ann, pair.snn, strict=True):
         mean = snn[node.inputs[0]][0].mean(1)
         residuals.append(ann[node.name] - network.layer(node.name)(mean))
     add_to_bias(node.module, torch.cat(residuals).double().mean(0).float())

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from speck_adacal.adaptation.side_by_side import Walk
+from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 from speck_adacal.samples.batches import Batches
-from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.adafire import AdaFire, broadcastable
 from speck_adacal.snn.network import SpikingNetwork
 
 
@@ -23,7 +23,7 @@ class LayerError:
     Attributes:
         name: the layer.
         clipping: `clip(a, 0, φθ) - a`.
-        quantisation: ClipFloor minus clip, both of the ANN's value.
+        quantisation: ClipFloor minus clip, pair of the ANN's value.
         unevenness: the spiking output minus ClipFloor of its own mean input: what depends on
             *when* the input came.
         inherited: ClipFloor of the spiking mean input minus that of the ANN's: the errors of
@@ -57,22 +57,23 @@ def decompose(
         corrected: the spiking network's graph, if corrections changed it.
     """
     network = SpikingNetwork(corrected or graph, recipe)
-    pieces = list(batches.between(0, settings.correction_samples))
-    walk = Walk(graph, network, pieces, batches, settings.time_steps)
+    inputs = list(batches.between(0, settings.correction_samples))
+    pair = SideBySide(graph, network, inputs, batches, settings.time_steps)
     return tuple(
-        _layer_error(node, network, walk, settings.time_steps)
-        for node in walk
+        _layer_error(node, network, pair, settings.time_steps)
+        for node in pair
         if node.kind is Kind.ACTIVATION
     )
 
 
-def _layer_error(node: Node, network: SpikingNetwork, walk: Walk, steps: int) -> LayerError:
+def _layer_error(node: Node, network: SpikingNetwork, pair: SideBySide, steps: int) -> LayerError:
     module = network.layer(node.name)
     assert isinstance(module, AdaFire)  # noqa: S101  (SpikingNetwork makes it so)
-    theta, start = (_shaped(v, len(node.shape)) for v in (module.theta, module.initial_potential))
+    both = (module.theta, module.initial_potential)
+    theta, start = (broadcastable(v, len(node.shape)) for v in both)
     top = module.phi * theta
     sums = torch.zeros(6, dtype=torch.float64)
-    for ann, snn in zip(walk.ann, walk.snn, strict=True):
+    for ann, snn in zip(pair.ann, pair.snn, strict=True):
         wanted = ann[node.name]
         current = snn[node.inputs[0]][0]
         module.reset_states()
@@ -100,7 +101,3 @@ def _clip_floor(
     """Mean output of a neuron whose input comes evenly (eq. 8)."""
     level = torch.floor((z * steps + start) / theta).clamp_min(0)
     return torch.minimum(level, phi * steps * torch.ones(())) * theta / steps
-
-
-def _shaped(value: torch.Tensor, parts: int) -> torch.Tensor:
-    return value.view(-1, *(1,) * (parts - 1)) if value.ndim == 1 else value

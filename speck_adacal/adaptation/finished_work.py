@@ -17,7 +17,7 @@ from speck_adacal.ann.graph import LayerGraph
 Arrays = dict[str, np.ndarray]
 
 
-class Journal:
+class FinishedWork:
     """Results by content: the key is a hash of everything that decides a result.
 
     Args:

@@ -17,9 +17,9 @@ import torch
 from torch.nn import functional as F
 
 from speck_adacal.adaptation.measure import Evaluator
-from speck_adacal.adaptation.table_isolated import Variants
+from speck_adacal.adaptation.table_isolated import Candidates
 from speck_adacal.ann.graph import Kind, LayerGraph
-from speck_adacal.snn.constant_input import held_mean
+from speck_adacal.snn.constant_input import mean_on_constant
 from speck_adacal.snn.network import spiking_neuron
 from speck_adacal.snn.spike_counts import Tallies
 
@@ -36,17 +36,17 @@ def images_at_once(graph: LayerGraph, classes: int) -> int:
     return max(1, _GRADIENTS // (values * directions))
 
 
-def linear_cells(
+def linear_isolated(
     evaluator: Evaluator,
     graph: LayerGraph,
-    variants: Variants,
-    piece: torch.Tensor,
+    candidates: Candidates,
+    batch: torch.Tensor,
     target: torch.Tensor,
     result: dict[str, np.ndarray],
 ) -> None:
-    """Fill in `Cells.of_piece`'s result for a piece of data."""
-    names = [n.name for n in graph.nodes if variants.get(n.name)]
-    x = evaluator.batches.ann_input(piece)
+    """Fill in `TableWork.of_batch`'s result for a batch of data."""
+    names = [n.name for n in graph.nodes if candidates.get(n.name)]
+    x = evaluator.batches.ann_input(batch)
     if x.ndim == 4:  # PyTorch's convolutions go back several times as fast so
         x = x.contiguous(memory_format=torch.channels_last)
     with torch.enable_grad():
@@ -63,17 +63,17 @@ def linear_cells(
     for row, name in enumerate(names):
         jacobian = torch.stack([g[row].flatten(1) for g in gradients], 1)
         current = values[graph[name].inputs[0]].detach().contiguous().unsqueeze(1)
-        value, candidates = values[name].detach().flatten(1), variants[name]
-        moved = torch.empty(len(piece), len(candidates), jacobian.shape[2])
-        for column, layer in enumerate(candidates):
+        value, options = values[name].detach().flatten(1), candidates[name]
+        moved = torch.empty(len(batch), len(options), jacobian.shape[2])
+        for column, layer in enumerate(options):
             tally = tallies.empty(name, current, 1, evaluator.fan_out[name])
-            mean = held_mean(spiking_neuron(layer), current, steps, tally)
+            mean = mean_on_constant(spiking_neuron(layer), current, steps, tally)
             torch.sub(mean.flatten(1), value, out=moved[:, column])
             result["spikes"][row, column] = tally.spikes.sum()
             result["synops"][row, column] = tally.synops.sum()
         shifts = moved @ jacobian.transpose(1, 2)
         found = _distances(evaluator, logits.detach(), target, shifts)
-        result["kl"][row, : len(candidates)] = found.T.numpy()
+        result["kl"][row, : len(options)] = found.T.numpy()
     result["reference_kl"] = evaluator.distance(target, logits.detach()).numpy()
     result["reference_synops"] = result["reference_spikes"] = np.array(0.0)
 

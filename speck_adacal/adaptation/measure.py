@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from speck_adacal.adaptation.distance import best_scale, half_uncertain, kl_divergence
 from speck_adacal.adaptation.energy import EnergyConstants, count_macs
-from speck_adacal.adaptation.finished_work import Journal, digest
+from speck_adacal.adaptation.finished_work import FinishedWork, digest
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
@@ -69,14 +69,14 @@ class Measurement:
 
 
 class Evaluator:
-    """Measures recipes on a fixed set of samples; each recipe once where a journal is kept.
+    """Measures recipes on a fixed set of samples; each recipe once where a finished is kept.
 
     Args:
         graph: the ANN, the reference of the KL.
         inputs: tensors as for `adapt_graph`.
         settings: T and the input coding.
         labels: `[samples]`, or None.
-        journal: where results are kept.
+        finished: where results are kept.
         constants: prices of MACs and SynOps.
         temperature: outputs are divided by it before the soft-max of the KL: 1 is eq. 9 as it
             stands; None chooses the one at which the ANN's soft-max is half as uncertain as can
@@ -95,7 +95,7 @@ class Evaluator:
         inputs: Iterable[torch.Tensor],
         settings: AdaptSettings,
         labels: torch.Tensor | None = None,
-        journal: Journal | None = None,
+        finished: FinishedWork | None = None,
         constants: EnergyConstants | None = None,
         temperature: float | None = 1.0,
         fit_scale: bool = False,
@@ -108,31 +108,31 @@ class Evaluator:
         self.batches = encoded_batches(
             inputs, graph.input_shape, replace(settings, batch_size=size)
         )
-        self.pieces = list(self.batches)
-        self.samples = sum(len(p) for p in self.pieces)
+        self.inputs = list(self.batches)
+        self.samples = sum(len(p) for p in self.inputs)
         if labels is not None and len(labels) != self.samples:
             raise CalibrationError(
                 f"There are {len(labels)} labels for {self.samples} samples; give one each."
             )
         self.labels = None if labels is None else np.asarray(labels)
-        self.journal = journal or Journal()
+        self.finished = finished or FinishedWork()
         self.fan_out = fan_out(graph)
         self.analog_macs = self._analog_macs()
         with torch.no_grad():
-            logits = [self._ann(p) for p in self.pieces]
+            logits = [self._ann(p) for p in self.inputs]
         self.temperature = temperature or half_uncertain(torch.cat(logits))
         self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
         coding = (settings.time_steps, settings.input_coding)
-        self._data_key = digest(self.pieces, graph, coding)
+        self._data_key = digest(self.inputs, graph, coding)
 
     def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
         """Run `recipe` (on the corrected `graph`, if any) on all samples."""
         graph = graph or self.graph
         key = digest("measure", self._data_key, graph, layer_values(recipe.layers))
-        found = self.journal.get(key)
+        found = self.finished.get(key)
         if found is None:
             found = self._run(self.network(graph, recipe))
-            self.journal.put(key, found)
+            self.finished.put(key, found)
         return self._summary(found)
 
     def network(self, graph: LayerGraph, recipe: Recipe) -> SpikingNetwork:
@@ -144,7 +144,7 @@ class Evaluator:
     def without_data(self) -> Evaluator:
         """A light copy for other processes: everything but the samples."""
         light = copy.copy(self)
-        light.pieces, light.targets, light.batches = [], [], self.batches.between(0, 0)
+        light.inputs, light.targets, light.batches = [], [], self.batches.between(0, 0)
         return light
 
     def with_output_scale(self, scale: float) -> Evaluator:
@@ -165,8 +165,8 @@ class Evaluator:
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
         outputs, spikes, synops = [], [], []
-        for piece in self.pieces:
-            outputs.append(self.run_piece(network, piece))
+        for batch in self.inputs:
+            outputs.append(self.run_batch(network, batch))
             layers = list(network.activity().values())
             spikes.append(torch.stack([a.spikes for a in layers]))
             synops.append(torch.stack([a.synops for a in layers if a.synops is not None]))
@@ -176,17 +176,17 @@ class Evaluator:
             "synops": torch.cat(synops, 1).numpy(),
         }
 
-    def run_piece(self, network: SpikingNetwork, piece: torch.Tensor) -> torch.Tensor:
+    def run_batch(self, network: SpikingNetwork, batch: torch.Tensor) -> torch.Tensor:
         """Output per step `[batch, T, classes]` of the first output node."""
         steps = self.settings.time_steps
         if self.batches.is_analog:
-            values = network.run(piece.unsqueeze(1), time_steps=steps)
+            values = network.run(batch.unsqueeze(1), time_steps=steps)
         else:
-            values = network.run(piece)
+            values = network.run(batch)
         return values[self.graph.outputs[0]]
 
-    def _ann(self, piece: torch.Tensor) -> torch.Tensor:
-        output = self.graph.run(self.batches.ann_input(piece))[self.graph.outputs[0]]
+    def _ann(self, batch: torch.Tensor) -> torch.Tensor:
+        output = self.graph.run(self.batches.ann_input(batch))[self.graph.outputs[0]]
         if output.ndim != 2:
             raise CalibrationError(
                 f"The first output has shape {tuple(output.shape[1:])} a sample; searches need "
@@ -222,7 +222,7 @@ class Evaluator:
         if self.batches.is_analog:
             return synops
         fans = self.fan_out[self.graph.nodes[0].name].flatten()
-        first = torch.cat([p.flatten(2).abs() @ fans for p in self.pieces]).double().numpy()
+        first = torch.cat([p.flatten(2).abs() @ fans for p in self.inputs]).double().numpy()
         return np.concatenate((first[None], synops))
 
     def _analog_macs(self) -> float:

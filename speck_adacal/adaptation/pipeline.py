@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speck_adacal.adaptation.candidates import phi_variants, rho_variants, with_threshold
-from speck_adacal.adaptation.changes import PHI, RHO, Space
+from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
+from speck_adacal.adaptation.changes import PHI, RHO, KindOfChange
 from speck_adacal.adaptation.corrections import correct
 from speck_adacal.adaptation.engine import recipe_of, refuse_silence
-from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.finished_work import FinishedWork
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
-from speck_adacal.adaptation.refine import Bench, Caps, cheapest, fitted, refine
+from speck_adacal.adaptation.refine import Caps, Instruments, cheapest, fitted, refine
 from speck_adacal.adaptation.search import Limit, Search
 from speck_adacal.adaptation.search_samples import search_samples
 from speck_adacal.adaptation.thresholds import observe, thresholds
@@ -53,12 +53,14 @@ class Pipeline:
         refuse_silence(graph)
         self.graph, self.settings, self.plan = graph, settings, plan or AdaptPlan()
         self.records: list[StepRecord] = []
-        self._journal = Journal(folder)
+        self._finished = FinishedWork(folder)
         self._data = encoded_batches(batches, graph.input_shape, settings)
         with self._step("thresholds") as values:
             self._statistics = observe(graph, self._data)
             values["layers"] = float(len(self._statistics))
-        self.samples = search_samples(graph, self._data, settings, self.plan, labels, self._journal)
+        self.samples = search_samples(
+            graph, self._data, settings, self.plan, labels, self._finished
+        )
         self.evaluator = self.samples.search
         self._labels = labels
 
@@ -79,7 +81,7 @@ class Pipeline:
         """The same φ and ρ in all layers, corrected."""
         recipe = recipe_of(self._statistics, self.settings, phi)
         layers = tuple(
-            x if x.readout else with_threshold(x, x.threshold, rho=rho) for x in recipe.layers
+            x if x.readout else x.with_threshold(x.threshold, rho=rho) for x in recipe.layers
         )
         name = f"uniform φ={phi}" + (f" ρ={rho:g}" if rho != 1 else "")
         return self.corrected(name, replace(recipe, layers=layers), self.graph)
@@ -119,9 +121,9 @@ class Pipeline:
         if self.plan.frontier:
             phis = sorted({*self.plan.phis, *(x.phi for x in start.recipe.layers)})
             tables = {phi: thresholds(self._statistics, self.settings, phi) for phi in phis}
-            variants = phi_variants(start.recipe, tables, phis)
+            candidates = phi_candidates(start.recipe, tables, phis)
             at = tuple(phis.index(x.phi) for x in start.recipe.layers if not x.readout)
-            found = self._searched("phi", start, variants, at, limit)
+            found = self._searched("phi", start, candidates, at, limit)
             if start.synops <= (limit.synops or 0):
                 found = self._validated(start, found)
         if not self.plan.refinements:
@@ -139,14 +141,14 @@ class Pipeline:
         if self.plan.frontier:
             base = next(x.rho for x in begin.recipe.layers if not x.readout)
             rhos = [base * f for f in (0.5, 0.6, 0.7, 0.84, 1.0, 1.2, 1.4, 1.7, 2.0)]
-            variants = rho_variants(begin.recipe, rhos)
-            at = (rhos.index(base),) * len(variants)
-            found = self._searched("ssc", begin, variants, at, limit)
+            candidates = rho_candidates(begin.recipe, rhos)
+            at = (rhos.index(base),) * len(candidates)
+            found = self._searched("ssc", begin, candidates, at, limit)
         if not self.plan.refinements:
             return found
         caps = self._caps(found) if limit.synops is None else Caps(np.inf, limit.synops)
         found = self._refined(RHO, found, caps, [])
-        return found if limit.kl is None else cheapest(self._bench(), found, RHO, limit.kl)
+        return found if limit.kl is None else cheapest(self._tools(), found, RHO, limit.kl)
 
     def search_rho_at(self, start: Stage) -> Stage:
         """ρ per layer at what `start`, a network of uniform ρ, spends."""
@@ -157,9 +159,9 @@ class Pipeline:
         found = self.evaluator.measure(stage.recipe, stage.graph)
         return Caps(found.spikes_per_sample, found.synops_per_sample)
 
-    def _bench(self) -> Bench:
+    def _tools(self) -> Instruments:
         samples = min(self.settings.correction_samples, self.evaluator.samples)
-        return Bench(
+        return Instruments(
             self.graph,
             self.samples.table,
             self.evaluator,
@@ -170,30 +172,32 @@ class Pipeline:
             self.plan.jobs,
         )
 
-    def _refined(self, space: Space, start: Stage, caps: Caps, others: Sequence[Recipe]) -> Stage:
+    def _refined(
+        self, change: KindOfChange, start: Stage, caps: Caps, others: Sequence[Recipe]
+    ) -> Stage:
         """Measured steps from the best of `start` and `others`, these scaled to the caps."""
-        with self._step(f"refine:{space.name}") as values:
-            bench = self._bench()
-            begins = [start, *(fitted(bench, r, space, caps) for r in others)]
-            if not caps.met(bench, start):
-                begins.append(fitted(bench, start.recipe, space, caps))
-            best = min(begins, key=lambda b: (max(caps.of(bench, b), 0.0), b.kl))
-            if caps.met(bench, start) and best is not start:
+        with self._step(f"refine:{change.name}") as values:
+            tools = self._tools()
+            begins = [start, *(fitted(tools, r, change, caps) for r in others)]
+            if not caps.met(tools, start):
+                begins.append(fitted(tools, start.recipe, change, caps))
+            best = min(begins, key=lambda b: (max(caps.of(tools, b), 0.0), b.kl))
+            if caps.met(tools, start) and best is not start:
                 best = self._validated(start, best)
-            found, steps = refine(bench, best, space, caps, self.plan.refinements)
+            found, steps = refine(tools, best, change, caps, self.plan.refinements)
             values |= {"kl_start": start.kl, "kl_scaled": best.kl, "kl": found.kl}
-            values["feasible"] = float(caps.met(bench, found))
+            values["feasible"] = float(caps.met(tools, found))
             values |= {"synops": found.synops, "kept": float(sum(s.kept for s in steps))}
             for at, step in enumerate(steps):
                 values |= {f"{k}:{at}": v for k, v in step.values().items()}
-        return replace(found, name=space.name, search=start.search)
+        return replace(found, name=change.name, search=start.search)
 
     def best_uniform_rho(self, start: Stage, limit: Limit) -> Stage:
         """The largest uniform ratio within a limit on KL, or the least within one on SynOps."""
         best = start
         for rho in sorted(self.plan.rhos):
             layers = tuple(
-                x if x.readout else with_threshold(x, x.threshold, rho=rho * x.rho)
+                x if x.readout else x.with_threshold(x.threshold, rho=rho * x.rho)
                 for x in start.recipe.layers
             )
             stage = self.corrected(f"ρ={rho:g}", replace(start.recipe, layers=layers), start.graph)
@@ -208,7 +212,7 @@ class Pipeline:
     def calibrate_exit(self, stage: Stage) -> ExitRule:
         """Bars that lose at most `plan.exit_loss`, from all calibration samples."""
         with self._step("exit") as values:
-            data = Evaluator(self.graph, self._data, self.settings, self._labels, self._journal)
+            data = Evaluator(self.graph, self._data, self.settings, self._labels, self._finished)
             found = data.measure(stage.recipe, stage.graph)
             targets = torch.cat(data.targets).argmax(1).numpy()
             if data.labels is not None:
@@ -241,14 +245,14 @@ class Pipeline:
         return PlanOutcome((*stages[:-1], last), rule, trace)
 
     def _searched(
-        self, name: str, start: Stage, variants: dict, at: tuple[int, ...], limit: Limit
+        self, name: str, start: Stage, candidates: dict, at: tuple[int, ...], limit: Limit
     ) -> Stage:
         with self._step(f"search:{name}") as values:
             plan = self.plan
             search = Search(
                 self.evaluator,
                 start.recipe,
-                variants,
+                candidates,
                 graph=start.graph,
                 jobs=plan.jobs,
                 mode=plan.mode,

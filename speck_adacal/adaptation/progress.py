@@ -1,29 +1,13 @@
-"""Progress bars on standard error; silent where it is not a terminal."""
+"""A bar on standard error: n of N, time spent and left; nothing where it is no terminal."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
-
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-T = TypeVar("T")
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 
-def track(items: Sequence[T], label: str, *, show: bool = True) -> Iterable[T]:
-    """`items`, with a bar named `label` while they are gone through."""
-    if not show or not sys.stderr.isatty():
-        return items
-    return _with_bar(items, label)
-
-
-def _with_bar(items: Sequence[T], label: str) -> Iterator[T]:
-    columns = (SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn())
-    text = TextColumn("{task.completed}/{task.total}")
-    with Progress(*columns, text, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=len(items))
-        for item in items:
-            yield item
-            bar.advance(task)
+def progress() -> Progress:
+    """A bar to be entered with `with`, whose `track` goes through a sequence."""
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from speck_adacal.adaptation.changes import FACTORS, Space
+from speck_adacal.adaptation.changes import FACTORS, KindOfChange
 from speck_adacal.adaptation.sensitivity import SensitivityTable
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 
@@ -23,7 +23,7 @@ _REACH = 0.35  # largest change of a log threshold in one step
 
 
 def proposals(
-    recipe: Recipe, offered: Options, table: SensitivityTable, room: Array, space: Space
+    recipe: Recipe, offered: Options, table: SensitivityTable, room: Array, change: KindOfChange
 ) -> list[tuple[Recipe, float]]:
     """Recipes to try, each with the change of KL that the table promises."""
     found = []
@@ -40,7 +40,7 @@ def proposals(
     for part in _PARTS:
         factors = dict(zip(table.layers, np.exp(part * move), strict=True))
         layers = tuple(
-            space.scale(x, float(factors[x.name])) if x.name in factors else x
+            change.scale(x, float(factors[x.name])) if x.name in factors else x
             for x in recipe.layers
         )
         found.append((replace(recipe, layers=layers), part * (2 - part) * promised))

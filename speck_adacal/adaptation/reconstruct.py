@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from speck_adacal.adaptation.side_by_side import Walk
+from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.ann.graph import Node
 
 _LARGEST = 4608  # inputs of one output value: beyond it the normal matrix would pass 170 MB
@@ -16,7 +16,7 @@ _STEPS = 300  # of Adam, where there is no closed form
 _RATE = 0.02  # learning rate as a part of the weights' standard deviation
 
 
-def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -> bool:
+def reconstruct_weights(reference: Node, node: Node, pair: SideBySide, ridge: float) -> bool:
     """Least squares for the weights and bias of `node`, in place, kept near the old ones.
 
     Minimises `Σ (W s̄ + b - a)² + λ ‖W - W₀‖²`, where `s̄` is the mean over time of the layer's
@@ -31,7 +31,7 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
     groups = int(getattr(module, "groups", 1))
     fan_in = weight[0].numel()
     if fan_in > _LARGEST:
-        return _by_steps(reference, node, walk, ridge)
+        return _by_steps(reference, node, pair, ridge)
     rows = weight.flatten(1).view(groups, -1, fan_in)
     old_bias = module.bias
     bias = torch.zeros(weight.shape[0], dtype=torch.float64)
@@ -39,7 +39,7 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
         bias = old_bias.detach().double()
     normal = torch.zeros(groups, fan_in + 1, fan_in + 1, dtype=torch.float64)
     moment = torch.zeros(groups, fan_in + 1, rows.shape[1], dtype=torch.float64)
-    for ann, snn in zip(walk.ann, walk.snn, strict=True):
+    for ann, snn in zip(pair.ann, pair.snn, strict=True):
         mean = snn[node.inputs[0]][0].mean(1)
         patches = _patches(module, mean, groups)
         target = ann[reference.name].flatten(2) if mean.ndim > 2 else ann[reference.name][..., None]
@@ -58,23 +58,23 @@ def reconstruct_weights(reference: Node, node: Node, walk: Walk, ridge: float) -
     return True
 
 
-def _by_steps(reference: Node, node: Node, walk: Walk, ridge: float) -> bool:
-    """The same problem by a few hundred steps of Adam, piece by piece."""
+def _by_steps(reference: Node, node: Node, pair: SideBySide, ridge: float) -> bool:
+    """The same problem by a few hundred steps of Adam, batch by batch."""
     module: Any = node.module
-    pieces = [
+    inputs = [
         (snn[node.inputs[0]][0].mean(1), ann[reference.name])
-        for ann, snn in zip(walk.ann, walk.snn, strict=True)
+        for ann, snn in zip(pair.ann, pair.snn, strict=True)
     ]
     old = module.weight.detach().clone()
     old_bias = None if module.bias is None else module.bias.detach().clone()
-    size = float(torch.stack([x.square().mean() for x, _ in pieces]).mean())
+    size = float(torch.stack([x.square().mean() for x, _ in inputs]).mean())
 
     def loss(index: int) -> torch.Tensor:
-        x, wanted = pieces[index]
+        x, wanted = inputs[index]
         pull = ridge * size * (module.weight - old).square().sum() / len(old)
         return (module(x) - wanted).square().mean() + pull
 
-    before = sum(float(loss(i).detach()) for i in range(len(pieces)))
+    before = sum(float(loss(i).detach()) for i in range(len(inputs)))
     with torch.enable_grad():
         module.weight = nn.Parameter(old.clone())
         module.bias = nn.Parameter(torch.zeros(len(old)) if old_bias is None else old_bias.clone())
@@ -83,10 +83,10 @@ def _by_steps(reference: Node, node: Node, walk: Walk, ridge: float) -> bool:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
         for step in range(_STEPS):
             optimizer.zero_grad()
-            loss(step % len(pieces)).backward()
+            loss(step % len(inputs)).backward()
             optimizer.step()
             schedule.step()
-    after = sum(float(loss(i).detach()) for i in range(len(pieces)))
+    after = sum(float(loss(i).detach()) for i in range(len(inputs)))
     better = after < before
     weight, bias = (module.weight, module.bias) if better else (old, old_bias)
     module.weight = nn.Parameter(weight.detach(), requires_grad=False)

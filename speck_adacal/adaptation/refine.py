@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from speck_adacal.adaptation.changes import Space, fresh
+from speck_adacal.adaptation.changes import KindOfChange
 from speck_adacal.adaptation.corrections import centred_potential
 from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.plan import Stage
 from speck_adacal.adaptation.proposals import Options, proposals
 from speck_adacal.adaptation.sensitivity import sensitivity
-from speck_adacal.adaptation.side_by_side import Walk
+from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.network import SpikingNetwork
@@ -50,13 +50,13 @@ class Caps:
         spent = (found.spikes_per_sample, found.synops_per_sample)
         return np.array([self.spikes, self.synops]) - np.array(spent)
 
-    def of(self, bench: Bench, stage: Stage) -> float:
+    def of(self, tools: Instruments, stage: Stage) -> float:
         """The excess of `stage` on the search samples."""
-        return self.excess(bench.search.measure(stage.recipe, stage.graph))
+        return self.excess(tools.search.measure(stage.recipe, stage.graph))
 
-    def met(self, bench: Bench, stage: Stage) -> bool:
+    def met(self, tools: Instruments, stage: Stage) -> bool:
         """Whether the search samples find `stage` within both caps."""
-        return self.of(bench, stage) <= 0
+        return self.of(tools, stage) <= 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class Instruments:
     """What a refinement measures with.
 
     Attributes:
@@ -94,7 +94,7 @@ class Bench:
         table: samples of the sensitivity tables.
         search: samples that rank proposals.
         held_out: samples that must agree.
-        pieces: samples of the candidates' potentials, shown for all steps.
+        inputs: encoded samples of the candidates' potentials, shown for all steps.
         steps: T of the corrections.
         settle: from a recipe with fresh potentials to a corrected stage.
         jobs: joblib jobs of the tables.
@@ -104,31 +104,31 @@ class Bench:
     table: Evaluator
     search: Evaluator
     held_out: Evaluator
-    pieces: Sequence[torch.Tensor]
+    inputs: Sequence[torch.Tensor]
     steps: int
     settle: Callable[[str, Recipe], Stage]
     jobs: int = 1
 
 
 def refine(
-    bench: Bench,
+    tools: Instruments,
     start: Stage,
-    space: Space,
+    change: KindOfChange,
     caps: Caps,
     rounds: int,
 ) -> tuple[Stage, tuple[Step, ...]]:
-    """Walk from `start` by measured steps that cost no more than `caps`.
+    """Go on from `start` by measured steps that cost no more than `caps`.
 
     Args:
-        bench: samples and the correction.
+        tools: samples and the correction.
         start: a corrected network.
-        space: what may change.
+        change: what may change.
         caps: what may be spent.
-        rounds: tables measured at most; a round that finds nothing ends the walk.
+        rounds: tables measured at most; a round that finds nothing ends it.
     """
     steps: list[Step] = []
     for _ in range(rounds):
-        best = _round(bench, start, space, caps, steps)
+        best = _round(tools, start, change, caps, steps)
         if best is None:
             break
         start = best
@@ -136,30 +136,32 @@ def refine(
 
 
 def _round(
-    bench: Bench,
+    tools: Instruments,
     start: Stage,
-    space: Space,
+    change: KindOfChange,
     caps: Caps,
     steps: list[Step],
 ) -> Stage | None:
-    offered = space.options(start.recipe)
-    centred = centre(bench, start, offered)
-    table = sensitivity(bench.table, start.recipe, centred, graph=start.graph, jobs=bench.jobs)
-    before, held = (e.measure(start.recipe, start.graph) for e in (bench.search, bench.held_out))
+    offered = change.options(start.recipe)
+    centred = centre(tools, start, offered)
+    table = sensitivity(tools.table, start.recipe, centred, graph=start.graph, jobs=tools.jobs)
+    before, held = (e.measure(start.recipe, start.graph) for e in (tools.search, tools.held_out))
     room = caps.room(before)
     best, least = None, 0.0
-    for recipe, promised in proposals(start.recipe, offered, table, room, space):
-        stage = fitted(bench, recipe, space, caps)
-        gained = paired(before, bench.search.measure(stage.recipe, stage.graph))[0]
-        gain, error = paired(held, bench.held_out.measure(stage.recipe, stage.graph))
-        good = caps.met(bench, stage) and max(gained, gain + error) < 0 and gain + gained < least
+    for recipe, promised in proposals(start.recipe, offered, table, room, change):
+        stage = fitted(tools, recipe, change, caps)
+        gained = paired(before, tools.search.measure(stage.recipe, stage.graph))[0]
+        gain, error = paired(held, tools.held_out.measure(stage.recipe, stage.graph))
+        good = caps.met(tools, stage) and max(gained, gain + error) < 0 and gain + gained < least
         steps.append(Step(promised, gained, (gain, error), good))
         if good:
             best, least = stage, gain + gained
     return best
 
 
-def fitted(bench: Bench, recipe: Recipe, space: Space, caps: Caps, tries: int = 4) -> Stage:
+def fitted(
+    tools: Instruments, recipe: Recipe, change: KindOfChange, caps: Caps, tries: int = 4
+) -> Stage:
     """`recipe` corrected, all its thresholds scaled by one factor to spend just what it may.
 
     Spikes go nearly as one over the threshold. The dearest network within the caps is returned,
@@ -168,8 +170,8 @@ def fitted(bench: Bench, recipe: Recipe, space: Space, caps: Caps, tries: int = 
     found: list[tuple[float, Stage]] = []
     factor = 1.0
     for _ in range(tries):
-        stage = bench.settle(f"thresholds × {factor:.3f}", space.scaled(recipe, factor))
-        excess = caps.excess(bench.search.measure(stage.recipe, stage.graph))
+        stage = tools.settle(f"thresholds × {factor:.3f}", change.scaled(recipe, factor))
+        excess = caps.excess(tools.search.measure(stage.recipe, stage.graph))
         found.append((excess, stage))
         if -_CLOSE <= excess <= 0:
             break
@@ -180,12 +182,14 @@ def fitted(bench: Bench, recipe: Recipe, space: Space, caps: Caps, tries: int = 
     return min(found, key=lambda f: f[0])[1]
 
 
-def cheapest(bench: Bench, stage: Stage, space: Space, kl: float, tries: int = 4) -> Stage:
+def cheapest(
+    tools: Instruments, stage: Stage, change: KindOfChange, kl: float, tries: int = 4
+) -> Stage:
     """The cheapest network that scaling all thresholds of `stage` up gives at most `kl` nats."""
     low, high, best = 1.0, 1.6, stage
     for _ in range(tries):
         factor = (low + high) / 2
-        found = bench.settle(f"thresholds × {factor:.3f}", space.scaled(stage.recipe, factor))
+        found = tools.settle(f"thresholds × {factor:.3f}", change.scaled(stage.recipe, factor))
         if found.kl <= kl:
             low = factor
             best = found if found.synops < best.synops else best
@@ -201,14 +205,15 @@ def paired(before: Measurement, after: Measurement) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def centre(bench: Bench, stage: Stage, offered: Options) -> dict[str, list[LayerRecipe]]:
+def centre(tools: Instruments, stage: Stage, offered: Options) -> dict[str, list[LayerRecipe]]:
     """Candidates with the potential that suits each in the present network."""
     network = SpikingNetwork(stage.graph, stage.recipe)
-    walk = Walk(bench.graph, network, bench.pieces, bench.search.batches, bench.steps)
+    pair = SideBySide(tools.graph, network, tools.inputs, tools.search.batches, tools.steps)
     found: dict[str, list[LayerRecipe]] = {}
-    for node in walk:
+    for node in pair:
         if node.kind is Kind.ACTIVATION and offered.get(node.name):
             found[node.name] = [
-                centred_potential(node, fresh(x), walk, bench.steps) for x in offered[node.name]
+                centred_potential(node, x.uncorrected(), pair, tools.steps)
+                for x in offered[node.name]
             ]
     return found

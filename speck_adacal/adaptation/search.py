@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.pareto import Frontier, frontier
-from speck_adacal.adaptation.progress import track
+from speck_adacal.adaptation.progress import progress
 from speck_adacal.adaptation.sensitivity import SensitivityTable, sensitivity
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
@@ -103,7 +103,7 @@ class Search:
     Args:
         evaluator: what trials are measured on.
         recipe: gives everything but the candidates (settings, readout layers).
-        variants: candidates of each layer, in the same order for every layer.
+        candidates: candidates of each layer, in the same order for every layer.
         graph: the corrected graph, if it is not the evaluator's.
         jobs: jobs for the sensitivity table.
         mode: of the sensitivity table.
@@ -116,7 +116,7 @@ class Search:
         self,
         evaluator: Evaluator,
         recipe: Recipe,
-        variants: Mapping[str, Sequence[LayerRecipe]],
+        candidates: Mapping[str, Sequence[LayerRecipe]],
         *,
         graph: LayerGraph | None = None,
         jobs: int = 1,
@@ -125,14 +125,14 @@ class Search:
         table_evaluator: Evaluator | None = None,
     ) -> None:
         self._table_evaluator = table_evaluator or evaluator
-        self._evaluator, self._recipe, self._variants = evaluator, recipe, variants
+        self._evaluator, self._recipe, self._candidates = evaluator, recipe, candidates
         self._graph, self._jobs, self._mode, self._epsilon = graph, jobs, mode, epsilon
-        self._layers = [x.name for x in recipe.layers if not x.readout and x.name in variants]
+        self._layers = [x.name for x in recipe.layers if not x.readout and x.name in candidates]
         self.trials: list[Trial] = []
 
     def recipe_of(self, choice: Choice) -> Recipe:
         """The recipe with candidate `choice[i]` in layer i."""
-        chosen = {n: self._variants[n][k] for n, k in zip(self._layers, choice, strict=True)}
+        chosen = {n: self._candidates[n][k] for n, k in zip(self._layers, choice, strict=True)}
         return replace(
             self._recipe, layers=tuple(chosen.get(x.name, x) for x in self._recipe.layers)
         )
@@ -160,7 +160,7 @@ class Search:
         table = sensitivity(
             self._table_evaluator,
             self.recipe_of(best.choice),
-            {n: self._variants[n] for n in self._layers},
+            {n: self._candidates[n] for n in self._layers},
             graph=self._graph,
             mode=self._mode,
             jobs=self._jobs,
@@ -233,15 +233,15 @@ class Search:
         evaluations: int,
     ) -> Trial:
         tried = {best.choice}
-        budget = list(range(evaluations))
-        for _ in track(budget, "measured descent"):
-            choice = next_choice(best, limit, kl, synops, tried)
-            if choice is None:
-                break
-            tried.add(choice)
-            trial = self.measure(choice, "descent")
-            if limit.better(trial, best):
-                best = trial
+        with progress() as bar:
+            for _ in bar.track(range(evaluations), description="measured descent"):
+                choice = next_choice(best, limit, kl, synops, tried)
+                if choice is None:
+                    break
+                tried.add(choice)
+                trial = self.measure(choice, "descent")
+                if limit.better(trial, best):
+                    best = trial
         return best
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.finished_work import FinishedWork
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.ann.graph import LayerGraph
@@ -52,7 +52,7 @@ def search_samples(
     settings: AdaptSettings,
     plan: AdaptPlan,
     labels: torch.Tensor | None,
-    journal: Journal,
+    finished: FinishedWork,
 ) -> SearchSamples:
     """The first samples of `data`, shown for `plan.search_steps` steps.
 
@@ -71,7 +71,7 @@ def search_samples(
     ) -> Evaluator:
         shown = chosen if data.is_analog else [p[:, :steps] for p in chosen]
         return Evaluator(
-            graph, shown, short, y, journal, temperature=temperature, fit_scale=plan.fit_scale
+            graph, shown, short, y, finished, temperature=temperature, fit_scale=plan.fit_scale
         )
 
     known, size = None if labels is None else labels[:used], settings.batch_size

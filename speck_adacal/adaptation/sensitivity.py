@@ -13,9 +13,9 @@ from joblib import Parallel, delayed
 from speck_adacal.adaptation.finished_work import digest
 from speck_adacal.adaptation.linear_response import images_at_once
 from speck_adacal.adaptation.measure import Evaluator, layer_values
-from speck_adacal.adaptation.progress import track
-from speck_adacal.adaptation.table_in_situ import Cells
-from speck_adacal.adaptation.table_isolated import Variants
+from speck_adacal.adaptation.progress import progress
+from speck_adacal.adaptation.table_in_situ import TableWork
+from speck_adacal.adaptation.table_isolated import Candidates
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
 from speck_adacal.recipe.recipe import Recipe
@@ -65,7 +65,7 @@ class SensitivityTable:
 def sensitivity(
     evaluator: Evaluator,
     recipe: Recipe,
-    variants: Variants,
+    candidates: Candidates,
     *,
     graph: LayerGraph | None = None,
     mode: str = "in_situ",
@@ -74,19 +74,19 @@ def sensitivity(
 ) -> SensitivityTable:
     """Measure every candidate of every layer.
 
-    Pieces of data go through the network once; at each spiking layer every candidate is run from
-    the values that are there, through the layers after it only. Pieces are independent jobs for
+    Batches go through the network once; at each spiking layer every candidate is run from
+    the values that are there, through the layers after it only. Batches are independent jobs for
     `joblib`, whose back end (threads, processes, Dask, Ray) the caller may choose with
-    `joblib.parallel_config`; each finished piece is kept in the evaluator's journal.
+    `joblib.parallel_config`; each finished batch is kept in the evaluator's folder, if any.
 
     Args:
         evaluator: samples and targets.
         recipe: the reference configuration.
-        variants: candidates of each layer, each with the threshold that belongs to it.
+        candidates: candidates of each layer, each with the threshold that belongs to it.
         graph: the corrected graph, if it is not the evaluator's.
         mode: "in_situ": all layers spike as in `recipe` but for layer i; "isolated": only layer
             i spikes, on the ANN's values, and the layers after it see its mean.
-        jobs: how many pieces run at once.
+        jobs: how many batches run at once.
         exact: in mode "isolated", run the layers after layer i for every candidate, instead of
             taking them as linear (`linear_response`).
     """
@@ -94,38 +94,38 @@ def sensitivity(
         raise SettingsError(f"mode must be one of {', '.join(MODES)}, found {mode!r}.")
     graph, classes = graph or evaluator.graph, evaluator.targets[0].shape[1]
     exact = exact or classes == 1  # the soft-max of one class says nothing
-    names = [n for n in SpikingNetwork(graph, recipe).spiking_names if variants.get(n)]
-    width = max(len(variants[n]) for n in names)
-    described = [layer_values(variants[n]) for n in names]
+    names = [n for n in SpikingNetwork(graph, recipe).spiking_names if candidates.get(n)]
+    width = max(len(candidates[n]) for n in names)
+    described = [layer_values(candidates[n]) for n in names]
     if evaluator.fit_scale:  # the reference's; around it, a candidate's own is no better
         scale = evaluator.measure(recipe, graph).output_scale if mode == "in_situ" else 1.0
         evaluator = evaluator.with_output_scale(scale)
     steps = evaluator.settings.time_steps
     scales = (evaluator.temperature, evaluator.output_scale)
     reference = (layer_values(recipe.layers), steps, *scales)
-    setting = digest("cells 5", graph, reference, described, mode, exact)
+    setting = digest("table 6", graph, reference, described, mode, exact)
     together = 1
     if mode == "isolated":  # only one layer has a time axis
         size = images_at_once(graph, classes)
-        together = steps if exact else max(1, size // len(evaluator.pieces[0]))
-    pieces, targets = (_joined(x, together) for x in (evaluator.pieces, evaluator.targets))
+        together = steps if exact else max(1, size // len(evaluator.inputs[0]))
+    inputs, targets = (_joined(x, together) for x in (evaluator.inputs, evaluator.targets))
     kept: dict[int, dict[str, np.ndarray]] = {}
     todo = []
-    for index, piece in enumerate(pieces):
-        found = evaluator.journal.get(digest(setting, piece))
+    for index, batch in enumerate(inputs):
+        found = evaluator.finished.get(digest(setting, batch))
         if found is None:
             todo.append(index)
         else:
             kept[index] = found
-    cells = Cells(
-        evaluator.without_data(), graph, recipe, variants, tuple(names), width, mode, exact
+    work = TableWork(
+        evaluator.without_data(), graph, recipe, candidates, tuple(names), width, mode, exact
     )
-    calls = (
-        delayed(_keeping)(cells, pieces[i], targets[i], setting)
-        for i in track(todo, f"sensitivity ({mode})")
-    )
-    for index, result in zip(todo, Parallel(n_jobs=jobs)(calls), strict=True):
-        kept[index] = result
+    calls = [delayed(_keeping)(work, inputs[i], targets[i], setting) for i in todo]
+    results = Parallel(n_jobs=jobs, return_as="generator")(calls)
+    with progress() as bar:
+        done = bar.track(results, total=len(todo), description=f"sensitivity ({mode})")
+        for index, result in zip(todo, done, strict=True):
+            kept[index] = result
     return _table(kept, tuple(names), mode)
 
 
@@ -137,10 +137,10 @@ def _joined(parts: Sequence[torch.Tensor], together: int) -> list[torch.Tensor]:
 
 
 def _keeping(
-    cells: Cells, piece: torch.Tensor, target: torch.Tensor, setting: str
+    work: TableWork, batch: torch.Tensor, target: torch.Tensor, setting: str
 ) -> dict[str, np.ndarray]:
-    result = cells.of_piece(piece, target)
-    cells.evaluator.journal.put(digest(setting, piece), result)
+    result = work.of_batch(batch, target)
+    work.evaluator.finished.put(digest(setting, batch), result)
     return result
 
 

@@ -1,6 +1,6 @@
 """Going through a network node by node with ANN and spiking values side by side.
 
-Every correction needs the spiking values that the corrected layers before it give; a walk keeps
+Every correction needs the spiking values that the corrected layers before it give; a pass keeps
 only the values that later nodes still read, so nothing is ever run twice.
 """
 
@@ -15,25 +15,25 @@ from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.network import SpikingNetwork, Value, run_nodes
 
 
-class Walk:
-    """ANN and spiking values of all pieces, up to the node last visited.
+class SideBySide:
+    """ANN and spiking values of all inputs, up to the node last visited.
 
     Args:
         reference: the network as trained, whose values are to be met.
-        network: the spiking network; its modules may be changed at each node of the walk.
-        pieces: calibration pieces kept in memory (already cut to what fits).
-        batches: gives the pieces their meaning.
+        network: the spiking network; its modules may be changed at each node.
+        inputs: encoded samples kept in memory (already cut to what fits).
+        batches: gives the inputs their meaning.
 
     Attributes:
-        ann: per piece, live ANN values by node name.
-        snn: per piece, live spiking values by node name.
+        ann: per batch, live ANN values by node name.
+        snn: per batch, live spiking values by node name.
     """
 
     def __init__(
         self,
         reference: LayerGraph,
         network: SpikingNetwork,
-        pieces: Sequence[torch.Tensor],
+        inputs: Sequence[torch.Tensor],
         batches: Batches,
         steps: int,
     ) -> None:
@@ -41,16 +41,16 @@ class Walk:
         self._network = network
         self._steps = steps
         start = reference.nodes[0].name
-        self.ann = [{start: batches.ann_input(p)} for p in pieces]
+        self.ann = [{start: batches.ann_input(p)} for p in inputs]
         self.snn: list[dict[str, Value]] = [
-            {start: (batches.snn_input(p), batches.is_analog)} for p in pieces
+            {start: (batches.snn_input(p), batches.is_analog)} for p in inputs
         ]
         self._last = {name: n.name for n in reference.nodes for name in n.inputs}
 
     def __iter__(self) -> Iterator[Node]:
         """Each node after the input, its ANN value computed and its spiking value not yet.
 
-        What the loop's body changes in the node's module is in force when the walk goes on.
+        What the loop's body changes in the node's module is in force when the pass goes on.
         """
         for node in self._reference.nodes[1:]:
             module = node.module

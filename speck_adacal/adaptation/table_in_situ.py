@@ -1,4 +1,4 @@
-"""One piece of data through a sensitivity table's cells: what is before a layer is run once."""
+"""One batch of data through a sensitivity table's cells: what is before a layer is run once."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from speck_adacal.adaptation.linear_response import linear_cells
+from speck_adacal.adaptation.linear_response import linear_isolated
 from speck_adacal.adaptation.measure import Evaluator, same_layer
-from speck_adacal.adaptation.table_isolated import Variants, isolated_cells
+from speck_adacal.adaptation.table_isolated import Candidates, exact_isolated
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.snn.network import SpikingNetwork, Value, key, run_nodes, spiking_neuron
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
-    """The work on one piece of data; can be sent to another process."""
+class TableWork:
+    """The work on one batch of data; can be sent to another process."""
 
     evaluator: Evaluator
     graph: LayerGraph
     recipe: Recipe
-    variants: Variants
+    candidates: Candidates
     names: tuple[str, ...]
     width: int
     mode: str
     exact: bool = False
 
-    def of_piece(self, piece: torch.Tensor, target: torch.Tensor) -> dict[str, np.ndarray]:
+    def of_batch(self, batch: torch.Tensor, target: torch.Tensor) -> dict[str, np.ndarray]:
         """KL `[layers, candidates, batch]`, spikes and SynOps `[layers, candidates]` (sums)."""
         with torch.no_grad():
             shape = (len(self.names), self.width)
             result = {
-                "kl": np.full((*shape, len(piece)), np.inf),
+                "kl": np.full((*shape, len(batch)), np.inf),
                 "spikes": np.zeros(shape),
                 "synops": np.zeros(shape),
             }
             if self.mode == "in_situ":
-                self._in_situ(piece, target, result)
+                self._in_situ(batch, target, result)
             else:
-                fill = isolated_cells if self.exact else linear_cells
-                fill(self.evaluator, self.graph, self.variants, piece, target, result)
+                fill = exact_isolated if self.exact else linear_isolated
+                fill(self.evaluator, self.graph, self.candidates, batch, target, result)
             return result
 
     def _in_situ(
-        self, piece: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
+        self, batch: torch.Tensor, target: torch.Tensor, result: dict[str, np.ndarray]
     ) -> None:
         network = self.evaluator.network(self.graph, self.recipe)
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
         nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
         values: dict[str, Value] = {
-            self.graph.nodes[0].name: (batches.snn_input(piece), batches.is_analog)
+            self.graph.nodes[0].name: (batches.snn_input(batch), batches.is_analog)
         }
         for at, node in enumerate(nodes):
             if node.name in self.names:
                 row = self.names.index(node.name)
                 before = dict(network._activity)
                 own = network.layer(node.name)
-                for column, layer in enumerate(self.variants[node.name]):
+                for column, layer in enumerate(self.candidates[node.name]):
                     if (row, column) in self.known:
                         continue
                     network.layers[key(node.name)] = spiking_neuron(layer)
@@ -81,11 +81,11 @@ class Cells:
 
     @cached_property
     def known(self) -> list[tuple[int, int]]:
-        """Cells whose candidate is what the layer is in the reference anyway."""
+        """TableWork whose candidate is what the layer is in the reference anyway."""
         return [
             (row, column)
             for row, name in enumerate(self.names)
-            for column, layer in enumerate(self.variants[name])
+            for column, layer in enumerate(self.candidates[name])
             if same_layer(layer, self.recipe[name])
         ]
 

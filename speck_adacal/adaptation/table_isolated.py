@@ -10,36 +10,36 @@ import torch
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.recipe.recipe import LayerRecipe
-from speck_adacal.snn.constant_input import held_mean
+from speck_adacal.snn.constant_input import mean_on_constant
 from speck_adacal.snn.network import run_in_order, run_plain, spiking_neuron
 from speck_adacal.snn.spike_counts import Tallies
 
-Variants = Mapping[str, Sequence[LayerRecipe]]
+Candidates = Mapping[str, Sequence[LayerRecipe]]
 
 
-def isolated_cells(
+def exact_isolated(
     evaluator: Evaluator,
     graph: LayerGraph,
-    variants: Variants,
-    piece: torch.Tensor,
+    candidates: Candidates,
+    batch: torch.Tensor,
     target: torch.Tensor,
     result: dict[str, np.ndarray],
 ) -> None:
-    """Fill in `Cells.of_piece`'s result for a piece of data."""
+    """Fill in `TableWork.of_batch`'s result for a batch of data."""
     nodes, output = graph.nodes[1:], graph.outputs[0]
     sole_readers, rows = graph.sole_readers(), iter(range(len(result["kl"])))
-    x, tallies = evaluator.batches.ann_input(piece), Tallies()
+    x, tallies = evaluator.batches.ann_input(batch), Tallies()
     values, steps = {graph.nodes[0].name: x}, evaluator.settings.time_steps
 
     def run(node: Node, inputs: list[torch.Tensor], spare: bool) -> torch.Tensor:
         return run_plain(node.module, inputs, spare)  # type: ignore[arg-type]
 
     for at, node in enumerate(nodes):
-        if variants.get(node.name):
+        if candidates.get(node.name):
             row, current = next(rows), values[node.inputs[0]].unsqueeze(1)
-            for column, layer in enumerate(variants[node.name]):
+            for column, layer in enumerate(candidates[node.name]):
                 tally = tallies.empty(node.name, current, 1, evaluator.fan_out[node.name])
-                mean = held_mean(spiking_neuron(layer), current, steps, tally)
+                mean = mean_on_constant(spiking_neuron(layer), current, steps, tally)
                 result["spikes"][row, column] = tally.spikes.sum()
                 result["synops"][row, column] = tally.synops.sum()
                 ahead = values | {node.name: mean}

@@ -68,8 +68,8 @@ def observe(graph: LayerGraph, batches: Batches) -> dict[str, LayerStatistics]:
         )
         for name, node in nodes.items()
     }
-    for index, piece in enumerate(batches):
-        values = graph.run(batches.ann_input(piece), keep=tuple(nodes))
+    for index, batch in enumerate(batches):
+        values = graph.run(batches.ann_input(batch), keep=tuple(nodes))
         for name, layer in found.items():
             value = values[name]
             if not bool(torch.isfinite(value).all()):

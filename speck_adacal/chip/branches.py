@@ -122,12 +122,5 @@ def _common(values: Sequence[Floats], *, relays: bool) -> Floats:
 
 def _moved(layer: LayerRecipe, firing: Floats) -> LayerRecipe:
     """The layer with another firing threshold; its start keeps its distance from half of it."""
-    before = np.asarray(layer.firing_threshold)
-    offset = layer.beside_potential((firing - before) / 2)
-    return replace(
-        layer,
-        rho=1.0,
-        threshold=firing,
-        initial_potential=layer.initial_potential + offset,
-        phi=int(np.ceil(layer.phi * max(1.0, float((before / firing).max())) - 1e-9)),
-    )
+    raised = max(1.0, float((layer.firing_threshold / firing).max()))
+    return layer.with_threshold(firing, rho=1.0, phi=int(np.ceil(layer.phi * raised - 1e-9)))

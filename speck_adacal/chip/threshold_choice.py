@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
@@ -25,8 +23,7 @@ def fine_readout(recipe: LayerRecipe, kernel: Floats) -> LayerRecipe:
     largest = float(kernel.max(initial=0.0))
     coarse = float(np.mean(recipe.threshold))
     fine = min(coarse, largest) if largest > 0 else coarse
-    offset = recipe.initial_potential - recipe.threshold / 2  # what calibration corrected
-    return replace(recipe, rho=1.0, threshold=np.array(fine), initial_potential=offset + fine / 2)
+    return recipe.with_threshold(fine, rho=1.0)
 
 
 def balance_channels(recipe: LayerRecipe, kernel: Floats, relays: int = 0) -> LayerRecipe:
@@ -47,6 +44,4 @@ def balance_channels(recipe: LayerRecipe, kernel: Floats, relays: int = 0) -> La
     raised = np.maximum(threshold, largest / (recipe.rho * allowed))
     if relays:
         raised[-relays:] = threshold[-relays:]
-    # the potential keeps its distance from half a threshold
-    initial = recipe.initial_potential + recipe.beside_potential((raised - threshold) / 2)
-    return replace(recipe, threshold=raised, initial_potential=initial)
+    return recipe.with_threshold(raised)

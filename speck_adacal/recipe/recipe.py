@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -123,6 +123,25 @@ class LayerRecipe:
         array = np.asarray(values, dtype=np.float64)
         axes = np.ndim(self.initial_potential)
         return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim and axes else array
+
+    def with_threshold(
+        self, threshold: npt.ArrayLike, *, phi: int | None = None, rho: float | None = None
+    ) -> LayerRecipe:
+        """The layer with another V_th, φ or ρ; its potential stays as far from half of θ."""
+        values = np.asarray(threshold, dtype=np.float64)
+        rho = self.rho if rho is None else float(rho)
+        moved = self.beside_potential((rho * values - self.firing_threshold) / 2)
+        return replace(
+            self,
+            phi=self.phi if phi is None else phi,
+            rho=rho,
+            threshold=values,
+            initial_potential=np.asarray(self.initial_potential + moved),
+        )
+
+    def uncorrected(self) -> LayerRecipe:
+        """The layer as before any correction: at half its firing threshold."""
+        return replace(self, initial_potential=np.asarray(self.firing_threshold / 2))
 
     @property
     def lowest_potential(self) -> npt.NDArray[np.float64] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.adaptation.candidates import phi_variants, rho_variants
+from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
@@ -205,11 +205,11 @@ def _heat_maps(deployment: Deployment, batches: Batches) -> tuple[HeatMap, ...]:
     statistics = observe(adapted.reference, some)
     at = {phi: thresholds(statistics, settings, phi) for phi in _PHIS}
     maps = []
-    for knob, values, variants in (
-        ("φ", _PHIS, phi_variants(adapted.recipe, at, _PHIS)),
-        ("ρ", _RHOS, rho_variants(adapted.recipe, _RHOS)),
+    for knob, values, candidates in (
+        ("φ", _PHIS, phi_candidates(adapted.recipe, at, _PHIS)),
+        ("ρ", _RHOS, rho_candidates(adapted.recipe, _RHOS)),
     ):
-        table = sensitivity(evaluator, adapted.recipe, variants, graph=adapted.graph)
+        table = sensitivity(evaluator, adapted.recipe, candidates, graph=adapted.graph)
         harm = tuple(tuple(row) for row in table.harm.tolist())
         maps.append(HeatMap(knob, tuple(map(float, values)), table.layers, harm))
     return tuple(maps)

@@ -17,7 +17,7 @@ Sums = npt.NDArray[np.float64]
 # Neurons whose potentials (32 KiB) stay in the second-level cache over all steps; with fewer, the
 # runs through input and output are too short for the processor to fetch ahead.
 BLOCK = 8192
-_HELD_BLOCK = 2048  # input, potential, threshold and spikes stay in the nearest cache
+_CONSTANT_BLOCK = 2048  # input, potential, threshold and spikes stay in the nearest cache
 
 
 @njit(error_model="numpy")
@@ -137,7 +137,7 @@ def run_steps(
 
 
 @njit(cache=True, error_model="numpy")
-def _count_held(
+def _count_constant(
     v: Array, x: Array, spikes: Array, theta: Array, phi: float, low: float, steps: int
 ) -> None:
     """All steps of a block on an input that is held; `spikes` are counted up."""
@@ -148,7 +148,7 @@ def _count_held(
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def run_held(
+def run_constant(
     x: Array,
     v: Array,
     theta: Array,
@@ -170,16 +170,16 @@ def run_held(
         spikes, synops: of all steps, `[batch, 1]`, filled in.
     """
     uniform, neurons = len(theta) == 1, x.shape[1]
-    everywhere = np.full(_HELD_BLOCK, theta[0])
-    ones = np.full(_HELD_BLOCK, np.float32(1.0))
+    everywhere = np.full(_CONSTANT_BLOCK, theta[0])
+    ones = np.full(_CONSTANT_BLOCK, np.float32(1.0))
     for b in prange(len(x)):
         spikes[b, 0] = synops[b, 0] = 0.0
-        for a in range(0, neurons, _HELD_BLOCK):
-            z = min(a + _HELD_BLOCK, neurons)
+        for a in range(0, neurons, _CONSTANT_BLOCK):
+            z = min(a + _CONSTANT_BLOCK, neurons)
             own = everywhere[: z - a] if uniform else theta[a:z]
             place = mean[b, a:z]
             place[:] = np.float32(0.0)
-            _count_held(v[b, a:z], x[b, a:z], place, own, phi, low, steps)
+            _count_constant(v[b, a:z], x[b, a:z], place, own, phi, low, steps)
             found = _sums(place, ones[: z - a], fans[a:z])
             spikes[b, 0] += found[0]
             synops[b, 0] += found[1]

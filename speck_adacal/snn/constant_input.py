@@ -7,12 +7,12 @@ import math
 import numpy as np
 import torch
 
-from speck_adacal.snn._kernel import run_held
+from speck_adacal.snn._kernel import run_constant
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.fused import Tally, flat, use_torch_threads
 
 
-def held_mean(
+def mean_on_constant(
     neurons: AdaFire, current: torch.Tensor, time_steps: int, tally: Tally
 ) -> torch.Tensor:
     """`neurons.run(current, time_steps).mean(1)`, up to rounding.
@@ -34,7 +34,7 @@ def held_mean(
     current, (theta, phi, low) = neurons.for_kernel(current)
     mean, size = torch.empty_like(neurons.v_mem), math.prod(current.shape[2:])
     use_torch_threads()
-    run_held(
+    run_constant(
         flat(current, 1, size)[:, 0],
         flat(neurons.v_mem, 1, size)[:, 0],
         theta,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,12 +12,14 @@ from torch import nn
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import Add, Rectifier
 from speck_adacal.errors import CalibrationError, ModelError
+from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.spike_counts import Tallies
 from speck_adacal.snn.spiking_max import SpikingMaxPool
 from speck_adacal.snn.synops import fan_out
 
 V = TypeVar("V")
+Layers = Recipe | Mapping[str, LayerRecipe]  # by the name of an activation
 Value = tuple[torch.Tensor, bool]  # `[batch, time, ...]`; or `[batch, 1, ...]` and True: constant
 
 
@@ -56,7 +58,7 @@ class SpikingNetwork(nn.Module):
         network has several outputs.
     """
 
-    def __init__(self, graph: LayerGraph, recipe: Any) -> None:
+    def __init__(self, graph: LayerGraph, recipe: Layers) -> None:
         super().__init__()
         self.graph = graph
         self.layers = nn.ModuleDict()
@@ -87,10 +89,6 @@ class SpikingNetwork(nn.Module):
         """Run all steps of `x`; without `reset` the potentials carry on from the last call."""
         return self._outputs(self.run(x, reset=reset))
 
-    def forward_analog(self, x: torch.Tensor, time_steps: int) -> Any:
-        """Show `[batch, *input_shape]` for `time_steps`; layers before a spike run once."""
-        return self._outputs(self.run(x.unsqueeze(1), time_steps=time_steps))
-
     def run(
         self,
         x: torch.Tensor,
@@ -99,7 +97,10 @@ class SpikingNetwork(nn.Module):
         reset: bool = True,
         keep: Collection[str] = (),
     ) -> dict[str, torch.Tensor]:
-        """Values of the outputs and of `keep`, `[batch, time, *shape]` by node name."""
+        """Values of the outputs and of `keep`, `[batch, time, *shape]` by node name.
+
+        With `time_steps` the one step of `x` is held for so many; layers before a spike run once.
+        """
         self._check(x)
         if reset:
             self.reset()
@@ -235,7 +236,7 @@ def run_plain(module: nn.Module, inputs: Sequence[torch.Tensor], spare: bool) ->
     return module(*inputs)
 
 
-def _spiking_module(node: Node, recipe: Any) -> nn.Module:
+def _spiking_module(node: Node, recipe: Layers) -> nn.Module:
     if node.module is None:
         raise ModelError(f"Node {node.name!r} has no module to run.")
     if node.kind is Kind.MAX_POOL:
@@ -245,8 +246,8 @@ def _spiking_module(node: Node, recipe: Any) -> nn.Module:
     return spiking_neuron(recipe[node.name])
 
 
-def spiking_neuron(layer: Any) -> AdaFire:
-    """The neurons of a layer of a recipe (a `LayerRecipe`)."""
+def spiking_neuron(layer: LayerRecipe) -> AdaFire:
+    """The neurons of a layer of a recipe."""
     lowest = layer.lowest_potential
     return AdaFire(
         torch.as_tensor(layer.threshold),

@@ -73,7 +73,7 @@ def test_an_evaluator_fits_the_scale_of_each_network(world):
 def test_a_table_is_taken_at_the_scale_of_its_reference(world):
     graph, data, settings, recipe = world
     fitted = Evaluator(graph, data, settings, fit_scale=True)
-    variants = {x.name: [x] for x in recipe.layers if not x.readout}
-    table = sensitivity(fitted, recipe, variants)
+    candidates = {x.name: [x] for x in recipe.layers if not x.readout}
+    table = sensitivity(fitted, recipe, candidates)
     assert table.reference_kl == pytest.approx(fitted.measure(recipe).kl, rel=1e-6)
     assert table.kl == pytest.approx(np.full_like(table.kl, table.reference_kl), rel=1e-6)

@@ -19,7 +19,7 @@ from speck_adacal.adaptation.thresholds import observe, search_grid
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.samples.encoded import encoded_batches
-from speck_adacal.snn import SpikingNetwork
+from speck_adacal.snn import SpikingNetwork, repeat_in_time
 
 
 def clip_floor(z, steps, threshold, phi):
@@ -75,7 +75,7 @@ def error_of(graph, recipe, corrected, x, steps):
     network = SpikingNetwork(corrected, recipe)
     with torch.no_grad():
         target = graph.run(x)[graph.outputs[0]]
-        return float((network.forward_analog(x, steps).mean(1) - target).square().mean())
+        return float((network(repeat_in_time(x, steps)).mean(1) - target).square().mean())
 
 
 @pytest.mark.parametrize("per_channel", [False, True])

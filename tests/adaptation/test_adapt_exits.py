@@ -21,7 +21,7 @@ from speck_adacal.readout.step_exit import (
     running_mean,
 )
 from speck_adacal.recipe.recipe import LayerRecipe
-from speck_adacal.snn import SpikingNetwork
+from speck_adacal.snn import SpikingNetwork, repeat_in_time
 
 
 def noisy_answers(count=400, steps=8, classes=5, seed=0):
@@ -93,7 +93,7 @@ def test_an_exit_really_stops_and_changes_no_answer(analog):
     network.count_synops()
     frames = x if analog else (torch.rand(24, 6, 1, 8, 8) < 0.4).float()
     with torch.no_grad():
-        every = network.forward_analog(frames, 6) if analog else network(frames)
+        every = network(repeat_in_time(frames, 6)) if analog else network(frames)
     activity = network.activity()
     middle = float(np.median(confidence(running_mean(every.numpy()))[:, 2]))
     rule = ExitRule((2.0, middle, middle, 2.0, middle, 0.0))

@@ -185,7 +185,7 @@ def test_samples_are_shared_out(world, asked, table, given):
     held = found.held_out.samples if found.held_out else 0
     assert (found.search.samples, found.table.samples, held) == given
     if found.held_out:
-        last, every = torch.cat(found.held_out.pieces), torch.cat(data)
+        last, every = torch.cat(found.held_out.inputs), torch.cat(data)
         assert torch.equal(last, every[found.search.samples : found.search.samples + held])
 
 

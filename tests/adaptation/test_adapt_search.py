@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from speck_adacal.adaptation import AdaptSettings
-from speck_adacal.adaptation.candidates import phi_variants, rho_variants
+from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
 from speck_adacal.adaptation.engine import recipe_of
-from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.finished_work import FinishedWork
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.search import Limit, Search
 from speck_adacal.adaptation.sensitivity import sensitivity
@@ -22,7 +22,7 @@ from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.samples.encoded import encoded_batches
-from speck_adacal.snn import SpikingNetwork
+from speck_adacal.snn import SpikingNetwork, repeat_in_time
 from speck_adacal.snn.synops import fan_out
 
 SETTINGS = AdaptSettings(time_steps=4, phi=2, input_coding="analog", batch_size=8)
@@ -54,7 +54,7 @@ def world():
     recipe = recipe_of(statistics, SETTINGS, 2)
     tables = {phi: thresholds(statistics, SETTINGS, phi) for phi in PHIS}
     evaluator = Evaluator(graph, data, SETTINGS, labels=torch.zeros(20))
-    return graph, evaluator, recipe, phi_variants(recipe, tables, PHIS), data
+    return graph, evaluator, recipe, phi_candidates(recipe, tables, PHIS), data
 
 
 def test_synops_equal_counting_weight_uses_one_by_one():
@@ -95,25 +95,25 @@ def test_measured_energy_adds_up(world):
     assert found.sample_energy_nj.sum(1).mean() == pytest.approx(found.energy_nj)
 
 
-def straightforward(graph, recipe, variants, data, steps):
+def straightforward(graph, recipe, candidates, data, steps):
     """The whole network anew for every cell."""
-    kl = np.zeros((len(variants), len(PHIS)))
+    kl = np.zeros((len(candidates), len(PHIS)))
     target = torch.log_softmax(graph.run(data)[graph.outputs[0]], 1)
-    for row, name in enumerate(variants):
-        for column, layer in enumerate(variants[name]):
+    for row, name in enumerate(candidates):
+        for column, layer in enumerate(candidates[name]):
             layers = tuple(layer if x.name == name else x for x in recipe.layers)
             network = SpikingNetwork(graph, replace(recipe, layers=layers))
-            output = network.forward_analog(data, steps).mean(1)
+            output = network(repeat_in_time(data, steps)).mean(1)
             distance = (target.exp() * (target - torch.log_softmax(output, 1))).sum(1)
             kl[row, column] = float(distance.mean())
     return kl
 
 
 def test_cached_prefixes_give_the_same_table(world):
-    graph, evaluator, recipe, variants, data = world
-    table = sensitivity(evaluator, recipe, variants)
+    graph, evaluator, recipe, candidates, data = world
+    table = sensitivity(evaluator, recipe, candidates)
     with torch.no_grad():
-        expected = straightforward(graph, recipe, variants, data[0], 4)
+        expected = straightforward(graph, recipe, candidates, data[0], 4)
     np.testing.assert_allclose(table.kl, expected, rtol=1e-4, atol=1e-7)
     assert table.kl[0, 1] == pytest.approx(table.reference_kl)
     assert table.kl_error[0, 1] == pytest.approx(0, abs=1e-9)
@@ -124,14 +124,14 @@ def test_cached_prefixes_give_the_same_table(world):
 
 def test_with_all_samples_in_one_batch_the_table_is_the_straightforward_one(world):
     """A last bit decides whether a neuron fires, so only the same order of sums is comparable."""
-    graph, _, recipe, variants, data = world
+    graph, _, recipe, candidates, data = world
     settings = replace(SETTINGS, batch_size=20)
     evaluator = Evaluator(graph, data, settings)
-    ratios = rho_variants(recipe, [1.0, 1.5, 4.0])
-    for candidates in (variants, ratios):
-        table = sensitivity(evaluator, recipe, candidates)
+    ratios = rho_candidates(recipe, [1.0, 1.5, 4.0])
+    for options in (candidates, ratios):
+        table = sensitivity(evaluator, recipe, options)
         with torch.no_grad():
-            expected = straightforward(graph, recipe, candidates, data[0], 4)
+            expected = straightforward(graph, recipe, options, data[0], 4)
         np.testing.assert_allclose(table.kl, expected, rtol=1e-6, atol=1e-9)
         np.testing.assert_array_equal(table.kl.argmin(1), expected.argmin(1))
 
@@ -148,23 +148,23 @@ class Fixed(nn.Module):
 
 
 def test_temperature_is_chosen_where_the_network_is_half_sure(world):
-    graph, _, recipe, variants, data = world
+    graph, _, recipe, candidates, data = world
     chosen = Evaluator(graph, data, SETTINGS, temperature=None)
     probabilities = torch.cat(chosen.targets).exp()
     entropy = -(probabilities * probabilities.log()).sum(1).mean() / np.log(5)
     assert float(entropy) == pytest.approx(0.5, abs=1e-3)
-    table = sensitivity(chosen, recipe, variants)
+    table = sensitivity(chosen, recipe, candidates)
     assert table.reference_kl == pytest.approx(chosen.measure(recipe).kl)
 
 
 def test_exact_isolated_table(world):
-    graph, evaluator, recipe, variants, data = world
-    table = sensitivity(evaluator, recipe, variants, mode="isolated", exact=True)
+    graph, evaluator, recipe, candidates, data = world
+    table = sensitivity(evaluator, recipe, candidates, mode="isolated", exact=True)
     with torch.no_grad():
         x = data[0]
         target = torch.log_softmax(graph.run(x)[graph.outputs[0]], 1)
         name = table.layers[1]
-        for column, layer in enumerate(variants[name]):
+        for column, layer in enumerate(candidates[name]):
             every = {n.name: layer for n in graph.of_kind(Kind.ACTIVATION)}
             network = SpikingNetwork(graph, every)
             node = graph[name]
@@ -184,7 +184,7 @@ def test_a_linear_response_is_exact_where_what_follows_is_linear():
     data = [torch.rand(30, 6)]
     statistics = observe(graph, encoded_batches(data, graph.input_shape, SETTINGS))
     recipe, evaluator = recipe_of(statistics, SETTINGS, 2), Evaluator(graph, data, SETTINGS)
-    options = rho_variants(recipe, [1.0, 2.0, 8.0])
+    options = rho_candidates(recipe, [1.0, 2.0, 8.0])
     linear, exact = (
         sensitivity(evaluator, recipe, options, mode="isolated", exact=e) for e in (False, True)
     )
@@ -205,7 +205,7 @@ def test_a_linear_response_ranks_as_the_exact_table_does(classes, least):
     graph, data = trace(model, (1, 8, 8)), [torch.rand(40, 1, 8, 8)]
     statistics = observe(graph, encoded_batches(data, graph.input_shape, SETTINGS))
     recipe, evaluator = recipe_of(statistics, SETTINGS, 2), Evaluator(graph, data, SETTINGS)
-    options = phi_variants(recipe, {p: thresholds(statistics, SETTINGS, p) for p in PHIS}, PHIS)
+    options = phi_candidates(recipe, {p: thresholds(statistics, SETTINGS, p) for p in PHIS}, PHIS)
     linear, exact = (
         sensitivity(evaluator, recipe, options, mode="isolated", exact=e) for e in (False, True)
     )
@@ -216,16 +216,16 @@ def test_a_linear_response_ranks_as_the_exact_table_does(classes, least):
 
 
 def test_jobs_and_journal_change_nothing(world, tmp_path):
-    graph, evaluator, recipe, variants, data = world
-    plain = sensitivity(evaluator, recipe, variants)
-    journal = Journal(tmp_path)
-    kept = Evaluator(graph, data, SETTINGS, journal=journal)
+    graph, evaluator, recipe, candidates, data = world
+    plain = sensitivity(evaluator, recipe, candidates)
+    finished = FinishedWork(tmp_path)
+    kept = Evaluator(graph, data, SETTINGS, finished=finished)
     with joblib.parallel_config(backend="threading"):
-        first = sensitivity(kept, recipe, variants, jobs=2)
+        first = sensitivity(kept, recipe, candidates, jobs=2)
     files = sorted(tmp_path.glob("*.npz"))
-    assert len(files) == len(kept.pieces)
+    assert len(files) == len(kept.inputs)
     files[0].write_bytes(b"damaged")
-    again = sensitivity(kept, recipe, variants)
+    again = sensitivity(kept, recipe, candidates)
     for table in (first, again):
         np.testing.assert_array_equal(table.kl, plain.kl)
         np.testing.assert_array_equal(table.synops, plain.synops)
@@ -233,8 +233,8 @@ def test_jobs_and_journal_change_nothing(world, tmp_path):
 
 
 def test_search_is_never_worse_than_uniform(world):
-    _, evaluator, recipe, variants, _ = world
-    search = Search(evaluator, recipe, variants)
+    _, evaluator, recipe, candidates, _ = world
+    search = Search(evaluator, recipe, candidates)
     uniform = [search.measure((k,) * 3, "start") for k in range(3)]
     limit = Limit(synops=uniform[1].synops)
     result = search.run(limit, [(1, 1, 1)], evaluations=12)
@@ -250,7 +250,7 @@ def test_search_is_never_worse_than_uniform(world):
 def test_search_for_energy_keeps_the_distance(world):
     _, evaluator, recipe, _, _ = world
     rhos = (1.0, 1.5, 2.0, 3.0)
-    search = Search(evaluator, recipe, rho_variants(recipe, rhos))
+    search = Search(evaluator, recipe, rho_candidates(recipe, rhos))
     start = search.measure((0, 0, 0), "start")
     result = search.run(Limit(kl=start.kl * 2), [(0, 0, 0)], evaluations=12)
     assert result.best.kl <= start.kl * 2
@@ -259,16 +259,16 @@ def test_search_for_energy_keeps_the_distance(world):
 
 
 def test_an_infeasible_budget_reports_the_nearest(world):
-    _, evaluator, recipe, variants, _ = world
-    result = Search(evaluator, recipe, variants).run(Limit(synops=1.0), [(1, 1, 1)], 6)
+    _, evaluator, recipe, candidates, _ = world
+    result = Search(evaluator, recipe, candidates).run(Limit(synops=1.0), [(1, 1, 1)], 6)
     assert not result.feasible
     assert result.best.choice == (0, 0, 0)
 
 
 def test_bad_requests_are_refused(world):
-    graph, evaluator, recipe, variants, data = world
+    graph, evaluator, recipe, candidates, data = world
     with pytest.raises(SettingsError, match="mode"):
-        sensitivity(evaluator, recipe, variants, mode="magic")
+        sensitivity(evaluator, recipe, candidates, mode="magic")
     with pytest.raises(SettingsError, match="limit"):
         Limit()
     with pytest.raises(CalibrationError, match="3 labels for 20 samples"):

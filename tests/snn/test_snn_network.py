@@ -15,7 +15,7 @@ from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import LayerRecipe
 from speck_adacal.snn import AdaFire, SpikingMaxPool, SpikingNetwork, repeat_in_time
-from speck_adacal.snn.constant_input import held_mean
+from speck_adacal.snn.constant_input import mean_on_constant
 from speck_adacal.snn.spike_counts import Tallies
 
 
@@ -48,7 +48,7 @@ def test_the_mean_output_tends_to_the_anns():
         target = graph.run(x)[graph.outputs[0]]
         network = SpikingNetwork(graph, recipe_for(graph, 0.05, 1000))
         gaps = [
-            (network.forward_analog(x, steps).mean(1) - target).abs().max() for steps in (4, 64)
+            (network(repeat_in_time(x, steps)).mean(1) - target).abs().max() for steps in (4, 64)
         ]
     assert gaps[1] < 0.01
     assert gaps[1] < gaps[0]
@@ -59,7 +59,7 @@ def test_constant_input_run_once_is_the_same_as_repeated():
     network = SpikingNetwork(graph, recipe_for(graph, 0.2, 3))
     x = torch.rand(2, 2, 8, 8)
     with torch.no_grad():
-        once = network.forward_analog(x, 5)
+        once = network(repeat_in_time(x, 5))
         counts = network.spike_counts()
         again = network(repeat_in_time(x, 5))
     torch.testing.assert_close(once, again)
@@ -184,7 +184,7 @@ def test_the_mean_on_a_held_input_is_that_of_all_steps(seed, phi, threshold, cli
     before, fans = x.clone(), torch.randint(0, 5000, (4, 5, 6), generator=generator).float()
     found, each = (Tallies().empty("layer", x, steps, fans) for steps in (1, 7))
     expected = copy.deepcopy(layer).run(x, 7, tally=each).mean(1)
-    mean = held_mean(layer, x, 7, found)
+    mean = mean_on_constant(layer, x, 7, found)
     torch.testing.assert_close(mean, expected, rtol=1e-6, atol=0)
     assert torch.equal(x, before)
     assert np.array_equal(found.spikes[:, 0], each.spikes.sum(1))

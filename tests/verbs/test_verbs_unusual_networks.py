@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 import speck_adacal as sa
 from speck_adacal.adaptation import AdaptSettings
-from speck_adacal.snn import SpikingNetwork
+from speck_adacal.snn import SpikingNetwork, repeat_in_time
 
 
 class Dense(nn.Module):
@@ -147,7 +147,7 @@ def test_adapted_output_stays_close(name):
     )
     adapted = sa.adapt(network, x[:128], input_shape=shape, settings=settings)
     held_out = x[128:]
-    spiking = SpikingNetwork(adapted.graph, adapted.recipe).forward_analog(held_out, 8)
+    spiking = SpikingNetwork(adapted.graph, adapted.recipe)(repeat_in_time(held_out, 8))
     wanted, found = network(held_out), spiking
     if not isinstance(wanted, tuple):
         wanted, found = (wanted,), (found,)
