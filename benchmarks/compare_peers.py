@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from speck_adacal import AdaptSettings, adapt
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.ann import Kind, trace
 from speck_adacal.ann.checkpoint import load_network
@@ -35,7 +36,6 @@ from speck_adacal.bundle import new_file
 from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.datasets.demo import demo_checkpoint_path
 from speck_adacal.snn.synops import fan_out
-from speck_adacal.verbs import AdaptSettings, adapt
 
 HERE = Path(__file__).resolve().parent
 STEPS = (2, 4, 8, 16, 32, 64)

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from speck_adacal import AdaptSettings, adapt, deploy, simulate
+import speck_adacal
+from speck_adacal import AdaptSettings, adapt, deploy, simulate, with_front_point
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
 from speck_adacal.chip_description import usual_board
@@ -30,7 +31,6 @@ from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
 from speck_adacal.twin_search.search import FrontSettings
-from speck_adacal.verbs import pareto_front, with_front_point
 from speck_adacal.virtual_samna import ensure_samna
 
 HERE = Path(__file__).resolve().parent
@@ -128,7 +128,7 @@ def main() -> None:
     started = time.perf_counter()
     settings = AdaptSettings(time_steps=args.time_steps)
     adapted = adapt(network, calibration, input_shape=(1, 28, 28), settings=settings)
-    front = pareto_front(
+    front = speck_adacal.front(
         adapted, calibration, train.labels[: args.calibration], settings=FrontSettings()
     )
     seconds = time.perf_counter() - started

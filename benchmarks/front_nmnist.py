@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from speck_adacal import AdaptSettings, Deployment, adapt, deploy
+import speck_adacal
+from speck_adacal import AdaptSettings, Deployment, adapt, deploy, with_front_point
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import new_file
 from speck_adacal.chip.simulation import Simulation, run_on_twin
@@ -39,7 +40,6 @@ from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin import Twin
 from speck_adacal.twin_search.estimators import time_stepped
 from speck_adacal.twin_search.front import Front, FrontPoint
-from speck_adacal.verbs import pareto_front, with_front_point
 from speck_adacal.virtual_samna import ensure_samna
 
 HERE = Path(__file__).resolve().parent
@@ -113,7 +113,7 @@ def searched(network: torch.nn.Module, calibration: Half) -> tuple[AdaptedNetwor
     settings = AdaptSettings(correction="none", chip_correction=False)
     shape = calibration[0][0].shape
     adapted = adapt(network, calibration[0], input_shape=shape, settings=settings)
-    front = pareto_front(adapted, *calibration, chip=CHIP)
+    front = speck_adacal.front(adapted, *calibration, chip=CHIP)
     return adapted, front, time.perf_counter() - started
 
 

@@ -5,9 +5,15 @@
 The network and the digits are shipped with the package. Every figure printed is simulated.
 """
 
-from speck_adacal import AdaptSettings, adapt, deploy, simulate
-from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
+from speck_adacal import (
+    AdaptSettings,
+    adapt,
+    demo_checkpoint_path,
+    deploy,
+    load_demo_digits,
+    load_network,
+    simulate,
+)
 
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path())

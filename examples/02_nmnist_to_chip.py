@@ -11,15 +11,22 @@ from itertools import islice
 
 from matplotlib.figure import Figure
 
-from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
-from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
-from speck_adacal.datasets.demo import load_demo_digits
-from speck_adacal.reporting.live import event_picture
-from speck_adacal.resources import resource_path
+from speck_adacal import (
+    AdaptSettings,
+    Spread,
+    adapt,
+    demo_checkpoint_path,
+    deploy,
+    event_picture,
+    load_demo_digits,
+    load_network,
+    save,
+    simulate,
+    simulated_recordings,
+)
 
 digits = load_demo_digits()
-network = load_network(resource_path("datasets", "nmnist_cnn.safetensors"))
+network = load_network(demo_checkpoint_path("nmnist_cnn"))
 
 calibration = list(islice(simulated_recordings(digits.calibration_images, spread=Spread()), 64))
 shown = list(islice(simulated_recordings(digits.images, spread=Spread(), seed=1), 100))

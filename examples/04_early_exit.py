@@ -10,24 +10,33 @@ from itertools import islice
 
 import numpy as np
 
-from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
-from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
-from speck_adacal.datasets.demo import load_demo_digits
-from speck_adacal.host import Session, TwinBackend, calibrate_early_exit, windows_of
-from speck_adacal.readout.files import READOUT, readout_to_bytes
-from speck_adacal.resources import resource_path
+from speck_adacal import (
+    AdaptSettings,
+    Session,
+    Spread,
+    TwinBackend,
+    adapt,
+    demo_checkpoint_path,
+    deploy,
+    exits,
+    load_demo_digits,
+    load_network,
+    save,
+    simulate,
+    simulated_recordings,
+    windows_of,
+)
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WINDOW_US = 10_000
 
 digits = load_demo_digits()
-network = load_network(resource_path("datasets", "nmnist_cnn.safetensors"))
+network = load_network(demo_checkpoint_path("nmnist_cnn"))
 calibration = list(islice(simulated_recordings(digits.calibration_images, spread=Spread()), 96))
 settings = AdaptSettings(time_steps=16, phi=4)
 deployment = deploy(adapt(network, calibration[:64], input_shape=(2, 34, 34), settings=settings))
 
-readout = calibrate_early_exit(
+readout, _ = exits(
     deployment,
     calibration,
     digits.calibration_labels[: len(calibration)],
@@ -35,7 +44,7 @@ readout = calibrate_early_exit(
     window_us=WINDOW_US,
     loss=0.01,
 )
-save(deployment, "nmnist_exit.bundle", extra={READOUT: readout_to_bytes(readout)}, force=True)
+save(deployment, "nmnist_exit.bundle", readout=readout, force=True)
 
 shown = list(islice(simulated_recordings(digits.images, spread=Spread(), seed=1), 40))
 with Session(TwinBackend(deployment), readout) as session:

@@ -13,14 +13,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from speck_adacal import adapt, deploy, save
-from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
-from speck_adacal.host import Session, ThresholdThenArgmax, TwinBackend, windows_of
-from speck_adacal.host.recorded_session import Trace
-from speck_adacal.host.sources import open_source
-from speck_adacal.reporting.live import moment_line, render_moment
-from speck_adacal.reporting.video import write_gif
+from speck_adacal import (
+    Session,
+    ThresholdThenArgmax,
+    Trace,
+    TwinBackend,
+    adapt,
+    demo_checkpoint_path,
+    deploy,
+    load_demo_digits,
+    load_network,
+    moment_line,
+    open_source,
+    render_moment,
+    save,
+    windows_of,
+    write_gif,
+)
 
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path())

@@ -13,7 +13,7 @@ import sinabs.layers as sl
 import torch
 from torch import nn
 
-from speck_adacal.virtual_samna import ensure_samna
+from speck_adacal import ensure_samna
 
 print("samna:", ensure_samna().kind)
 

@@ -7,14 +7,19 @@ as samna does it, and its known answers are replayed. The bytes of a flash image
 vendor's samna alone (their layout is not public), so their number is not shown.
 """
 
-from speck_adacal import adapt, deploy, save
-from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.bundle import read_bundle
-from speck_adacal.bundles.files import stored_configuration
-from speck_adacal.bundles.verify import verify_bundle
-from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
-from speck_adacal.host.devices import parse_device
-from speck_adacal.host.flash import plan_flash
+from speck_adacal import (
+    adapt,
+    demo_checkpoint_path,
+    deploy,
+    load_demo_digits,
+    load_network,
+    parse_device,
+    plan_flash,
+    read_bundle,
+    save,
+    stored_configuration,
+    verify,
+)
 
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path())
@@ -22,7 +27,7 @@ adapted = adapt(network, digits.calibration_images[:64], input_shape=(1, 28, 28)
 path = save(deploy(adapted, chip="speck2f"), "to_flash.bundle", force=True)
 
 bundle = read_bundle(path)
-print("known answers the same:", verify_bundle(bundle).same, "(simulated)")
+print("known answers the same:", verify(path).same, "(simulated)")
 
 plan = plan_flash(stored_configuration(bundle), parse_device("speck2fdevkit:0"))
 print(f"{plan.device} would be given {plan.payload_bytes:,} bytes of weights, states and biases:")

@@ -10,9 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from speck_adacal import AdaptSettings, adapt, deploy, simulate
-from speck_adacal.events.camera import CameraSettings, camera_events
-from speck_adacal.events.motion import Motion, Sweep
+from speck_adacal import (
+    AdaptSettings,
+    CameraSettings,
+    Motion,
+    Sweep,
+    adapt,
+    camera_events,
+    deploy,
+    simulate,
+)
 
 SHAPE = (2, 16, 16)
 CAMERA = CameraSettings(height=16, width=16)

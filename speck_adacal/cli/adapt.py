@@ -112,13 +112,9 @@ def command(
 ) -> None:
     """Turn a trained network into a spiking one, without training."""
     common.refuse_early(out, force=force)
-    from speck_adacal.adaptation.plan import AdaptPlan
-    from speck_adacal.ann.checkpoint import load_network
+    from speck_adacal import AdaptPlan, AdaptSettings, adapt, load_network, load_samples, save
     from speck_adacal.ann.modules import Normalised
-    from speck_adacal.events.sample_files import load_samples
-    from speck_adacal.recipe.recipe import AdaptSettings
     from speck_adacal.reporting.tables import recipe_table
-    from speck_adacal.verbs import adapt, save
 
     settings = AdaptSettings(
         time_steps=time_steps,

@@ -33,12 +33,12 @@ def command(
     With samples, also which channels are dead or always on, and each layer's own and cumulative
     error (simulated on the twin).
     """
-    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal import load_deployment, load_samples
     from speck_adacal.inspection.autopsy import autopsy
     from speck_adacal.reporting.autopsy_table import autopsy_to_dict, autopsy_view
 
     with common.calm_libraries(quiet=quiet), common.status("Looking", quiet=quiet or as_json):
-        deployment = common.load_deployment(bundle, seed)
+        deployment = load_deployment(bundle, seed=seed)
         inputs = None
         if samples_from is not None:
             inputs = load_samples(samples_from).part(common.parse_slice(samples)).inputs

@@ -41,9 +41,8 @@ def command(
         return
     from dataclasses import asdict
 
-    from speck_adacal.ann.checkpoint import build_architecture, load_network
-    from speck_adacal.ann.trace import trace_whole
-    from speck_adacal.chip.check import check_network
+    import speck_adacal
+    from speck_adacal.ann.checkpoint import build_architecture
     from speck_adacal.errors import SettingsError
     from speck_adacal.reporting.tables import check_table
 
@@ -52,9 +51,12 @@ def command(
     if model is None and arch is None:
         raise SettingsError("check needs a network: give --arch, --model, or both.")
     with common.calm_libraries(quiet=quiet):
-        network = build_architecture(str(arch)) if model is None else load_network(model, arch)
-        graph, _ = trace_whole(network, common.parse_shape(input_shape))
-        result = check_network(graph, chip=chip)
+        if model is None:
+            network = build_architecture(str(arch))
+        else:
+            network = speck_adacal.load_network(model, arch)
+        shape = common.parse_shape(input_shape)
+        result = speck_adacal.check(network, input_shape=shape, chip=chip)
     results = {
         "chip": chip,
         "fits": not result.violations,

@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +19,6 @@ from speck_adacal.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-
-    from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.snn.adapted import AdaptedNetwork
 
 _WIDTH_OF_FILES = 110
 
@@ -178,27 +174,3 @@ def refuse_early(path: Path | None, *, force: bool) -> None:
 
     if path is not None:
         refuse_existing(path, force=force)
-
-
-def with_seed(adapted: AdaptedNetwork, seed: int | None) -> AdaptedNetwork:
-    """The same network under another seed; unchanged where none is given."""
-    if seed is None:
-        return adapted
-    settings = replace(adapted.recipe.settings, seed=seed)
-    return replace(adapted, recipe=replace(adapted.recipe, settings=settings))
-
-
-def load_deployment(path: Path, seed: int | None) -> Deployment:
-    """Load what `deploy` wrote.
-
-    Raises:
-        BundleError: the bundle is damaged, or was adapted but not deployed.
-    """
-    from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.errors import BundleError
-    from speck_adacal.verbs import load
-
-    deployment = load(path)
-    if not isinstance(deployment, Deployment):
-        raise BundleError(f"{path} is adapted but not deployed; run `deploy` on it first.")
-    return replace(deployment, adapted=with_seed(deployment.adapted, seed))

@@ -28,13 +28,11 @@ def command(
 ) -> None:
     """Adapt, deploy and simulate the shipped network on the shipped digits."""
     common.refuse_early(out, force=force)
-    from speck_adacal.ann.checkpoint import load_network
+    from speck_adacal import AdaptSettings, adapt, deploy, load_network, save
     from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
-    from speck_adacal.recipe.recipe import AdaptSettings
     from speck_adacal.reporting.page import render_page
     from speck_adacal.reporting.summary import summarise
     from speck_adacal.reporting.tables import summary_view
-    from speck_adacal.verbs import adapt, deploy, save
 
     settings = AdaptSettings(time_steps=time_steps, phi=phi, seed=seed)
     silent = quiet or as_json

@@ -60,17 +60,15 @@ def command(
     Exit code 3 where design rules are violated, with all of them listed.
     """
     common.refuse_early(out, force=force)
-    from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.chip.policy import ChipPolicy
+    from speck_adacal import ChipPolicy, Deployment, deploy, load, save
     from speck_adacal.reporting.summary import layer_rows
     from speck_adacal.reporting.tables import deployment_table
-    from speck_adacal.verbs import deploy, load, save
 
     with common.calm_libraries(quiet=quiet), common.status("Deploying", quiet=quiet or as_json):
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
         policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)
-        deployment = deploy(common.with_seed(adapted, seed), chip=chip, policy=policy)
+        deployment = deploy(adapted.with_seed(seed), chip=chip, policy=policy)
         loads = _loads(deployment, recordings, samples)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)

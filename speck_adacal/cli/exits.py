@@ -46,38 +46,34 @@ def command(
     common.refuse_early(out, force=force)
     from dataclasses import asdict
 
-    from speck_adacal.bundle import read_bundle
+    import speck_adacal
     from speck_adacal.bundles.files import to_files
-    from speck_adacal.errors import CalibrationError
-    from speck_adacal.events.sample_files import load_samples
-    from speck_adacal.inspection.exit_calibration import calibrate_with_check
-    from speck_adacal.readout.files import READOUT, readout_of_bundle, readout_to_bytes
+    from speck_adacal.readout.files import readout_of_bundle
     from speck_adacal.reporting.tables import exits_table
-    from speck_adacal.samples.batches import encode_for
-    from speck_adacal.verbs import save
 
     with common.calm_libraries(quiet=quiet), common.status("Calibrating", quiet=quiet or as_json):
-        deployment = common.load_deployment(bundle, seed)
-        data = load_samples(samples_from).part(common.parse_slice(samples))
-        if data.labels is None:
-            raise CalibrationError(f"{samples_from} holds no 'labels', which exits need; add them.")
-        stored = read_bundle(bundle)
+        deployment = speck_adacal.load_deployment(bundle, seed=seed)
+        data = common.labelled_samples(samples_from, samples)
+        stored = speck_adacal.read_bundle(bundle)
         own = readout_of_bundle(stored)
-        adapted = deployment.adapted
-        batches = encode_for(data.inputs, adapted.ann.input_shape, adapted.recipe)
-        readout, check = calibrate_with_check(
+        readout, check = speck_adacal.exits(
             deployment,
-            batches.recordings(),
+            data.inputs,
             data.labels,
-            names=deployment.classes if own is None else own.names,
+            names=None if own is None else own.names,
             window_us=round(window_ms * 1000),
             loss=max_loss / 100,
             metric=metric,
-            seed=adapted.recipe.settings.seed,
         )
         kept = {n: d for n, d in stored.files.items() if n not in to_files(deployment)}
-        extra = {**kept, READOUT: readout_to_bytes(readout)}
-        save(deployment, out, command=common.command_line(), force=force, extra=extra)
+        speck_adacal.save(
+            deployment,
+            out,
+            command=common.command_line(),
+            force=force,
+            readout=readout,
+            extra=kept,
+        )
     results = {
         "bundle": str(out),
         "kind": "simulated",

@@ -58,35 +58,27 @@ def command(
     """
     for path in (out, figure):
         common.refuse_early(path, force=force)
-    from speck_adacal.chip.deploy import Deployment
-    from speck_adacal.events.sample_files import load_samples
+    import speck_adacal
     from speck_adacal.reporting.front_files import FRONT, front_to_bytes
-    from speck_adacal.reporting.front_table import front_table, save_front_figure
-    from speck_adacal.twin_search.search import FrontSettings
-    from speck_adacal.verbs import (
-        deploy,
-        front_in_steps,
-        load,
-        pareto_front,
-        save,
-        with_front_point,
-    )
+    from speck_adacal.reporting.front_table import front_table
 
-    settings = FrontSettings(points=points, seed=seed)
+    settings = speck_adacal.FrontSettings(points=points, seed=seed)
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), common.status("Searching the front", quiet=hushed):
-        data = load_samples(calibration).part(common.parse_slice(samples))
-        loaded = load(bundle)
-        adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
-        front = pareto_front(adapted, data.inputs, data.labels, settings=settings, chip=chip)
-        stepped = front_in_steps(adapted, front, data.inputs, data.labels)
+        data = speck_adacal.load_samples(calibration).part(common.parse_slice(samples))
+        loaded = speck_adacal.load(bundle)
+        adapted = loaded.adapted if isinstance(loaded, speck_adacal.Deployment) else loaded
+        front = speck_adacal.front(adapted, data.inputs, data.labels, settings=settings, chip=chip)
+        stepped = speck_adacal.front_in_steps(adapted, front, data.inputs, data.labels)
         chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
         if out is not None:
-            deployment = deploy(with_front_point(adapted, chosen), chip=chip)
+            under = speck_adacal.with_front_point(adapted, chosen)
+            deployment = speck_adacal.deploy(under, chip=chip)
             extra = {FRONT: front_to_bytes(front, chosen)}
-            save(deployment, out, command=common.command_line(), force=force, extra=extra)
+            command_line = common.command_line()
+            speck_adacal.save(deployment, out, command=command_line, force=force, extra=extra)
         if figure is not None:
-            save_front_figure(front, stepped, figure, force=force)
+            speck_adacal.save_front_figure(front, stepped, figure, force=force)
     results = {
         **front.to_dict(),
         "time_stepped": [asdict(estimate) for estimate in stepped],

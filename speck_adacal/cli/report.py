@@ -42,30 +42,21 @@ def command(
     out = out or bundle.with_name(f"{bundle.stem}.html")
     for path in (out, figures):
         common.refuse_early(path, force=force)
-    from speck_adacal.bundle import new_file, read_bundle
-    from speck_adacal.reporting.figures import write_figures
-    from speck_adacal.reporting.front_files import front_of_bundle
-    from speck_adacal.reporting.page import render_page
-    from speck_adacal.reporting.summary import describe, summarise
+    import speck_adacal
     from speck_adacal.reporting.tables import summary_view
 
     with common.calm_libraries(quiet=quiet), common.status("Measuring", quiet=quiet or as_json):
-        deployment = common.load_deployment(bundle, seed)
-        command_line = common.command_line()
-        if samples_from is None:
-            summary = describe(deployment, command=command_line)
-        else:
-            data = common.labelled_samples(samples_from, samples)
-            summary = summarise(
-                deployment, data.inputs, data.labels, command=command_line, details=True
-            )
-        stored = read_bundle(bundle)
-        front = front_of_bundle(stored)
-        if figures is not None:
-            write_figures(summary, front, figures, force=force)
-        page = render_page(summary, front=front, manifest=stored.manifest)
-        with new_file(out, force=force) as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        data = None if samples_from is None else common.labelled_samples(samples_from, samples)
+        summary = speck_adacal.report(
+            bundle,
+            out,
+            samples=None if data is None else data.inputs,
+            labels=None if data is None else data.labels,
+            figures=figures,
+            seed=seed,
+            command=common.command_line(),
+            force=force,
+        )
     common.show(
         {**summary.to_dict(), "report": str(out)},
         summary_view(summary, {"report": str(out)}),

@@ -32,13 +32,12 @@ def command(
 ) -> None:
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
     common.refuse_early(out, force=force)
-    from speck_adacal.events.sample_files import load_samples
+    from speck_adacal import load_deployment, load_samples, simulate
     from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
     from speck_adacal.reporting.tables import simulation_table
-    from speck_adacal.verbs import simulate
 
     with common.calm_libraries(quiet=quiet), common.status("Simulating", quiet=quiet or as_json):
-        deployment = common.load_deployment(bundle, seed)
+        deployment = load_deployment(bundle, seed=seed)
         data = load_samples(events).part(common.parse_slice(samples))
         simulation = simulate(deployment, data.inputs)
         if out is not None:

@@ -88,8 +88,10 @@ def command(
     """
     for path in (record, save_video, save_html):
         common.refuse_early(path, force=force)
+    from speck_adacal import load_deployment
+
     with common.calm_libraries(quiet=quiet or as_json):
-        deployment = common.load_deployment(bundle, seed)
+        deployment = load_deployment(bundle, seed=seed)
         chosen = _readout(readout, bundle, deployment)
         window_us = chosen.window_us or (None if window_ms is None else round(window_ms * 1000))
         if source == "devkit":
@@ -106,8 +108,7 @@ def command(
 
 
 def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> Trace:
-    from speck_adacal.host import Session
-    from speck_adacal.host.recorded_session import Trace
+    from speck_adacal import Session, Trace
 
     moments = []
     with (

@@ -28,21 +28,13 @@ def command(
     """
     from dataclasses import asdict
 
-    from speck_adacal.bundle import read_bundle
-    from speck_adacal.bundles.files import stored_configuration
-    from speck_adacal.bundles.verify import verify_bundle
-    from speck_adacal.host.devices import parse_device, player_on
+    import speck_adacal
 
-    named = parse_device(device)
     with common.calm_libraries(quiet=quiet), common.status("Replaying", quiet=quiet or as_json):
-        read = read_bundle(bundle)
-        with player_on(named, stored_configuration(read).chip) as (play, grade):
-            outcome = verify_bundle(read, play=play, device=str(named), grade=grade)
-        if outcome.same:
-            common.load_deployment(bundle, None)  # its network gives the stored configuration
+        outcome = speck_adacal.verify(bundle, device=device)
     said = (
-        f"{bundle}: as recorded, on {outcome.events} events ({grade} on {named}; compared: "
-        f"{', '.join(outcome.compared)})"
+        f"{bundle}: as recorded, on {outcome.events} events ({outcome.grade} on "
+        f"{outcome.device}; compared: {', '.join(outcome.compared)})"
     )
     if not outcome.same:
         said = f"{bundle}: differs from what was recorded: {outcome.difference}"

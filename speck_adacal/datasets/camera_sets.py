@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.errors import SettingsError
 from speck_adacal.events.camera import NMNIST_CAMERA, CameraSettings, camera_events
 from speck_adacal.events.motion import NMNIST_SACCADES, Motion
 from speck_adacal.events.types import Events
+from speck_adacal.validation import PositiveOrZero, checked
 
 
-@dataclass(frozen=True)
+@checked
 class Spread:
     """How much the camera and its aim differ from recording to recording.
 
@@ -23,16 +23,15 @@ class Spread:
         black_level: the same of the black level.
         noise: the same of the noise rate.
         position_px: standard deviation of the aim, in pixels, along both axes.
+
+    Raises:
+        SettingsError: one of them is negative, or no number.
     """
 
-    threshold: float = 0.15
-    black_level: float = 0.1
-    noise: float = 0.5
-    position_px: float = 0.5
-
-    def __post_init__(self) -> None:
-        if min(self.threshold, self.black_level, self.noise, self.position_px) < 0:
-            raise SettingsError(f"A Spread has no negative values, found {self}.")
+    threshold: PositiveOrZero = 0.15
+    black_level: PositiveOrZero = 0.1
+    noise: PositiveOrZero = 0.5
+    position_px: PositiveOrZero = 0.5
 
 
 def simulated_recordings(

@@ -49,13 +49,16 @@ def load_demo_digits() -> DemoDigits:
         raise DataError(f"The shipped file {path} is damaged ({error}); reinstall it.") from error
 
 
-def demo_checkpoint_path() -> Path:
-    """Path of the demo's trained network, a safetensors file for the architecture `digits_cnn`.
+def demo_checkpoint_path(name: str = "digits_cnn") -> Path:
+    """Path of a trained network that is shipped: a safetensors file, for `load_network`.
+
+    Args:
+        name: `"digits_cnn"` (the demo's), `"nmnist_cnn"`, `"fashion_cnn"` or `"cifar10_cnn"`.
 
     Raises:
-        DataError: the file is missing.
+        DataError: there is no such file.
     """
-    return resource_path("datasets", "digits_cnn.safetensors")
+    return resource_path("datasets", f"{name}.safetensors")
 
 
 def _images(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

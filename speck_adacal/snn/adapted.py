@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from speck_adacal.ann.graph import LayerGraph
@@ -34,6 +34,13 @@ class AdaptedNetwork:
     def reference(self) -> LayerGraph:
         """The trained network node by node as `graph` has it, to compare layers with."""
         return self.ann if self.rewritten is None else self.rewritten
+
+    def with_seed(self, seed: int | None) -> AdaptedNetwork:
+        """The same network under another seed; unchanged where none is given."""
+        if seed is None:
+            return self
+        settings = replace(self.recipe.settings, seed=seed)
+        return replace(self, recipe=replace(self.recipe, settings=settings))
 
     @cached_property
     def network(self) -> SpikingNetwork:

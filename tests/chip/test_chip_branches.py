@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal import AdaptSettings, adapt, deploy, load, save
+import speck_adacal
+from speck_adacal import AdaptSettings, adapt, deploy, front_in_steps, load, save, with_front_point
 from speck_adacal.adaptation import adapt_graph
 from speck_adacal.ann import trace
 from speck_adacal.chip.check import check_network
@@ -26,7 +27,6 @@ from speck_adacal.twin_search.correction import _restarted, _shifted, correct_on
 from speck_adacal.twin_search.log_loss import log_loss, one_hot
 from speck_adacal.twin_search.search import FrontSettings
 from speck_adacal.twin_search.targets import reference_decisions
-from speck_adacal.verbs import front_in_steps, pareto_front, with_front_point
 from tests.chip.chip_examples import plain_recipe
 
 
@@ -207,7 +207,7 @@ def test_a_network_with_branches_is_searched_on_the_twin(residual, digits):
     demo, small = digits
     images, labels = small(demo.calibration_images)[:40], demo.calibration_labels[:40]
     settings = FrontSettings(prices=(0.1,), rounds=1, points=4)
-    front = pareto_front(residual, images, labels, settings=settings)
+    front = speck_adacal.front(residual, images, labels, settings=settings)
     batches = encode_samples(images, (1, 8, 8), residual.recipe.settings)
     held = [batches.recordings()[i] for i in front.held_out_indices]
     for point in (front.points[0], front.points[-1]):

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from speck_adacal import adapt, deploy, load, save
 from speck_adacal.ann import trace
 from speck_adacal.bundle import read_bundle
 from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.chip.check import check_network
 from speck_adacal.cli import main
-from speck_adacal.verbs import adapt, deploy, load, save
 
 
 def network():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from speck_adacal import AdaptSettings
+from speck_adacal import AdaptSettings, adapt, deploy, save
 from speck_adacal.bundle import dump_json, read_bundle
 from speck_adacal.bundles.chip_configuration import configuration_of
 from speck_adacal.bundles.configuration_json import dump_configuration, read_configuration
@@ -21,7 +21,6 @@ from speck_adacal.bundles.nir_export import to_nir, write_nir
 from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.cli import main
 from speck_adacal.errors import BackendError, BundleError, ModelError
-from speck_adacal.verbs import adapt, deploy, save
 
 
 @pytest.fixture(scope="module")

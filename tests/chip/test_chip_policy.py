@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from speck_adacal import AdaptSettings, adapt, deploy, load, save, simulate
 from speck_adacal.bundle import read_bundle
 from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.chip.policy import ChipPolicy
@@ -25,7 +26,6 @@ from speck_adacal.inspection.core_load import core_loads
 from speck_adacal.inspection.policy_comparison import compare_policies
 from speck_adacal.reporting.summary import layer_rows
 from speck_adacal.twin import Twin
-from speck_adacal.verbs import AdaptSettings, adapt, deploy, load, save, simulate
 from speck_adacal.virtual_samna import declare_boards, ensure_samna
 
 WINDOW_US = 80_000

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from speck_adacal import adapt, deploy
 from speck_adacal.ann import trace
 from speck_adacal.chip.check import check_network
 from speck_adacal.chip.deploy import Deployment
@@ -19,7 +20,6 @@ from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rules.rules import check_layers
 from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.rules.smallest_change import smallest_change
-from speck_adacal.verbs import adapt, deploy
 
 CHIP = load_chip_description("speck2f")
 

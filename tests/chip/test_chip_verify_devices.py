@@ -13,6 +13,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
+from speck_adacal import AdaptSettings, adapt, deploy, load, save
 from speck_adacal.bundle import dump_json, read_bundle
 from speck_adacal.bundles.files import stored_configuration
 from speck_adacal.bundles.known_answers import play_on_twin, read_known_answers
@@ -20,7 +21,6 @@ from speck_adacal.bundles.verify import first_difference, verify_bundle
 from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, HardwareMissingError, SettingsError
 from speck_adacal.host.devices import open_real, parse_device, player_on
-from speck_adacal.verbs import AdaptSettings, adapt, deploy, load, save
 
 
 @pytest.fixture(scope="module")

@@ -250,7 +250,7 @@ def test_a_killed_run_leaves_no_half_bundle(tmp_path):
         process.kill()
         process.wait()
     if out.exists():
-        from speck_adacal.verbs import load
+        from speck_adacal import load
 
         assert load(out).recipe.layers
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
 from speck_adacal.adaptation.energy import ConversionEnergy
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import read_bundle
@@ -24,7 +25,6 @@ from speck_adacal.reporting.figures import write_figures
 from speck_adacal.reporting.front_files import FRONT, FrontRow, front_of_bundle
 from speck_adacal.reporting.page import render_page
 from speck_adacal.reporting.summary import LayerRow, Summary, summarise
-from speck_adacal.verbs import AdaptSettings, adapt, deploy, save, simulate
 
 FRONT_ROWS = (FrontRow(5e5, 0.9, 0.02, False), FrontRow(9e5, 0.953, 0.01, True))
 

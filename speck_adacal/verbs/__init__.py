@@ -1,0 +1,1 @@
+"""The verbs, thin compositions of parts; `speck_adacal` itself exports them."""
