@@ -26,7 +26,9 @@ from speck_adacal.twin_search.correction import correct_on_twin
 from speck_adacal.verbs import fronts
 
 
-def check(network: nn.Module, *, input_shape: Sequence[int], chip: str = DEFAULT_CHIP) -> CheckResult:
+def check(
+    network: nn.Module, *, input_shape: Sequence[int], chip: str = DEFAULT_CHIP
+) -> CheckResult:
     """Would a network fit the chip? Shapes are enough, so it can be asked before training.
 
     Args:
