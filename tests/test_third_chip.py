@@ -121,8 +121,8 @@ def test_its_driver_is_there_with_its_limits(third_chip):
 
 
 def test_adapt_deploy_simulate_and_its_virtual_board(third_chip, tmp_path):
-    from speck_adacal.host import ArgmaxSpikeCount, BoardBackend, Session, TwinBackend, open_board
     from speck_adacal import deploy, simulate
+    from speck_adacal.host import ArgmaxSpikeCount, BoardBackend, Session, TwinBackend, open_board
     from speck_adacal.virtual_samna import declare_boards
 
     adapt, network, images = small_network()
@@ -151,8 +151,8 @@ def encoded(deployment, images):
 
 
 def test_the_smallest_board_of_a_chip_refuses_what_does_not_fit(third_chip):
-    from speck_adacal.errors import SpeckAdacalError
     from speck_adacal import deploy
+    from speck_adacal.errors import SpeckAdacalError
 
     adapt, _, _ = small_network()
     wide = nn.Sequential(nn.Conv2d(2, 600, 1), nn.ReLU(), nn.Flatten(), nn.Linear(600 * 16, 2))
