@@ -35,7 +35,7 @@ from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import AdaptPlan, Stage
 from speck_adacal.adaptation.search import Limit
 from speck_adacal.ann import LayerGraph
-from speck_adacal.readout.step_exit import ExitRule, apply_rule
+from speck_adacal.readout.early_exit import ExitRule, apply_rule
 
 _SHARD = 500
 _DECIDING = ("train", "steps", "phi", "kl_ratio", "wide_kl_ratio", "exit_loss", "search_steps",
@@ -261,11 +261,11 @@ class Tester:
     def _early(self, name: str, rule: ExitRule, found: Found) -> Row:
         outcome = apply_rule(rule, found.outputs, self.labels)
         energy = found.energy_uj
-        spent = energy.cumsum(1)[np.arange(len(energy)), outcome.steps - 1]
+        spent = energy.cumsum(1)[np.arange(len(energy)), outcome.windows - 1]
         any_ = self.shards[0]
-        macs_uj = any_.analog_macs * any_.constants.mac_pj / 1e6 * outcome.mean_steps
+        macs_uj = any_.analog_macs * any_.constants.mac_pj / 1e6 * outcome.mean_windows
         synops = (spent.mean() - macs_uj) / any_.constants.ac_pj * 1e6
-        steps = outcome.mean_steps
+        steps = outcome.mean_windows
         return Row(name, outcome.accuracy, steps, None, float(synops), float(spent.mean()), None)
 
 

@@ -27,7 +27,7 @@ from speck_adacal.adaptation.decompose import decompose
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.pipeline import Pipeline
 from speck_adacal.adaptation.plan import Stage
-from speck_adacal.readout.step_exit import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.readout.early_exit import ExitRule, apply_rule, calibrate_exit_rule
 from speck_adacal.samples.encoded import encoded_batches
 
 Point = dict[str, float]
@@ -123,14 +123,19 @@ def exits(
     data = Evaluator(pipeline.graph, [train.x], pipeline.settings, train.y, finished)
     calibration = data.measure(stage.recipe, stage.graph).outputs
     outputs = tester.found(stage).outputs
-    rules = [(x, calibrate_exit(calibration, train.y.numpy(), x)) for x in _LOSSES]
+    labels = train.y.numpy()
+    rules = [(x, calibrate_exit_rule(calibration, labels, x, metric="entropy")) for x in _LOSSES]
     temperature, steps = rules[0][1].temperature, outputs.shape[1]
     constant = [(b, ExitRule((b,) * steps, "entropy", temperature)) for b in _BARS]
     found: dict[str, list[Point]] = {"calibrated bars": [], "constant bar": []}
     for name, group in (("calibrated bars", rules), ("constant bar", constant)):
         for setting, rule in group:
             outcome = apply_rule(rule, outputs, tester.labels)
-            point = {"setting": setting, "steps": outcome.mean_steps, "accuracy": outcome.accuracy}
+            point = {
+                "setting": setting,
+                "steps": outcome.mean_windows,
+                "accuracy": outcome.accuracy,
+            }
             found[name].append(point)
     return found
 

@@ -34,7 +34,6 @@ from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.sample_files import load_samples
 from speck_adacal.inspection.exit_calibration import calibrate_early_exit, windowed_output
-from speck_adacal.readout.exit_rule import first_sure
 from speck_adacal.samples.batches import encode_samples
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin import Twin
@@ -88,7 +87,7 @@ def early(
     found = windowed_output(
         deployment.class_map, simulation.output, window_us=WINDOW_US, windows=len(rule.bars)
     )
-    exits = first_sure(rule.confidence(found.counts.cumsum(axis=1)), np.asarray(rule.bars))
+    exits = rule.exits(found.counts.cumsum(axis=1))
     decisions = found.leaders[np.arange(len(labels)), exits]
     until = np.where(exits + 1 < len(rule.bars), (exits + 1) * WINDOW_US, np.iinfo(np.int64).max)
     return decisions == labels, synops_until(deployment, recordings, until)

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.live import Live
 
 from speck_adacal import (
+    RecordedSession,
     Session,
     ThresholdThenArgmax,
-    Trace,
     TwinBackend,
     adapt,
     demo_checkpoint_path,
@@ -54,7 +54,9 @@ with Session(backend, readout) as session:
             moments.append(moment)
             console.print(moment_line(moment, readout.names))
 
-trace = Trace(source, readout.names, readout.class_of, tuple(moments), backend.name, backend.grade)
-write_gif(trace, Path("replay.gif"), force=True)
-decision = trace.decision
+recorded = RecordedSession(
+    source, readout.names, readout.class_of, tuple(moments), backend.name, backend.grade
+)
+write_gif(recorded, Path("replay.gif"), force=True)
+decision = recorded.decision
 print(f"decided {decision.name} (it is {source.label}) with {decision.events} events")

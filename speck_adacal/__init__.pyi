@@ -57,7 +57,7 @@ from .host.devices import parse_device as parse_device
 from .host.flash import FlashPlan as FlashPlan
 from .host.flash import plan_flash as plan_flash
 from .host.limits import SessionLimits as SessionLimits
-from .host.recorded_session import Trace as Trace
+from .host.recorded_session import RecordedSession as RecordedSession
 from .host.sensor import SensorBackend as SensorBackend
 from .host.sensor import silence as silence
 from .host.session import Session as Session
@@ -67,14 +67,13 @@ from .host.windows import windows_of as windows_of
 from .inspection.exit_calibration import ExitCheck as ExitCheck
 from .readout.decision import Decision as Decision
 from .readout.decision import Moment as Moment
-from .readout.exit_rule import WindowRule as WindowRule
+from .readout.early_exit import ExitRule as ExitRule
 from .readout.readouts import ArgmaxMembrane as ArgmaxMembrane
 from .readout.readouts import ArgmaxSpikeCount as ArgmaxSpikeCount
 from .readout.readouts import EarlyExit as EarlyExit
 from .readout.readouts import FirstToThreshold as FirstToThreshold
 from .readout.readouts import Readout as Readout
 from .readout.readouts import ThresholdThenArgmax as ThresholdThenArgmax
-from .readout.step_exit import ExitRule as ExitRule
 from .recipe.recipe import AdaptSettings as AdaptSettings
 from .recipe.recipe import LayerRecipe as LayerRecipe
 from .recipe.recipe import Recipe as Recipe

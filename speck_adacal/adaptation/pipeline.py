@@ -24,7 +24,7 @@ from speck_adacal.adaptation.search_samples import search_samples
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
-from speck_adacal.readout.step_exit import ExitRule, apply_rule, calibrate_exit
+from speck_adacal.readout.early_exit import ExitRule, apply_rule, calibrate_exit_rule
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe, StepRecord
 from speck_adacal.samples.encoded import encoded_batches
 
@@ -217,17 +217,21 @@ class Pipeline:
             targets = torch.cat(data.targets).argmax(1).numpy()
             if data.labels is not None:
                 targets = data.labels.astype(np.int64)
-            rule = calibrate_exit(
+            rule = calibrate_exit_rule(
                 found.outputs,
                 targets,
                 self.plan.exit_loss,
                 metric=self.plan.exit_metric,
                 seed=self.settings.seed,
-                step_cost=found.sample_energy_nj.mean(0),
+                cost=found.sample_energy_nj.mean(0),
             )
             outcome = apply_rule(rule, found.outputs, targets)
             full = float((found.outputs.mean(1).argmax(1) == targets).mean())
-            values |= {"mean_steps": outcome.mean_steps, "accuracy": outcome.accuracy, "full": full}
+            values |= {
+                "mean_steps": outcome.mean_windows,
+                "accuracy": outcome.accuracy,
+                "full": full,
+            }
             values |= {f"bar:{t + 1}": bar for t, bar in enumerate(rule.bars)}
         return rule
 
@@ -241,8 +245,7 @@ class Pipeline:
         rule = self.calibrate_exit(stages[-1]) if self.plan.exit_early else None
         trace = tuple(self.records)
         stages = [replace(s, recipe=replace(s.recipe, trace=trace)) for s in stages]
-        last = replace(stages[-1], recipe=replace(stages[-1].recipe, exit_rule=rule))
-        return PlanOutcome((*stages[:-1], last), rule, trace)
+        return PlanOutcome(tuple(stages), rule, trace)
 
     def _searched(
         self, name: str, start: Stage, candidates: dict, at: tuple[int, ...], limit: Limit

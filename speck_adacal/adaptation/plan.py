@@ -11,7 +11,7 @@ from speck_adacal.adaptation.search import SearchResult
 from speck_adacal.adaptation.sensitivity import MODES
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
-from speck_adacal.readout.step_exit import METRICS, ExitRule
+from speck_adacal.readout.early_exit import METRICS, ExitRule
 from speck_adacal.recipe.recipe import Recipe, StepRecord
 from speck_adacal.validation import (
     Count,

@@ -123,7 +123,7 @@ def _network(bundle: Bundle) -> dict[str, npt.NDArray[Any]]:
 
 def _recipes(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[Difference]:
     yield from _values("settings", one["settings"], other["settings"])
-    whole = ("input_amplitude", "exit_rule")
+    whole = ("input_amplitude",)
     yield from _values("recipe", {k: one.get(k) for k in whole}, {k: other.get(k) for k in whole})
     layers = [{layer["name"]: layer for layer in recipe["layers"]} for recipe in (one, other)]
     symbols = {"phi": "φ", "rho": "ρ", "threshold": "V_th"}

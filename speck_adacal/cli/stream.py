@@ -17,7 +17,7 @@ from speck_adacal.errors import SettingsError
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
     from speck_adacal.host import Moment, Readout
-    from speck_adacal.host.recorded_session import Trace
+    from speck_adacal.host.recorded_session import RecordedSession
 
 NAME = "stream"
 EXAMPLE = (
@@ -98,17 +98,17 @@ def command(
             feed = boards.sensor_feed(deployment, scene, window_us, seconds)
         else:
             feed = boards.source_feed(source, deployment, backend, window_us)
-        trace = _watch(feed, chosen, speed, silent=as_json or quiet)
-    _write(trace, record, save_video, save_html, force=force)
+        recorded = _watch(feed, chosen, speed, silent=as_json or quiet)
+    _write(recorded, record, save_video, save_html, force=force)
     from rich.text import Text
 
     from speck_adacal.reporting.live import verdict_text
 
-    common.show(trace.to_dict(), Text(verdict_text(trace)), as_json=as_json, quiet=quiet)
+    common.show(recorded.to_dict(), Text(verdict_text(recorded)), as_json=as_json, quiet=quiet)
 
 
-def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> Trace:
-    from speck_adacal import Session, Trace
+def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> RecordedSession:
+    from speck_adacal import RecordedSession, Session
 
     moments = []
     with (
@@ -118,7 +118,7 @@ def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -
         for moment in session.watch(feed.pieces):
             moments.append(moment)
             show(moment)
-    return Trace(
+    return RecordedSession(
         source=feed.source(moments),
         names=readout.names,
         class_of=readout.class_of,
@@ -175,17 +175,22 @@ def _view(events: Any, names: tuple[str, ...], speed: float, *, silent: bool) ->
 
 
 def _write(
-    trace: Trace, record: Path | None, video: Path | None, page: Path | None, *, force: bool
+    recorded: RecordedSession,
+    record: Path | None,
+    video: Path | None,
+    page: Path | None,
+    *,
+    force: bool,
 ) -> None:
     if record is not None:
-        from speck_adacal.host.recorded_session import write_trace
+        from speck_adacal.host.recorded_session import write_recorded_session
 
-        write_trace(trace, record, force=force)
+        write_recorded_session(recorded, record, force=force)
     if video is not None:
         from speck_adacal.reporting.video import write_gif
 
-        write_gif(trace, video, force=force)
+        write_gif(recorded, video, force=force)
     if page is not None:
         from speck_adacal.reporting.replay_page import write_replay
 
-        write_replay(trace, page, force=force)
+        write_replay(recorded, page, force=force)

@@ -9,7 +9,7 @@ from speck_adacal.host.twin_backend import TwinBackend
 from speck_adacal.host.windows import split_at_windows, windows_of
 from speck_adacal.inspection.exit_calibration import calibrate_early_exit
 from speck_adacal.readout.decision import NO_DECISION, Answer, Decision, Moment
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 from speck_adacal.readout.readouts import (
     ArgmaxMembrane,
     ArgmaxSpikeCount,
@@ -29,6 +29,7 @@ __all__ = [
     "Counters",
     "Decision",
     "EarlyExit",
+    "ExitRule",
     "FirstToThreshold",
     "Moment",
     "Readout",
@@ -37,7 +38,6 @@ __all__ = [
     "SessionLimits",
     "ThresholdThenArgmax",
     "TwinBackend",
-    "WindowRule",
     "calibrate_early_exit",
     "open_board",
     "silence",

@@ -17,7 +17,7 @@ from speck_adacal.readout.decision import Decision, Moment
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class RecordedSession:
     """What happened with one source.
 
     Attributes:
@@ -41,7 +41,7 @@ class Trace:
         """The decision."""
         found = self.moments[-1].decision
         if found is None:
-            raise ValueError("A trace ends with a decision.")
+            raise ValueError("A recorded session ends with a decision.")
         return found
 
     @property
@@ -86,14 +86,14 @@ class Trace:
         }
 
 
-def write_trace(trace: Trace, path: Path, *, force: bool = False) -> None:
+def write_recorded_session(recorded: RecordedSession, path: Path, *, force: bool = False) -> None:
     """Write events, output spikes and the decision to an `.npz`, which `read_recording` reads too.
 
     Raises:
         OutputExistsError: `path` exists and `force` is False.
         OutputError: it cannot be written.
     """
-    events = trace.source.events
+    events = recorded.source.events
     channels, height, width = events.shape
     with new_file(path, force=force) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
@@ -103,9 +103,9 @@ def write_trace(trace: Trace, path: Path, *, force: bool = False) -> None:
             y=events.y,
             p=events.channel,
             sensor_size=np.array([width, height, channels]),
-            spike_t=np.concatenate([m.t_spikes_us for m in trace.moments]),
-            spike_output=np.concatenate([m.output for m in trace.moments]),
-            session=np.array(json.dumps(trace.to_dict())),
+            spike_t=np.concatenate([m.t_spikes_us for m in recorded.moments]),
+            spike_output=np.concatenate([m.output for m in recorded.moments]),
+            session=np.array(json.dumps(recorded.to_dict())),
         )
 
 

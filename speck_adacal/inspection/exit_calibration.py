@@ -15,7 +15,7 @@ from speck_adacal.events.types import Events
 from speck_adacal.readout.class_counts import counts_at
 from speck_adacal.readout.class_map import ClassMap
 from speck_adacal.readout.decision import Ints
-from speck_adacal.readout.exit_rule import FEWEST, calibrate_window_rule, first_sure
+from speck_adacal.readout.early_exit import FEWEST, calibrate_exit_rule
 from speck_adacal.readout.readouts import EarlyExit
 from speck_adacal.twin import Spikes
 
@@ -81,7 +81,7 @@ def calibrate_early_exit(
         names: of the classes, or their number.
         window_us: length of a window.
         loss: accuracy that may be lost against reading to the end, 0.005 for half a point.
-        metric: of the confidence, see `WindowRule`.
+        metric: of the confidence, see `ExitRule`.
         seed: of the folds.
         simulation: of these recordings, where it is known already.
 
@@ -95,7 +95,7 @@ def calibrate_early_exit(
     run = simulation or run_on_twin(deployment, recordings)
     windows = -(-longest // window_us) or 1
     found = windowed_output(deployment.class_map, run.output, window_us=window_us, windows=windows)
-    rule = calibrate_window_rule(
+    rule = calibrate_exit_rule(
         found.counts, targets, loss, leaders=found.leaders, metric=metric, seed=seed
     )
     return EarlyExit(names, rule, window_us)
@@ -180,10 +180,10 @@ def held_out_exits(
     for half in (0, 1):
         seen, unseen = np.arange(half, samples, 2), np.arange(1 - half, samples, 2)
         known = output.part(seen)
-        rule = calibrate_window_rule(
+        rule = calibrate_exit_rule(
             known.counts, labels[seen], loss, leaders=known.leaders, metric=metric, seed=seed
         )
-        exits[unseen] = first_sure(rule.confidence(sums[unseen]), np.asarray(rule.bars))
+        exits[unseen] = rule.exits(sums[unseen])
     return exits
 
 

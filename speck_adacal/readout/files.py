@@ -9,7 +9,7 @@ import numpy as np
 
 from speck_adacal.bundle import Bundle, dump_json
 from speck_adacal.errors import BundleError, SettingsError
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 from speck_adacal.readout.readouts import (
     ArgmaxMembrane,
     ArgmaxSpikeCount,
@@ -72,8 +72,8 @@ def _channels(data: Mapping[str, Any]) -> Any:
 def _early_exit(data: Mapping[str, Any], names: list[str], class_of: Any) -> Readout:
     rule = data["rule"]
     bars = tuple(float(bar) for bar in rule["bars"])
-    exit_rule = WindowRule(bars, str(rule["metric"]), float(rule["temperature"]))
-    return EarlyExit(names, exit_rule, int(data["window_us"]), class_of=class_of)
+    found = ExitRule(bars, str(rule["metric"]), float(rule["temperature"]))
+    return EarlyExit(names, found, int(data["window_us"]), class_of=class_of)
 
 
 _MAKERS: Mapping[str, Callable[[Mapping[str, Any], list[str], Any], Readout]] = {

@@ -15,7 +15,7 @@ import numpy as np
 from speck_adacal.errors import SettingsError
 from speck_adacal.readout.class_counts import ClassCounts, class_names, plain_channels
 from speck_adacal.readout.decision import NO_DECISION, Answer, Ints
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 
 NOTHING = float("nan")
 
@@ -196,7 +196,7 @@ class EarlyExit(Readout):
 
     Args:
         names, class_of: as for `Readout`.
-        rule: α_t by window, see `calibrate.calibrate_early_exit`.
+        rule: α_t by window, see `calibrate_early_exit`.
         window_us: length of a window.
     """
 
@@ -205,7 +205,7 @@ class EarlyExit(Readout):
     def __init__(
         self,
         names: Sequence[str] | int,
-        rule: WindowRule,
+        rule: ExitRule,
         window_us: int,
         *,
         class_of: Ints | None = None,

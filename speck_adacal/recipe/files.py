@@ -12,7 +12,6 @@ import torch
 
 from speck_adacal.errors import BundleError, SettingsError
 from speck_adacal.events.constant import ConstantChannel
-from speck_adacal.readout.step_exit import ExitRule
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 
 _POTENTIAL = "initial_potential/"
@@ -40,8 +39,6 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             for record in recipe.trace
         ],
     }
-    if recipe.exit_rule is not None:
-        data["exit_rule"] = asdict(recipe.exit_rule)
     if recipe.constant is not None:
         data["constant"] = asdict(recipe.constant)
     tensors = {
@@ -68,18 +65,10 @@ def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
             layers=tuple(_layer(entry, tensors) for entry in data["layers"]),
             trace=tuple(StepRecord(**record) for record in data["trace"]),
             input_amplitude=float(data["input_amplitude"]),
-            exit_rule=_exit_rule(data.get("exit_rule")),
             constant=_constant(data.get("constant")),
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise BundleError(f"The stored recipe is malformed ({error!r}); make it again.") from error
-
-
-def _exit_rule(data: Mapping[str, Any] | None) -> ExitRule | None:
-    if data is None:
-        return None
-    bars = tuple(float(bar) for bar in data["bars"])
-    return ExitRule(bars, str(data["metric"]), float(data["temperature"]))
 
 
 def _constant(data: Mapping[str, Any] | None) -> ConstantChannel | None:

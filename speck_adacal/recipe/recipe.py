@@ -11,7 +11,6 @@ from pydantic import Field
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.events.constant import ConstantChannel
-from speck_adacal.readout.step_exit import ExitRule
 from speck_adacal.validation import Count, CountOrZero, Positive, checked, one_of
 
 
@@ -171,15 +170,13 @@ class Recipe:
 
     `input_amplitude` is what one input event is worth in units of the network's input: 1 for
     recordings, `1 / settings.input_burst` for rate-coded images. `constant` is the channel that is
-    sent beside every input, where biases are carried by events. `exit_rule` holds the bars for
-    early exits, where they were calibrated.
+    sent beside every input, where biases are carried by events.
     """
 
     settings: AdaptSettings
     layers: tuple[LayerRecipe, ...]
     trace: tuple[StepRecord, ...] = ()
     input_amplitude: float = 1.0
-    exit_rule: ExitRule | None = None
     constant: ConstantChannel | None = None
 
     def __getitem__(self, name: str) -> LayerRecipe:

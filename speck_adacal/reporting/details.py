@@ -17,7 +17,7 @@ from speck_adacal.events.types import Events
 from speck_adacal.inspection.autopsy import Autopsy, autopsy
 from speck_adacal.inspection.exit_calibration import held_out_exits, windowed_output
 from speck_adacal.inspection.policy_comparison import PolicyResult, compare_policies
-from speck_adacal.readout.exit_rule import FEWEST
+from speck_adacal.readout.early_exit import FEWEST
 from speck_adacal.reporting.autopsy_table import autopsy_to_dict
 from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.twin import LoadTrace, Twin, TwinRun

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from speck_adacal.events.types import Events
-from speck_adacal.host.recorded_session import Trace
+from speck_adacal.host.recorded_session import RecordedSession
 from speck_adacal.readout.decision import Moment
 
 _BAR = 24
@@ -97,20 +97,22 @@ def moment_line(moment: Moment, names: tuple[str, ...]) -> str:
     return line if np.isnan(moment.confidence) else f"{line}  ({confidence_text(moment)})"
 
 
-def verdict_text(trace: Trace) -> str:
+def verdict_text(recorded: RecordedSession) -> str:
     """The outcome in two or three sentences."""
-    decision, events = trace.decision, trace.source.events
-    label = trace.source.label
-    truth = "" if label is None or label >= len(trace.names) else f" (it is {trace.names[label]})"
+    decision, events = recorded.decision, recorded.source.events
+    label = recorded.source.label
+    truth = (
+        "" if label is None or label >= len(recorded.names) else f" (it is {recorded.names[label]})"
+    )
     used = decision.t_us / max(events.duration_us, 1)
     text = (
         f"{decision.name}{truth} after {decision.t_us / 1000:.1f} ms, {used:.0%} of the recording, "
-        f"on {trace.backend}. {decision.events:,} of {len(events):,} events were used, "
-        f"{trace.spared_events:,} spared"
+        f"on {recorded.backend}. {decision.events:,} of {len(events):,} events were used, "
+        f"{recorded.spared_events:,} spared"
     )
     if decision.synops is None:
         return f"{text}."
     return (
-        f"{text}; {decision.synops:,} SynOps (simulated), about {trace.spared_synops or 0:,} "
+        f"{text}; {decision.synops:,} SynOps (simulated), about {recorded.spared_synops or 0:,} "
         "spared (estimated)."
     )

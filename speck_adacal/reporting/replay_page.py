@@ -11,23 +11,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from speck_adacal import __version__
 from speck_adacal.bundle import new_file
-from speck_adacal.host.recorded_session import Trace
+from speck_adacal.host.recorded_session import RecordedSession
 from speck_adacal.reporting.live import verdict_text
 
 MOST_EVENTS = 200_000
 """More would make the page too heavy; every n-th is shown then, and the page says so."""
 
 
-def render_replay(trace: Trace) -> str:
+def render_replay(recorded: RecordedSession) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("speck_adacal.reporting"), autoescape=True, undefined=StrictUndefined
     )
-    data = replay_data(trace)
+    data = replay_data(recorded)
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return environment.get_template("replay.html.j2").render(
-        trace=trace,
-        verdict=verdict_text(trace),
+        recorded=recorded,
+        verdict=verdict_text(recorded),
         # A closing tag inside a string would end the script element.
         data=text.replace("<", "\\u003c"),
         every=data["every"],
@@ -35,16 +35,16 @@ def render_replay(trace: Trace) -> str:
     )
 
 
-def replay_data(trace: Trace) -> dict[str, Any]:
+def replay_data(recorded: RecordedSession) -> dict[str, Any]:
     """What the page's script draws; times in µs."""
-    events, decision = trace.source.events, trace.decision
+    events, decision = recorded.source.events, recorded.decision
     every = -(-len(events) // MOST_EVENTS) or 1
-    spikes = np.concatenate([m.t_spikes_us for m in trace.moments])
-    classes = np.append(trace.class_of, -1)[np.concatenate([m.output for m in trace.moments])]
+    spikes = np.concatenate([m.t_spikes_us for m in recorded.moments])
+    classes = np.append(recorded.class_of, -1)[np.concatenate([m.output for m in recorded.moments])]
     known = classes >= 0
     sure = [
         [m.t_us, None if np.isnan(m.confidence) else round(m.confidence, 4), _bar(m.bar)]
-        for m in trace.moments
+        for m in recorded.moments
     ]
     return {
         "shape": list(events.shape),
@@ -54,7 +54,7 @@ def replay_data(trace: Trace) -> dict[str, Any]:
         "x": events.x[::every].tolist(),
         "y": events.y[::every].tolist(),
         "p": events.channel[::every].tolist(),
-        "names": list(trace.names),
+        "names": list(recorded.names),
         "spike_t": spikes[known].tolist(),
         "spike_class": classes[known].tolist(),
         "sure": sure,
@@ -65,7 +65,7 @@ def replay_data(trace: Trace) -> dict[str, Any]:
     }
 
 
-def write_replay(trace: Trace, path: Path, *, force: bool = False) -> None:
+def write_replay(recorded: RecordedSession, path: Path, *, force: bool = False) -> None:
     """Write the page.
 
     Raises:
@@ -73,7 +73,7 @@ def write_replay(trace: Trace, path: Path, *, force: bool = False) -> None:
         OutputError: it cannot be written.
     """
     with new_file(path, force=force) as temporary:
-        temporary.write_text(render_replay(trace), encoding="utf-8")
+        temporary.write_text(render_replay(recorded), encoding="utf-8")
 
 
 def _bar(bar: float) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from speck_adacal.bundle import new_file
-from speck_adacal.host.recorded_session import Trace
+from speck_adacal.host.recorded_session import RecordedSession
 from speck_adacal.readout.decision import Moment
 from speck_adacal.reporting.live import event_picture
 
@@ -19,15 +19,15 @@ _HOLD_MS = 1500
 _INK, _SOFT, _BLUE, _GREEN = (232, 235, 240), (150, 158, 170), (53, 130, 230), (60, 180, 100)
 
 
-def write_gif(trace: Trace, path: Path, *, force: bool = False) -> None:
+def write_gif(recorded: RecordedSession, path: Path, *, force: bool = False) -> None:
     """Write the session, four times slower than it was.
 
     Raises:
         OutputExistsError: `path` exists and `force` is False.
         OutputError: it cannot be written.
     """
-    frames = [_frame(trace, moment) for moment in trace.moments]
-    times = np.diff([0, *(moment.t_us for moment in trace.moments)]) * _SLOWER // 1000
+    frames = [_frame(recorded, moment) for moment in recorded.moments]
+    times = np.diff([0, *(moment.t_us for moment in recorded.moments)]) * _SLOWER // 1000
     durations = [max(int(ms), 20) for ms in times]
     durations[-1] = _HOLD_MS
     with new_file(path, force=force) as temporary:
@@ -41,19 +41,19 @@ def write_gif(trace: Trace, path: Path, *, force: bool = False) -> None:
         )
 
 
-def _frame(trace: Trace, moment: Moment) -> Image.Image:
+def _frame(recorded: RecordedSession, moment: Moment) -> Image.Image:
     frame = Image.new("RGB", (_SIDE + _PANEL, _SIDE), tuple(_COLOURS[0].tolist()))
-    picture = Image.fromarray(_COLOURS[event_picture(trace.source.events, moment.t_us)])
+    picture = Image.fromarray(_COLOURS[event_picture(recorded.source.events, moment.t_us)])
     scale = _SIDE / max(picture.size)
     size = (round(picture.width * scale), round(picture.height * scale))
     frame.paste(picture.resize(size, Image.Resampling.NEAREST), (0, 0))
-    _draw_panel(ImageDraw.Draw(frame), trace, moment)
+    _draw_panel(ImageDraw.Draw(frame), recorded, moment)
     return frame
 
 
-def _draw_panel(draw: ImageDraw.ImageDraw, trace: Trace, moment: Moment) -> None:
+def _draw_panel(draw: ImageDraw.ImageDraw, recorded: RecordedSession, moment: Moment) -> None:
     most, x = max(int(moment.counts.max(initial=0)), 1), _SIDE + 10
-    shown = list(zip(trace.names, moment.counts.tolist(), strict=True))[: (_SIDE - 80) // _LINE]
+    shown = list(zip(recorded.names, moment.counts.tolist(), strict=True))[: (_SIDE - 80) // _LINE]
     for row, (name, count) in enumerate(shown):
         y = 8 + row * _LINE
         decided = moment.decision is not None and moment.decision.name == name

@@ -202,10 +202,6 @@ class AdaFire(sl.StatefulLayer):
         self.v_mem = torch.zeros(tuple(shape), device=self.spike_threshold.device)
         self.reset_states(randomize=randomize)
 
-    def drop_finished(self, keep: torch.Tensor) -> None:
-        """Keep the state of the samples in `keep` (indices or mask `[batch]`) only."""
-        self.v_mem = self.v_mem[keep]
-
     def as_iaf(self) -> nn.Module:
         """The same neurons as sinabs' own `IAF` with `MaxSpike`, for `sinabs.nir` and the like.
 

@@ -124,12 +124,6 @@ class SpikingNetwork(nn.Module):
         """Spikes per sample (with their multiplicity) in the last run, float64 `[batch]` each."""
         return {name: found.spikes.sum(1) for name, found in self._activity.items()}
 
-    def drop_finished(self, keep: torch.Tensor) -> None:
-        """Drop all samples but `keep` (mask `[batch]`) from every state, before the next step."""
-        for module in self.layers.values():
-            if isinstance(module, AdaFire | SpikingMaxPool):
-                module.drop_finished(keep)
-
     def _check(self, x: torch.Tensor) -> None:
         if tuple(x.shape[2:]) != self.graph.input_shape or x.shape[0] < 1 or x.shape[1] < 1:
             raise CalibrationError(

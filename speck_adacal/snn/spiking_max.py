@@ -50,10 +50,6 @@ class SpikingMaxPool(sl.StatefulLayer):
         self.total = torch.zeros(0, dtype=torch.float64)
         self.peak = torch.zeros(0, dtype=torch.float64)
 
-    def drop_finished(self, keep: torch.Tensor) -> None:
-        """Keep the state of the samples in `keep` only."""
-        self.total, self.peak = self.total[keep], self.peak[keep]
-
     @property
     def _param_dict(self) -> dict[str, Any]:
         return {"pool": copy.deepcopy(self.pool)}

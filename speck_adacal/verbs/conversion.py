@@ -64,7 +64,7 @@ def adapt(
         input_shape: shape of one input, such as `(1, 28, 28)`.
         settings: see `AdaptSettings`.
         plan: which searches to run (φ and ρ per layer); none without it. Early exits are
-            calibrated apart (`speck_adacal.readout.step_exit`).
+            calibrated apart (`calibrate_early_exit`).
         folder: where finished work of a search is kept, so that a killed one goes on.
         labels: int `[n]`, the decisions that corrections and searches on the twin come closer to;
             without them the trained network's own.

@@ -13,7 +13,7 @@ from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.ann import trace
 from speck_adacal.ann.architectures import digits_cnn
 from speck_adacal.ann.checkpoint import load_network
-from speck_adacal.readout.step_exit import apply_rule, calibrate_exit
+from speck_adacal.readout.early_exit import apply_rule, calibrate_exit_rule
 from speck_adacal.resources import resource_path
 
 ANALOG = {"input_coding": "analog", "batch_size": 64}
@@ -74,10 +74,10 @@ def test_the_whole_recipe_saves_energy_on_real_digits(demo_graph, digits):
     assert last.synops_per_sample < 0.8 * first.synops_per_sample
     assert last.accuracy >= first.accuracy - 0.01
     exits = apply_rule(outcome.exit_rule, last.outputs, labels.numpy().astype(np.int64))
-    assert exits.mean_steps < 5
+    assert exits.mean_windows < 5
     assert exits.accuracy >= last.accuracy - 0.015
     targets = labels.numpy().astype(np.int64)
-    loose = calibrate_exit(last.outputs, targets, 0.02)
-    strict = calibrate_exit(last.outputs, targets, 0.0)
-    steps = [apply_rule(r, last.outputs, targets).mean_steps for r in (loose, strict)]
+    loose = calibrate_exit_rule(last.outputs, targets, 0.02)
+    strict = calibrate_exit_rule(last.outputs, targets, 0.0)
+    steps = [apply_rule(r, last.outputs, targets).mean_windows for r in (loose, strict)]
     assert steps[0] <= steps[1]

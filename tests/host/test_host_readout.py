@@ -16,7 +16,7 @@ from speck_adacal.host import (
     ThresholdThenArgmax,
 )
 from speck_adacal.readout.class_counts import class_of_readout_pin, extended_channels
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 
 NAMES = ("cat", "dog", "owl")
 
@@ -34,7 +34,7 @@ def every_readout():
         FirstToThreshold(NAMES, 1),
         ThresholdThenArgmax(NAMES, 1),
         ArgmaxMembrane(NAMES, 5),
-        EarlyExit(NAMES, WindowRule((-1.0, -1.0)), 100),
+        EarlyExit(NAMES, ExitRule((-1.0, -1.0)), 100),
     ]
 
 
@@ -94,8 +94,8 @@ def test_the_membrane_counts_spikes_and_the_rest():
 
 
 def test_an_early_exit_waits_for_its_bar_and_only_at_a_windows_end():
-    sure = float(WindowRule((2.0,)).confidence([3, 0, 0]))
-    readout = EarlyExit(NAMES, WindowRule((2.0, sure, 0.0)), 100)
+    sure = float(ExitRule((2.0,)).confidence([3, 0, 0]))
+    readout = EarlyExit(NAMES, ExitRule((2.0, sure, 0.0)), 100)
     readout.start()
     assert readout.update(answer([0, 0], 100)) is None
     assert readout.bar == 2.0
@@ -106,7 +106,7 @@ def test_an_early_exit_waits_for_its_bar_and_only_at_a_windows_end():
 
 
 def test_an_early_exit_below_its_bar_decides_at_the_end():
-    readout = EarlyExit(NAMES, WindowRule((2.0, 2.0)), 100)
+    readout = EarlyExit(NAMES, ExitRule((2.0, 2.0)), 100)
     readout.start()
     for k in range(5):  # more windows than the rule has
         assert readout.update(answer([1], 100 * (k + 1))) is None
@@ -123,7 +123,7 @@ def test_class_names_and_outputs_must_agree():
     readout = ArgmaxSpikeCount(3)
     with pytest.raises(EventError, match="output 3"):
         readout.update(answer([3], 1))
-    for bad in (lambda: FirstToThreshold(3, 0), lambda: EarlyExit(3, WindowRule((1.0,)), 0)):
+    for bad in (lambda: FirstToThreshold(3, 0), lambda: EarlyExit(3, ExitRule((1.0,)), 0)):
         with pytest.raises(SettingsError, match="at least 1"):
             bad()
 

@@ -18,7 +18,7 @@ from speck_adacal.host import (
     ThresholdThenArgmax,
 )
 from speck_adacal.readout.class_counts import extended_channels
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 from speck_adacal.readout.files import READOUT, readout_of_bundle, readout_to_bytes
 
 NAMES = ("rose", "lily", "fern")
@@ -31,7 +31,7 @@ NAMES = ("rose", "lily", "fern")
         FirstToThreshold(NAMES, 4),
         ThresholdThenArgmax(NAMES, 5),
         ArgmaxMembrane(NAMES, 99),
-        EarlyExit(NAMES, WindowRule((2.0, 0.75), "top", 0.5), 8000),
+        EarlyExit(NAMES, ExitRule((2.0, 0.75), "top", 0.5), 8000),
     ],
     ids=lambda r: r.kind,
 )

@@ -28,7 +28,7 @@ from speck_adacal.host import (
     split_at_windows,
     windows_of,
 )
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 
 
 class Echo:
@@ -132,7 +132,7 @@ def test_after_the_decision_the_source_is_not_read(deployment, recording):
         yield from list(windows_of(recording(), 5000))[:3]
         raise AssertionError("read after the decision")
 
-    readout = EarlyExit(3, WindowRule((2.0, 2.0, -1.0, 2.0)), 5000)
+    readout = EarlyExit(3, ExitRule((2.0, 2.0, -1.0, 2.0)), 5000)
     with Session(TwinBackend(deployment), readout) as session:
         decision = session.decide(source())
     assert decision.early
@@ -142,7 +142,7 @@ def test_after_the_decision_the_source_is_not_read(deployment, recording):
 
 def test_no_window_is_run_after_the_decision_even_inside_one_chunk(recording):
     echo = Echo()
-    with Session(echo, EarlyExit(4, WindowRule((2.0, -1.0, 2.0)), 1000)) as session:
+    with Session(echo, EarlyExit(4, ExitRule((2.0, -1.0, 2.0)), 1000)) as session:
         decision = session.decide([piece(recording, 0, count=90, lasts_us=9000)])
     assert echo.fed == 2
     assert decision.t_us == 2000

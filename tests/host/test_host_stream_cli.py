@@ -17,7 +17,7 @@ from speck_adacal import AdaptSettings, Events, adapt, deploy, save
 from speck_adacal.cli import main
 from speck_adacal.errors import DataError
 from speck_adacal.events.recordings import read_recording
-from speck_adacal.host import EarlyExit, WindowRule
+from speck_adacal.host import EarlyExit, ExitRule
 from speck_adacal.host.sources import fit_to, open_source
 from speck_adacal.readout.files import READOUT, readout_to_bytes
 
@@ -38,7 +38,7 @@ def bundle(tmp_path_factory):
     deployment = deploy(
         adapt(network, images, input_shape=(1, 28, 28), settings=AdaptSettings(time_steps=4))
     )
-    readout = EarlyExit(NAMES, WindowRule((2.0, 1e-9, 2.0), "top"), 1000)
+    readout = EarlyExit(NAMES, ExitRule((2.0, 1e-9, 2.0), "top"), 1000)
     path = tmp_path_factory.mktemp("stream") / "net.bundle"
     return save(deployment, path, extra={READOUT: readout_to_bytes(readout)})
 

@@ -121,10 +121,6 @@ def test_state_carries_over_and_resets():
     assert torch.equal(layer.v_mem, torch.full((2, 3), 0.35))
     halves = torch.cat((layer(x[:, :3]), layer(x[:, 3:])), 1)
     assert torch.equal(halves, whole)
-    layer.reset_states()
-    layer.run(x[:, :3], 3)
-    layer.drop_finished(torch.tensor([False, True]))
-    assert torch.equal(layer(x[1:, 3:]), whole[1:, 3:])
 
 
 def test_held_input_equals_repeated_input():

@@ -20,7 +20,7 @@ from speck_adacal.errors import BundleError, SettingsError
 from speck_adacal.events.camera import CameraSettings
 from speck_adacal.events.motion import Motion
 from speck_adacal.host.limits import SessionLimits
-from speck_adacal.readout.exit_rule import WindowRule
+from speck_adacal.readout.early_exit import ExitRule
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin_search.search import FrontSettings
@@ -29,7 +29,7 @@ from speck_adacal.validation import Count, check_value, checked, from_data
 NAN = float("nan")
 SETTINGS = [
     *(AdaptSettings(), AdaptPlan(), ChipPolicy(), FrontSettings(), CameraSettings()),
-    *(SessionLimits(), Assumptions(), WindowRule((0.5,)), Motion(0, 0, (), (), 10)),
+    *(SessionLimits(), Assumptions(), ExitRule((0.5,)), Motion(0, 0, (), (), 10)),
 ]
 ODD = [
     *((AdaptSettings, fields) for fields in (

@@ -1,4 +1,4 @@
-"""Exit rules on windows: confidences, and calibration to a stated loss."""
+"""Early exits, by windows and by time steps: confidences, and bars to a stated loss."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.inspection.exit_calibration import windowed_output
 from speck_adacal.readout.class_map import ClassMap
-from speck_adacal.readout.exit_rule import (
+from speck_adacal.readout.early_exit import (
     METRICS,
-    WindowRule,
-    calibrate_window_rule,
-    first_sure,
+    ExitRule,
+    apply_rule,
+    calibrate_exit_rule,
 )
 from speck_adacal.twin import Spikes
 
@@ -29,19 +29,65 @@ def noisy_counts(recordings=400, windows=12, classes=4, seed=0):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_confidence_grows_with_evidence_and_is_zero_without(metric):
-    rule = WindowRule((0.5,), metric, temperature=3.0)
+    rule = ExitRule((0.5,), metric, temperature=3.0)
     sure = rule.confidence([[0, 0, 0], [2, 1, 1], [4, 2, 2], [400, 2, 2]])
     assert sure[0] == 0
     assert np.all(np.diff(sure) > 0)
     assert sure[-1] == pytest.approx(1)
 
 
+def test_a_margin_is_the_first_class_against_the_second_alone():
+    counts = np.array([3.0, 1.0, 0.5])
+    p = np.exp(counts / 2) / np.exp(counts / 2).sum()
+    sure = ExitRule((0.5,), "margin", temperature=2.0).confidence(counts)
+    assert sure == pytest.approx(p[0] / (p[0] + p[1]))
+
+
+def noisy_steps(count=400, steps=8, classes=5, seed=0):
+    """Values per time step whose sum gets clearer with time; some samples are harder."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, count)
+    strength = generator.uniform(0.3, 4.0, (count, 1, 1))
+    noise = generator.normal(0, 1.5, (count, steps, classes))
+    return (strength * np.eye(classes)[labels][:, None] + noise).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_same_rule_serves_time_steps(metric):
+    outputs, labels = noisy_steps()
+    rule = calibrate_exit_rule(outputs, labels, 0.02, metric=metric)
+    unseen, unseen_labels = noisy_steps(seed=1)
+    full = (unseen.sum(1).argmax(1) == unseen_labels).mean()
+    found = apply_rule(rule, unseen, unseen_labels)
+    assert found.mean_windows < 6
+    assert found.accuracy > full - 0.06
+    strict = calibrate_exit_rule(outputs, labels, 0.0, metric=metric)
+    assert apply_rule(strict, unseen, unseen_labels).mean_windows >= found.mean_windows
+    scaled = calibrate_exit_rule(outputs * 10, labels, 0.02, metric=metric)
+    assert scaled.temperature == pytest.approx(10 * rule.temperature, rel=0.1)
+
+
+def test_an_exit_decides_as_it_is_told_where_classes_lead_with_equal_counts():
+    """On the chip the class that got there first leads, not the one with the lowest number."""
+    counts = np.tile(np.array([[1, 1], [0, 0]]), (60, 1, 1))
+    labels = np.ones(60, np.int64)
+    leaders = np.ones((60, 2), np.int64)
+    rule = ExitRule((0.0, 0.0))
+    assert apply_rule(rule, counts, labels).accuracy == 0
+    assert apply_rule(rule, counts, labels, leaders=leaders).accuracy == 1
+
+
+def test_a_rule_of_another_length_is_refused():
+    with pytest.raises(SettingsError, match="2 bars for 8"):
+        apply_rule(ExitRule((1.0, 1.0)), *noisy_steps())
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_rule_keeps_its_promise_on_other_recordings(metric):
     counts, labels = noisy_counts(2000)
-    rule = calibrate_window_rule(counts[:1000], labels[:1000], 0.01, metric=metric)
+    rule = calibrate_exit_rule(counts[:1000], labels[:1000], 0.01, metric=metric)
     sums = counts[1000:].cumsum(1)
-    exits = first_sure(rule.confidence(sums), np.array(rule.bars))
+    exits = rule.exits(sums)
     right = sums.argmax(2) == labels[1000:, None]
     lost = right[:, -1].mean() - right[np.arange(1000), exits].mean()
     assert lost <= 0.01 + 2 * 0.007  # two standard errors of this difference
@@ -54,21 +100,21 @@ def test_more_loss_never_stops_later():
     sums = counts.cumsum(1)
     windows = []
     for loss in (0.0, 0.01, 0.05):
-        rule = calibrate_window_rule(counts, labels, loss)
-        windows.append(first_sure(rule.confidence(sums), np.array(rule.bars)).mean())
+        rule = calibrate_exit_rule(counts, labels, loss)
+        windows.append(rule.exits(sums).mean())
     assert windows[0] >= windows[1] >= windows[2]
 
 
 def test_calibration_is_the_same_twice():
     counts, labels = noisy_counts()
-    one = calibrate_window_rule(counts, labels, 0.01, seed=3)
-    assert one == calibrate_window_rule(counts, labels, 0.01, seed=3)
+    one = calibrate_exit_rule(counts, labels, 0.01, seed=3)
+    assert one == calibrate_exit_rule(counts, labels, 0.01, seed=3)
 
 
 def test_silence_never_exits():
     labels = np.arange(60) % 3
-    rule = calibrate_window_rule(np.zeros((60, 5, 3), int), labels, 0.5)
-    assert first_sure(rule.confidence(np.zeros((60, 5, 3))), np.array(rule.bars)).min() == 4
+    rule = calibrate_exit_rule(np.zeros((60, 5, 3), int), labels, 0.5)
+    assert rule.exits(np.zeros((60, 5, 3))).min() == 4
 
 
 @pytest.mark.parametrize(
@@ -81,7 +127,7 @@ def test_silence_never_exits():
 )
 def test_too_few_or_unlabelled_recordings_are_refused(counts, labels):
     with pytest.raises(CalibrationError, match="at least 50"):
-        calibrate_window_rule(counts, labels, 0.01)
+        calibrate_exit_rule(counts, labels, 0.01)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +141,7 @@ def test_too_few_or_unlabelled_recordings_are_refused(counts, labels):
 )
 def test_a_rule_of_nonsense_is_refused(fields, what):
     with pytest.raises(SettingsError, match=what):
-        WindowRule(**fields)
+        ExitRule(**fields)
 
 
 def test_spikes_are_counted_by_window_and_class():

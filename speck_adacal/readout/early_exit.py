@@ -1,19 +1,22 @@
-"""When summed output spikes are sure enough to stop, window by window (IAT, eqs. 16 and 17).
+"""When the output so far is sure enough to stop: input-aware adaptive time (IAT, eqs. 16 and 17).
 
-The confidence is that of the *sum* of the output so far, as eq. 16 has it: twice the spikes with
-the same ratios between classes are more evidence. A temperature, fitted on data, says how much.
+One rule serves time steps (of the time-stepped network) and windows of time (on twin and board):
+"windows" stands for both. The confidence is that of the *sum* of the output so far, as eq. 16 has
+it: twice the output with the same ratios between classes is more evidence. A temperature, fitted on
+data, says how much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import entr
 
-from speck_adacal.errors import CalibrationError
+from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.validation import OneOrMore, Positive, checked, one_of
 
 Array = npt.NDArray[np.float64]
@@ -25,15 +28,15 @@ _EACH_FEWEST = 20  # exits whose harm is estimated together, at least
 
 
 @checked
-class WindowRule:
+class ExitRule:
     """At the end of window k (from 0) a sample exits if its confidence reaches `bars[k]`.
 
     Attributes:
         bars: α_t; above 1 nothing exits.
-        metric: of the soft-max of the summed spikes over `temperature`: `"entropy"`
+        metric: of the soft-max of the summed output over `temperature`: `"entropy"`
             (1 − H / log C), `"top"` (largest probability), or `"margin"` (the probability of
-            the first class against the second alone).
-        temperature: in spikes.
+            the first class against the second alone, p₁ / (p₁ + p₂)).
+        temperature: in units of the output: spikes, or the network's values per step.
 
     Raises:
         SettingsError: there is no bar, or the metric or temperature is none.
@@ -44,7 +47,7 @@ class WindowRule:
     temperature: Positive = 1.0
 
     def confidence(self, sums: npt.ArrayLike) -> Array:
-        """Confidence, 0 to 1, of summed spikes `[..., classes]`; 0 where there are none."""
+        """Confidence, 0 to 1, of summed output `[..., classes]`; 0 where there is none."""
         values = np.asarray(sums, dtype=np.float64)
         scaled = (values - values.max(-1, keepdims=True)) / self.temperature
         if self.metric == "margin":
@@ -57,9 +60,58 @@ class WindowRule:
             found = p.max(-1) if self.metric == "top" else 1 - part
         return np.where(values.any(-1), found, 0.0)
 
+    def exits(self, sums: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """The window (from 0) at whose end each sample exits; the last one if it never is sure.
 
-def calibrate_window_rule(
-    counts: npt.ArrayLike,
+        Args:
+            sums: `[samples, windows, classes]`, the summed output at the end of each window.
+
+        Raises:
+            SettingsError: the rule has another number of bars.
+        """
+        sure = self.confidence(sums)
+        if sure.shape[1] != len(self.bars):
+            raise SettingsError(
+                f"The rule has {len(self.bars)} bars for {sure.shape[1]} windows; calibrate it at "
+                "this number."
+            )
+        return _first_sure(sure, np.asarray(self.bars))
+
+
+@dataclass(frozen=True, eq=False)
+class ExitOutcome:
+    """What a rule does to a set of samples.
+
+    Attributes:
+        windows: int64 `[samples]`, windows (time steps) run, from 1.
+        accuracy: share of decisions that are right.
+    """
+
+    windows: npt.NDArray[np.int64]
+    accuracy: float
+
+    @property
+    def mean_windows(self) -> float:
+        """Windows a sample."""
+        return float(self.windows.mean())
+
+
+def apply_rule(
+    rule: ExitRule,
+    outputs: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    leaders: npt.ArrayLike | None = None,
+) -> ExitOutcome:
+    """What a rule does, from the output of all windows; arguments as for `calibrate_exit_rule`."""
+    sums = _summed(outputs)
+    exits = rule.exits(sums)
+    right = _right(sums, labels, leaders)[np.arange(len(sums)), exits]
+    return ExitOutcome(exits + 1, float(right.mean()))
+
+
+def calibrate_exit_rule(
+    outputs: npt.ArrayLike,
     labels: npt.ArrayLike,
     loss: float,
     *,
@@ -67,7 +119,7 @@ def calibrate_window_rule(
     metric: str = "margin",
     cost: npt.ArrayLike | None = None,
     seed: int = 0,
-) -> WindowRule:
+) -> ExitRule:
     """Bars that stop as early as they may, at a stated loss of accuracy.
 
     Two families of bars, each with one number to choose: the same bar in every window, and in
@@ -76,30 +128,30 @@ def calibrate_window_rule(
     the bars have not seen.
 
     Args:
-        counts: `[recordings, windows, classes]` output spikes.
-        labels: `[recordings]` classes.
+        outputs: `[recordings, windows, classes]`, output spikes of each window, or the network's
+            output of each time step.
+        labels: `[recordings]` classes, or the decisions of a reference.
         loss: accuracy that may be lost against all windows, 0.005 for half a point.
         leaders: int64 `[recordings, windows]`, the decision that an exit at the end of each window
             gives; the class with the largest sum (of equals the first) without it.
-        metric: see `WindowRule`.
+        metric: see `ExitRule`.
         cost: `[windows]` cost of each window, equal by default.
         seed: of the folds.
 
     Raises:
         CalibrationError: there are fewer than 50 recordings, or labels of another number.
     """
-    spikes, targets = np.asarray(counts), np.asarray(labels)
-    if spikes.ndim != 3 or len(spikes) < FEWEST or targets.shape != spikes.shape[:1]:
+    found, targets = np.asarray(outputs), np.asarray(labels)
+    if found.ndim != 3 or len(found) < FEWEST or targets.shape != found.shape[:1]:
         raise CalibrationError(
-            f"Calibrating exits needs counts [recordings, windows, classes] of at least {FEWEST} "
-            f"recordings and a label for each, found {spikes.shape} and {targets.shape}."
+            f"Calibrating exits needs outputs [recordings, windows, classes] of at least {FEWEST} "
+            f"recordings and a label for each, found {found.shape} and {targets.shape}."
         )
-    sums = spikes.cumsum(1)
+    sums = _summed(found)
     temperature = _fit_temperature(sums[:, -1], targets)
-    windows = spikes.shape[1]
-    sure = WindowRule((NEVER,), metric, temperature).confidence(sums)
-    decided = sums.argmax(2) if leaders is None else np.asarray(leaders)
-    right = decided == targets[:, None]
+    windows = found.shape[1]
+    sure = ExitRule((NEVER,), metric, temperature).confidence(sums)
+    right = _right(sums, targets, leaders)
     steps = np.cumsum(np.ones(windows) if cost is None else np.asarray(cost, dtype=np.float64))
     best, least = np.full(windows, NEVER), float(steps[-1])
     folds = np.random.default_rng(seed).permutation(len(targets)) % _FOLDS
@@ -108,15 +160,28 @@ def calibrate_window_rule(
         for fold in range(_FOLDS):
             held = folds == fold
             bars = maker(sure[~held], right[~held])
-            exits[held] = first_sure(sure[held], bars)
+            exits[held] = _first_sure(sure[held], bars)
         lost = right[:, -1].mean() - right[np.arange(len(right)), exits].mean()
         if lost <= loss and steps[exits].mean() < least:
             best, least = maker(sure, right), float(steps[exits].mean())
-    return WindowRule(tuple(float(b) for b in best), metric, temperature)
+    return ExitRule(tuple(float(b) for b in best), metric, temperature)
 
 
-def first_sure(sure: Array, bars: Array) -> npt.NDArray[np.int64]:
-    """The window at whose end each recording exits; the last one if it never is sure."""
+def _summed(outputs: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The output so far, at the end of each window: whole spikes stay whole."""
+    found = np.asarray(outputs)
+    wide = np.float64 if found.dtype.kind == "f" else np.int64
+    return np.asarray(found.cumsum(1, dtype=wide))
+
+
+def _right(
+    sums: npt.NDArray[Any], labels: npt.ArrayLike, leaders: npt.ArrayLike | None
+) -> npt.NDArray[np.bool_]:
+    decided = sums.argmax(2) if leaders is None else np.asarray(leaders)
+    return np.asarray(decided == np.asarray(labels)[:, None])
+
+
+def _first_sure(sure: Array, bars: Array) -> npt.NDArray[np.int64]:
     passed = sure >= bars
     passed[:, -1] = True
     return passed.argmax(1)
@@ -164,7 +229,7 @@ def _families(sure: Array, loss: float) -> Iterator[_Constant | _Harm]:
         yield _Harm(float(harm))
 
 
-def _fit_temperature(sums: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> float:
+def _fit_temperature(sums: npt.NDArray[Any], targets: npt.NDArray[np.int64]) -> float:
     """The temperature at which the soft-max of the full sums has the least log loss."""
     grid = np.geomspace(0.05, 200.0, 161)
     scaled = sums - sums.max(1, keepdims=True)
