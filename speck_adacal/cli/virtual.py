@@ -43,6 +43,24 @@ Scene = Annotated[
         "again and again; by default that of SPECK_ADACAL_VIRTUAL_SCENE, else nothing moves.",
     ),
 ]
+Once = Annotated[
+    bool, typer.Option("--scene-once", help="Show the scene once instead of again and again.")
+]
+ViewSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--view-seconds",
+        help="End live views (samnagui) after so many seconds, for programs that wait until "
+        "somebody closes the window; by default that of SPECK_ADACAL_VIRTUAL_VIEW_S.",
+    ),
+]
+Compat = Annotated[
+    str | None,
+    typer.Option(
+        "--compat",
+        help="sinabs2: let programs written for sinabs 2 run, as far as that can be bridged.",
+    ),
+]
 Module = Annotated[
     bool, typer.Option("-m", help="PROGRAM is a module to run, as in python -m PROGRAM.")
 ]
@@ -67,6 +85,9 @@ def run(
     boards: Boards = None,
     fast: Fast = False,
     scene: Scene = None,
+    scene_once: Once = False,
+    view_seconds: ViewSeconds = None,
+    compat: Compat = None,
 ) -> None:
     """Run a program with the virtual samna in place of the vendor's library.
 
@@ -76,4 +97,14 @@ def run(
     from speck_adacal.virtual_samna.launch import run_program
 
     own = arguments or []
-    run_program(program, own, as_module=module, boards=boards, fast=fast, scene=scene)
+    run_program(
+        program,
+        own,
+        as_module=module,
+        boards=boards,
+        fast=fast,
+        scene=scene,
+        scene_once=scene_once,
+        view_seconds=view_seconds,
+        compat=compat,
+    )

@@ -1,4 +1,4 @@
-"""Recordings from files of several formats: `.npz`, N-MNIST `.bin`, `.aedat4`, `.raw`, `.dat`.
+"""Recordings from files: `.npz`, N-MNIST `.bin`, `.aedat`, `.aedat4`, `.raw`, `.dat`.
 
 Every reader gives checked `Events` or a `DataError` that names the file: files that are empty, cut
 off inside a record, of another format, with times going backwards or addresses off the sensor. A
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import DataError, EventError
+from speck_adacal.events.aedat import read_aedat
 from speck_adacal.events.prophesee import read_dat, read_raw
 from speck_adacal.events.types import Events
 
@@ -32,13 +33,14 @@ def read_recording(path: str | Path, shape: Shape | None = None) -> Events:
     Args:
         path: `.npz` (arrays `t` in µs, `x`, `y`, `p`, and optionally `sensor_size` as width,
             height, channels); `.bin` (N-MNIST, N-Caltech101); `.aedat4` (needs the package
-            `aedat`); `.raw` (Prophesee EVT 2.0 or 3.0) and `.dat` (Prophesee).
+            `aedat`); `.aedat` (AEDAT 2.0 and 3.1); `.raw` (Prophesee EVT 2.0 or 3.0) and `.dat`
+            (Prophesee).
         shape: `(channels, height, width)` of the sensor; where it is not given, from the file
             if it says so, else just large enough.
 
     Returns:
-        The events. Times of `.aedat4` and `.raw` count from the first event, as those cameras
-        count from when they were switched on; other times are as in the file.
+        The events. Times of `.aedat`, `.aedat4` and `.raw` count from the first event, as those
+        cameras count from when they were switched on; other times are as in the file.
 
     Raises:
         DataError: the file is missing, empty, damaged, of an unknown format, or its events
@@ -170,5 +172,6 @@ _READERS: dict[str, Callable[[Path], tuple[Fields, Shape | None]]] = {
     ".bin": read_nmnist_bin,
     ".dat": read_dat,
     ".raw": read_raw,
+    ".aedat": read_aedat,
     ".aedat4": read_aedat4,
 }

@@ -55,9 +55,9 @@ class SensorBackend(BoardBackend):
         """What the DVS stage's monitor showed, pooled and cut as the network gets it."""
         channels, height, width = self.shape
         stage = load_chip_description(self._deployment.chip).dvs_layer
-        pool, (top, left) = _view(height, width, self._deployment.chip)
-        seen = [
-            (e.timestamp, e.x // pool - left, e.y // pool - top, e.feature if channels > 1 else 0)
+        pool, _ = _view(height, width, self._deployment.chip)
+        seen = [  # the monitor counts from the corner of the region, before pooling
+            (e.timestamp, e.x // pool, e.y // pool, e.feature if channels > 1 else 0)
             for e in found
             if type(e).__name__ == "Spike" and e.layer == stage
         ]

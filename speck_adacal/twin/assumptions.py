@@ -49,7 +49,9 @@ class Assumptions:
             `ChipProgram.notes` says so, or the twin is to `"refuse"` such a configuration.
         hot_pixel_filter: with the hot-pixel filter on, a pixel's own history does not count as
             company (`"ignore_own_history"`), or an event soon after the last of its own pixel is
-            blocked (`"block_fast_pixels"`).
+            blocked (`"block_fast_pixels"`). A window of one pixel asks for no company with either.
+        dvs_monitor: the DVS stage's monitor shows the `"region"` of interest, counted from its
+            corner (as published programs index it), or the whole `"sensor"`.
     """
 
     overflow: Annotated[str, one_of("saturate", "wrap")] = "saturate"
@@ -71,6 +73,7 @@ class Assumptions:
     hot_pixel_filter: Annotated[str, one_of("ignore_own_history", "block_fast_pixels")] = (
         "ignore_own_history"
     )
+    dvs_monitor: Annotated[str, one_of("region", "sensor")] = "region"
 
     def spikes_of_core(self, core: int, chip: ChipDescription) -> int:
         """Spikes a neuron of `core` fires at most for one input event."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.program import DvsFilterProgram, DvsProgram
 
 Ints = npt.NDArray[np.int64]
@@ -44,17 +45,18 @@ class DvsStage:
     Args:
         program: its settings.
         sensor_size: width and height of the sensor.
-        hot_pixel_filter: see `Assumptions`.
+        assumptions: see `Assumptions.hot_pixel_filter` and `Assumptions.dvs_monitor`.
     """
 
-    def __init__(self, program: DvsProgram, sensor_size: int, hot_pixel_filter: str) -> None:
+    def __init__(self, program: DvsProgram, sensor_size: int, assumptions: Assumptions) -> None:
         self.program = program
         seen = (sensor_size, sensor_size) if program.filter is not None else (0, 0)
         self._last = np.full(seen, _NEVER, dtype=np.int64)
-        self._block_fast = hot_pixel_filter == "block_fast_pixels"
+        self._block_fast = assumptions.hot_pixel_filter == "block_fast_pixels"
+        self._monitor_region = assumptions.dvs_monitor == "region"
 
     def selected(self, channel: Ints, y: Ints, x: Ints, tick: Ints) -> StageEvents:
-        """Filter, select and merge polarities: what the stage's monitor shows.
+        """Filter, select and merge polarities: what goes on to pooling.
 
         Args:
             channel: polarity, 1 is ON. y, x: pixel.
@@ -66,12 +68,28 @@ class DvsStage:
         merged = np.zeros_like(channel) if self.program.merge else channel
         return StageEvents(np.arange(len(y)), merged, y, x).chosen(keep)
 
-    def forwarded(self, events: StageEvents) -> StageEvents:
-        """Pool, cut, mirror: what goes on to the cores."""
+    def monitored(self, events: StageEvents) -> StageEvents:
+        """What the stage's monitor shows of selected events, before pooling and mirroring."""
+        if not self._monitor_region:
+            return events
+        stage, inside = self.program, self._inside(events)
+        top, left = (stage.origin[i] * stage.pooling[i] for i in (0, 1))
+        moved = StageEvents(events.index, events.channel, events.y - top, events.x - left)
+        return moved.chosen(inside)
+
+    def _inside(self, events: StageEvents) -> npt.NDArray[np.bool_]:
+        """Which selected events lie in the region of interest."""
         stage = self.program
         y, x = events.y // stage.pooling[0], events.x // stage.pooling[1]
         inside = (y >= stage.origin[0]) & (y <= stage.cut[0])
         inside &= (x >= stage.origin[1]) & (x <= stage.cut[1])
+        return inside
+
+    def forwarded(self, events: StageEvents) -> StageEvents:
+        """Pool, cut, mirror: what goes on to the cores."""
+        stage = self.program
+        inside = self._inside(events)
+        y, x = events.y // stage.pooling[0], events.x // stage.pooling[1]
         y, x = y - stage.origin[0], x - stage.origin[1]
         if stage.mirror[0]:
             y = stage.cut[0] - stage.origin[0] - y
@@ -91,8 +109,11 @@ class DvsStage:
         size_y, size_x = settings.size
         ignore_own = settings.hot_pixel and not self._block_fast
         block_own = settings.hot_pixel and self._block_fast
+        # A window of one pixel has no other pixel in it: with the hot-pixel filter no company is
+        # asked for. Real kits deliver events with these settings.
+        alone = settings.hot_pixel and settings.size == (1, 1)
         delta = settings.threshold
-        _company(y, x, tick, self._last, size_y, size_x, delta, ignore_own, block_own, keep)
+        _company(y, x, tick, self._last, size_y, size_x, delta, ignore_own, block_own, alone, keep)
         return keep
 
 
@@ -105,11 +126,11 @@ def _low_pass(y, x, tick, last, threshold, keep):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def _company(y, x, tick, last, size_y, size_x, delta, ignore_own, block_own, keep):  # type: ignore[no-untyped-def]
+def _company(y, x, tick, last, size_y, size_x, delta, ignore_own, block_own, alone, keep):  # type: ignore[no-untyped-def]
     """An event passes if some pixel around fired less than `delta` ticks ago (§3.2.3.5.1)."""
     for i in range(len(y)):
         first_y, first_x = y[i] - (size_y - 1) // 2, x[i] - (size_x - 1) // 2
-        found = False
+        found = alone
         for near_y in range(max(first_y, 0), min(first_y + size_y, last.shape[0])):
             for near_x in range(max(first_x, 0), min(first_x + size_x, last.shape[1])):
                 own = near_y == y[i] and near_x == x[i]

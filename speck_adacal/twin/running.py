@@ -105,7 +105,7 @@ class RunningChip:
         plan = self.plan
         program, assume = plan.program, plan.assumptions
         sensor = program.chip.limits.sensor_size
-        self._stage = DvsStage(program.dvs, sensor, assume.hot_pixel_filter)
+        self._stage = DvsStage(program.dvs, sensor, assume)
         self._clock = SlowClock(
             plan.slow_clock_hz,
             2**program.internal_clock_divider,
@@ -178,8 +178,8 @@ class RunningChip:
         own = np.flatnonzero(at_dvs)
         channel, y, x = events.channel[own], events.y[own], events.x[own]
         seen = self._stage.selected(channel, y, x, ticks[step_of_event[own]])
-        seen = StageEvents(own[seen.index], seen.channel, seen.y, seen.x)
-        return seen, self._stage.forwarded(seen)
+        selected = StageEvents(own[seen.index], seen.channel, seen.y, seen.x)
+        return self._stage.monitored(selected), self._stage.forwarded(selected)
 
     def _roots(
         self, events: InputEvents, steps: Steps, passed: StageEvents, step_of_event: Ints

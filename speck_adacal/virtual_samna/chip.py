@@ -33,6 +33,11 @@ class ChipFamily:
     nodes: Mapping[str, Any]
 
     @property
+    def sensor_size(self) -> int:
+        """Width and height of the sensor."""
+        return load_chip_description(self.name).limits.sensor_size
+
+    @property
     def input_events(self) -> tuple[Any, ...]:
         """Classes that the chip takes."""
         return tuple(self.events[name] for name in INPUT_EVENTS)

@@ -1,7 +1,9 @@
 """`samnagui`: a live view in the terminal. The vendor's own window is not part of this package.
 
 It connects to a `VizEventStreamer`, and shows counts of sensor events, spikes by class, the last
-readout and the estimated power. Where there is no terminal it counts only, and says so once.
+readout and the estimated power. Where there is no terminal it counts only, and says so in one line
+at its start and one at its end. Nobody can close it there: it ends with its streamer, after
+`PATIENCE_S` without one, or after as many seconds as the variable `VIEW_VARIABLE` says.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from speck_adacal.errors import BackendError, SettingsError
 from speck_adacal.virtual_samna.graph.viz import VizEventReceiver, decode
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("speck_adacal.virtual_samna.gui")
 
+VIEW_VARIABLE = "SPECK_ADACAL_VIRTUAL_VIEW_S"
 REFRESH_S = 0.1
 PATIENCE_S = 10.0
 """Without a terminal the view ends after so long without a connection or an event."""
@@ -69,12 +73,46 @@ def run_visualizer(
     """
     receiver = VizEventReceiver()
     receiver.set_receiver_endpoint(endpoint)
-    log.info("samnagui: the virtual samna shows %s in the terminal.", endpoint)
-    state = ViewState()
+    state, end_s = ViewState(), time.monotonic() + view_seconds()
     if sys.stdout.isatty() and not headless:
-        _run_live(receiver, state)
+        _run_live(receiver, state, end_s)
     else:
-        _run_quiet(receiver, state)
+        log.warning("samnagui: no terminal to draw in, so what %s shows is counted.", endpoint)
+        _run_quiet(receiver, state, end_s)
+        log.warning("samnagui: the view ends; events shown: %s.", dict(state.totals) or "none")
+
+
+def view_seconds() -> float:
+    """Seconds that a view lasts at most, as the environment says; without end otherwise.
+
+    Raises:
+        SettingsError: the variable is no number above 0.
+    """
+    text = os.environ.get(VIEW_VARIABLE, "").strip()
+    try:
+        seconds = float(text or "inf")
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise SettingsError(f"{VIEW_VARIABLE} is {text!r}, allowed is a number of seconds above 0.")
+    return seconds
+
+
+def run_visualizer_of_old(*arguments: Any, **values: Any) -> None:
+    """`samnagui.runVisualizer` of releases before 0.21: size, two endpoints and a number.
+
+    Raises:
+        BackendError: there is no endpoint among the arguments.
+    """
+    given = [*arguments, *values.values()]
+    endpoint = next((a for a in given if isinstance(a, str) and a.startswith("tcp://")), None)
+    if endpoint is None:
+        raise BackendError(
+            "samnagui.runVisualizer is gone since samna 0.21; call "
+            'samnagui.run_visualizer("tcp://0.0.0.0:40000") with the endpoint of a '
+            "VizEventStreamer."
+        )
+    run_visualizer(endpoint)
 
 
 def view(state: ViewState) -> Table:
@@ -95,13 +133,13 @@ def view(state: ViewState) -> Table:
     return table
 
 
-def _run_live(receiver: VizEventReceiver, state: ViewState) -> None:
+def _run_live(receiver: VizEventReceiver, state: ViewState, end_s: float) -> None:
     from rich.live import Live
 
     parent = os.getppid()
     connected = False
     with Live(view(state), refresh_per_second=1 / REFRESH_S) as live:
-        while os.getppid() == parent:
+        while os.getppid() == parent and time.monotonic() < end_s:
             _receive(receiver, state)
             live.update(view(state))
             if connected and not receiver.connected:
@@ -110,17 +148,16 @@ def _run_live(receiver: VizEventReceiver, state: ViewState) -> None:
             time.sleep(REFRESH_S)
 
 
-def _run_quiet(receiver: VizEventReceiver, state: ViewState) -> None:
+def _run_quiet(receiver: VizEventReceiver, state: ViewState, end_s: float) -> None:
     last = time.monotonic()
     connected = False
-    while time.monotonic() - last < PATIENCE_S:
+    while time.monotonic() < min(last + PATIENCE_S, end_s):
         if _receive(receiver, state):
             last = time.monotonic()
         if connected and not receiver.connected:
             break
         connected = receiver.connected
         time.sleep(REFRESH_S)
-    log.info("samnagui: no terminal to draw in; events received: %s.", dict(state.totals))
 
 
 def _receive(receiver: VizEventReceiver, state: ViewState) -> int:
@@ -134,4 +171,4 @@ def _receive(receiver: VizEventReceiver, state: ViewState) -> int:
 
 def public() -> dict[str, Any]:
     """Names of the module."""
-    return {"run_visualizer": run_visualizer}
+    return {"run_visualizer": run_visualizer, "runVisualizer": run_visualizer_of_old}

@@ -14,16 +14,19 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from speck_adacal.chip_description import known_boards
+from speck_adacal.chip_description import known_boards, load_chip_description
 from speck_adacal.errors import BackendError, SettingsError, SpeckAdacalError
+from speck_adacal.virtual_samna import gui
 from speck_adacal.virtual_samna.backend import VARIABLE, SamnaBackend, ensure_samna
 from speck_adacal.virtual_samna.board.declared import (
     BOARDS_VARIABLE,
+    ONCE_VARIABLE,
     SCENE_VARIABLE,
     TIME_VARIABLE,
     declared_boards,
     parse_boards,
 )
+from speck_adacal.virtual_samna.board.handle import scene_events
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ def run_program(
     boards: str | None = None,
     fast: bool = False,
     scene: str | None = None,
+    scene_once: bool = False,
+    view_seconds: float | None = None,
+    compat: str | None = None,
 ) -> None:
     """Run a script or a module as `__main__` on the virtual samna.
 
@@ -61,9 +67,13 @@ def run_program(
         boards: declaration of the virtual boards; None for that of the environment.
         fast: as fast as possible instead of in real time.
         scene: recording that the boards' sensors see; None for that of the environment.
+        scene_once: show it once instead of again and again.
+        view_seconds: end live views after so long; None for that of the environment.
+        compat: "sinabs2" to bridge what programs for sinabs 2 expect (see `sinabs2`).
 
     Raises:
         SettingsError: no such script or module, or a malformed declaration.
+        DataError: the scene cannot be read.
         BackendError: this process already uses the real library, or SPECK_ADACAL_SAMNA forbids
             the virtual one.
         SystemExit: as the program raises it.
@@ -73,7 +83,9 @@ def run_program(
             f"{VARIABLE}={os.environ[VARIABLE]} forbids the virtual samna; "
             "unset it for this command."
         )
-    _declare(boards, fast=fast, scene=scene)
+    _declare(boards, fast=fast, scene=scene, once=scene_once, view_seconds=view_seconds)
+    if compat not in (None, "sinabs2"):
+        raise SettingsError(f"compat is {compat!r}, allowed is sinabs2.")
     if as_module:
         _require_module(program)
     elif not Path(program).is_file():
@@ -82,6 +94,10 @@ def run_program(
         )
     _prepare_children()
     ensure_samna("virtual")
+    if compat is not None:
+        from speck_adacal.virtual_samna import sinabs2
+
+        sinabs2.install()
     sys.argv = [program, *arguments]
     try:
         if as_module:
@@ -110,7 +126,14 @@ def list_boards() -> tuple[SamnaBackend, list[BoardLine]]:
     return backend, lines
 
 
-def _declare(boards: str | None, *, fast: bool, scene: str | None) -> None:
+def _declare(
+    boards: str | None,
+    *,
+    fast: bool,
+    scene: str | None,
+    once: bool,
+    view_seconds: float | None,
+) -> None:
     if boards is not None:
         parse_boards(boards)  # refuse a malformed one now
         os.environ[BOARDS_VARIABLE] = boards
@@ -118,7 +141,13 @@ def _declare(boards: str | None, *, fast: bool, scene: str | None) -> None:
         os.environ[TIME_VARIABLE] = "fast"
     if scene is not None:
         os.environ[SCENE_VARIABLE] = scene
-    declared_boards()
+    if once:
+        os.environ[ONCE_VARIABLE] = "1"
+    if view_seconds is not None:
+        os.environ[gui.VIEW_VARIABLE] = str(view_seconds)
+    gui.view_seconds()
+    for path, chip in {(board.scene, board.chip) for board in declared_boards() if board.scene}:
+        scene_events(path, load_chip_description(chip).limits.sensor_size)
 
 
 def _prepare_children() -> None:

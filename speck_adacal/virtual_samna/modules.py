@@ -23,7 +23,7 @@ def install() -> str:
 
 def build() -> dict[str, ModuleType]:
     """All modules of the virtual samna, by full name, not yet installed."""
-    from speck_adacal.virtual_samna import flasher, gui, ui
+    from speck_adacal.virtual_samna import flasher, gui, old_names, ui
     from speck_adacal.virtual_samna.board import power_monitor as power
     from speck_adacal.virtual_samna.board import registry
     from speck_adacal.virtual_samna.vectors import Vec2_bool, Vec2_unsigned_char
@@ -36,7 +36,7 @@ def build() -> dict[str, ModuleType]:
         SPECK_ADACAL_VIRTUAL=True,
         Vec2_unsigned_char=Vec2_unsigned_char,
         Vec2_bool=Vec2_bool,
-        init_samna=init_samna,
+        **old_names.public(),
     )
     for chip in known_chips():
         samna.__dict__.update(_chip(tree, chip))
@@ -49,10 +49,6 @@ def build() -> dict[str, ModuleType]:
     samna.__dict__.update(_unifirm(tree, power.Measurement))
     _add(tree, "samnagui", "Live view of events.", gui.public())
     return tree
-
-
-def init_samna() -> None:
-    """Does nothing: programs for releases before 0.21 call it first."""
 
 
 def _unifirm(tree: dict[str, ModuleType], measurement: Any) -> dict[str, Any]:

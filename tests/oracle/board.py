@@ -79,10 +79,20 @@ class ReferenceBoard:
         if self._passes_filter(y, x) and (stage.on_channel if channel else stage.off_channel):
             feature = 0 if stage.merge else channel
             if stage.monitor:
-                self.monitored.append((time, self.program.chip.dvs_layer, feature, y, x))
+                self._monitor(time, feature, y, x)
             self._forward(time, feature, y // stage.pooling[0], x // stage.pooling[1])
         if self.sensor_events % 2**self.program.internal_clock_divider == 0:
             self._tick(time, internal=True)
+
+    def _monitor(self, time: int, feature: int, y: int, x: int) -> None:
+        stage = self.program.dvs
+        if self.assume.dvs_monitor == "region":
+            row, column = y // stage.pooling[0], x // stage.pooling[1]
+            (top, left), (bottom, right) = stage.origin, stage.cut
+            if not (top <= row <= bottom and left <= column <= right):
+                return
+            y, x = y - top * stage.pooling[0], x - left * stage.pooling[1]
+        self.monitored.append((time, self.program.chip.dvs_layer, feature, y, x))
 
     def _forward(self, time: int, feature: int, y: int, x: int) -> None:
         stage = self.program.dvs
@@ -108,6 +118,8 @@ class ReferenceBoard:
         fast = own_age is not None and own_age < settings.threshold
         if settings.hot_pixel and self.assume.hot_pixel_filter == "block_fast_pixels" and fast:
             return False
+        if settings.hot_pixel and settings.size == (1, 1):
+            return True
         own_counts = not settings.hot_pixel or self.assume.hot_pixel_filter == "block_fast_pixels"
         near = []
         for dy in range(settings.size[0]):

@@ -124,6 +124,7 @@ def random_assumptions(rng: np.random.Generator) -> Assumptions:
         readout_average=str(rng.choice(["mean", "sum"])),
         readout_compare=str(rng.choice([">", ">="])),
         hot_pixel_filter=str(rng.choice(["ignore_own_history", "block_fast_pixels"])),
+        dvs_monitor=str(rng.choice(["region", "sensor"])),
     )
 
 

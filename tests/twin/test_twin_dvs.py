@@ -54,7 +54,44 @@ def test_pooling_comes_before_the_region_of_interest(through):
     assert places(run) == [(50 // 4 - 10, 21 // 2 - 8, 0)]
     outside = through([(1, 60, 21, 0)], pooling=(2, 4), origin=(8, 10), cut=(11, 13))
     assert places(outside) == []
-    assert len(outside.monitored) == 1  # the stage's monitor stands before pooling
+    assert len(outside.monitored) == 0  # the monitor shows the region of interest
+    whole = through(
+        [(1, 60, 21, 0)],
+        pooling=(2, 4),
+        origin=(8, 10),
+        cut=(11, 13),
+        assumptions=Assumptions(dvs_monitor="sensor"),
+    )
+    assert len(whole.monitored) == 1
+
+
+def test_the_monitor_counts_from_the_corner_of_the_region_before_pooling(through):
+    run = through([(1, 50, 21, 0)], pooling=(2, 4), origin=(8, 10), cut=(11, 13))
+    stage = run.monitored.layer == DVS
+    assert run.monitored.x[stage].tolist() == [50 - 4 * 10]
+    assert run.monitored.y[stage].tolist() == [21 - 2 * 8]
+
+
+def test_a_published_collectors_region_fills_its_frame(make_program, make_events):
+    """80 x 80 pixels from column 23 on; the program indexes such a frame with the monitor."""
+    rows = [(t, x, y, 0) for t, (x, y) in enumerate([(23, 0), (102, 79), (22, 5), (60, 80)])]
+    stage = DvsProgram(monitor=True, origin=(0, 23), cut=(79, 102))
+    shown = Twin(make_program(dvs=stage)).run(make_events(rows, (2, 128, 128)), entry=DVS).monitored
+    assert list(zip(shown.x, shown.y, strict=True)) == [(0, 0), (79, 79)]
+
+
+@pytest.mark.parametrize("threshold", [1, 5])
+def test_a_hot_pixel_filter_with_a_window_of_one_pixel_asks_for_no_company(through, threshold):
+    """Two published collectors run real kits with these settings, and get events."""
+    rows = [(t, t % 7, t % 5, t % 2) for t in range(40)]
+    only = DvsFilterProgram(hot_pixel=True, size=(1, 1), threshold=threshold)
+    assert len(through(rows, filter=only, **SMALL).spikes[0]) == 40
+    wide = DvsFilterProgram(hot_pixel=True, size=(1, 3), threshold=threshold)
+    assert (
+        0
+        < len(through([(t, 3 + t % 2, 3, 0) for t in range(9)], filter=wide, **SMALL).spikes[0])
+        < 9
+    )
 
 
 def test_mirrors_and_diagonal(through):

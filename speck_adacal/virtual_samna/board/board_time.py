@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import DeviceError
-from speck_adacal.virtual_samna.fields import FieldValueError
+from speck_adacal.virtual_samna.fields import Bool, FieldValueError
 
 STAMP_MASK = 0xFFFFFFFF
 """Time stamps have 32 bits of µs and start again after about 71 minutes."""
@@ -154,10 +154,19 @@ class IoModule:
     def __init__(self, slow_clock: SlowClock) -> None:
         self._slow_clock = slow_clock
         self._interface_rate = 0
+        self._dual_channel = False
 
     def set_slow_clk(self, value: bool) -> None:
         """Switch the external slow clock on or off."""
         self._slow_clock.switch(bool(value))
+
+    def set_slow_clock(self, value: bool) -> None:
+        """The same as `set_slow_clk`, in the datasheet's spelling."""
+        self.set_slow_clk(value)
+
+    def set_dual_channel_output_enable(self, value: bool) -> None:
+        """Kept, without effect: output events do not wait for a channel of the interface here."""
+        self._dual_channel = Bool().coerce("set_dual_channel_output_enable", value)
 
     def set_slow_clk_rate(self, rate: float) -> None:
         """Set the external slow clock's rate in Hz."""

@@ -12,6 +12,7 @@ from speck_adacal.errors import SettingsError
 BOARDS_VARIABLE = "SPECK_ADACAL_VIRTUAL"
 TIME_VARIABLE = "SPECK_ADACAL_VIRTUAL_TIME"
 SCENE_VARIABLE = "SPECK_ADACAL_VIRTUAL_SCENE"
+ONCE_VARIABLE = "SPECK_ADACAL_VIRTUAL_SCENE_ONCE"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class BoardDeclaration:
         kind: sinabs' short name of the type, such as "speck2fmodule".
         real_time: True if the stop watch runs with the wall clock and events wait for it; False
             for as fast as possible, where time moves with the events' time stamps.
+        scene: path of a recording that the sensor sees; "" for nothing.
+        scene_once: it is shown once instead of again and again.
     """
 
     kind: str
     real_time: bool = True
     scene: str = ""
+    scene_once: bool = False
 
     @property
     def type_name(self) -> str:
@@ -40,14 +44,14 @@ class BoardDeclaration:
 
 
 def parse_boards(
-    text: str, *, real_time: bool = True, scene: str = ""
+    text: str, *, real_time: bool = True, scene: str = "", scene_once: bool = False
 ) -> tuple[BoardDeclaration, ...]:
     """Boards from a declaration such as `"speck2fmodule:2,speck2edevkit"`.
 
     Args:
         text: types separated by commas, each with an optional number of boards after a colon
             (`:0`, sinabs' name of the first board, counts as one); "none" or "" for no board.
-        real_time, scene: see `BoardDeclaration`.
+        real_time, scene, scene_once: see `BoardDeclaration`.
 
     Raises:
         SettingsError: an unknown type, a number that is none, or a scene that is not there.
@@ -64,7 +68,7 @@ def parse_boards(
             raise SettingsError(
                 f"{BOARDS_VARIABLE} has {item.strip()!r}; after the colon comes a number of boards."
             )
-        boards += [BoardDeclaration(kind, real_time, scene)] * max(int(number or 1), 1)
+        boards += [BoardDeclaration(kind, real_time, scene, scene_once)] * max(int(number or 1), 1)
     order = list(known_boards())
     return tuple(sorted(boards, key=lambda board: order.index(board.kind)))
 
@@ -81,7 +85,10 @@ def declared_boards() -> tuple[BoardDeclaration, ...]:
     # Without a declaration there is one board of each type, so that any program finds its own.
     text = os.environ.get(BOARDS_VARIABLE, ",".join(known_boards()))
     scene = os.environ.get(SCENE_VARIABLE, "")
-    return parse_boards(text, real_time=pace == "real", scene=scene)
+    once = os.environ.get(ONCE_VARIABLE, "").strip().lower()
+    if once not in ("", "0", "1"):
+        raise SettingsError(f"{ONCE_VARIABLE} is {once!r}, allowed is 0 or 1.")
+    return parse_boards(text, real_time=pace == "real", scene=scene, scene_once=once == "1")
 
 
 def _kind(name: str) -> str:

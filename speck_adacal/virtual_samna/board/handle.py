@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from speck_adacal.errors import ConfigurationError, DeviceError
+from speck_adacal.errors import ConfigurationError, DeviceError, SettingsError
 from speck_adacal.events.recordings import read_recording
 from speck_adacal.events.types import Events
 from speck_adacal.twin.power import PowerModel
@@ -15,12 +15,13 @@ from speck_adacal.virtual_samna.board.declared import BoardDeclaration
 from speck_adacal.virtual_samna.board.engine import Engine
 from speck_adacal.virtual_samna.board.inputs import Segment
 from speck_adacal.virtual_samna.board.nodes import DeviceSinkNode, DeviceSourceNode, device_nodes
-from speck_adacal.virtual_samna.board.power_monitor import PowerMonitor
+from speck_adacal.virtual_samna.board.power_monitor import PowerModule, PowerMonitor
 from speck_adacal.virtual_samna.board.twin_chip import TwinChip
 from speck_adacal.virtual_samna.chip import ChipFamily, family
 
 SCENE_AHEAD_US = 1_000_000
 SCENE_SHORTEST_US = 10_000
+SCENE_LOOK_S = 0.01
 
 
 class InvalidConfigurationError(ConfigurationError, RuntimeError):
@@ -36,6 +37,7 @@ class VirtualModel:
         self._family = chip
         self._source: DeviceSourceNode = source(self._catch_up)
         self._sink: DeviceSinkNode = sink(engine)
+        self.configured = False
         self._applied = default or chip.configuration["SpeckConfiguration"]()
         self.reset()
 
@@ -57,6 +59,7 @@ class VirtualModel:
         kept = config._clone()
         self._engine.configure(TwinChip(kept, self._family))
         self._applied = kept
+        self.configured = True
 
     def get_configuration(self) -> Any:
         """A copy of the configuration applied last (not the state of the chip)."""
@@ -102,10 +105,16 @@ class VirtualBoard:
         self._engine = Engine(name, dict(chip.events), self._emit, real_time=declaration.real_time)
         self._io = IoModule(self._engine.slow_clock)
         self._power = PowerMonitor(self._engine)
+        self._power_module = PowerModule()
         self._model = VirtualModel(self._engine, chip, default_configuration)
         self.virtual = VirtualOnly(self._engine)
         if declaration.scene and declaration.real_time:
-            self._engine.add_timer(Scene(self._engine, read_recording(declaration.scene)).play)
+            scene = scene_events(declaration.scene, chip.sensor_size)
+            shown = Scene(self._engine, scene)
+            if declaration.scene_once:
+                self._engine.add_timer(lambda: shown.play_once(self._model.configured))
+            else:
+                self._engine.add_timer(shown.play)
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "open"
@@ -133,6 +142,11 @@ class VirtualBoard:
         """The IO module."""
         require_open(self._engine)
         return self._io
+
+    def get_power_module(self) -> PowerModule:
+        """The power module: voltages that the virtual board keeps, without effect."""
+        require_open(self._engine)
+        return self._power_module
 
     def get_power_monitor(self) -> PowerMonitor:
         """The power monitor; its values are estimates."""
@@ -165,7 +179,7 @@ class VirtualBoard:
 
 
 class Scene:
-    """A recording in front of a board's sensor, shown again and again."""
+    """A recording in front of a board's sensor, shown again and again, or once."""
 
     def __init__(self, engine: Engine, recording: Events) -> None:
         self._engine = engine
@@ -178,6 +192,30 @@ class Scene:
             self._engine.sense(sensor_segment(self._recording, self._next_us))
             self._next_us += max(self._recording.duration_us, SCENE_SHORTEST_US)
         return SCENE_AHEAD_US / 2e6
+
+    def play_once(self, configured: bool) -> float:
+        """A timer of the engine: show the scene once the program has configured the chip."""
+        if not configured:
+            return SCENE_LOOK_S
+        self._engine.sense(sensor_segment(self._recording, self._engine.clock.now_us()))
+        return -1.0
+
+
+def scene_events(path: str, sensor_size: int) -> Events:
+    """A recording as a scene, checked: two polarities, and no larger than the sensor.
+
+    Raises:
+        DataError: it cannot be read.
+        SettingsError: the sensor cannot see it.
+    """
+    recording = read_recording(path)
+    polarities, height, width = recording.shape
+    if polarities > 2 or max(height, width) > sensor_size:
+        raise SettingsError(
+            f"The scene {path} has {polarities} polarities on {width} x {height} pixels, but the "
+            f"sensor has 2 on {sensor_size} x {sensor_size}; crop or scale the recording."
+        )
+    return recording
 
 
 class VirtualOnly:

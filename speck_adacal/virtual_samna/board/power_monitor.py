@@ -10,6 +10,7 @@ from speck_adacal.errors import SettingsError
 from speck_adacal.virtual_samna.board.engine import Engine
 from speck_adacal.virtual_samna.board.nodes import DeviceSourceNode
 from speck_adacal.virtual_samna.events import MEASUREMENT, event_class
+from speck_adacal.virtual_samna.fields import Real
 from speck_adacal.virtual_samna.graph.batch import Columns
 
 Measurement = event_class(
@@ -20,6 +21,31 @@ Measurement = event_class(
 )
 HIGHEST_RATE_HZ = 1000.0
 """The dev kit documents up to 100 Hz; more is accepted here, up to this."""
+
+
+LOWEST_VDD_IO_V, HIGHEST_VDD_IO_V = 1.2, 3.6
+"""Assumed; the range is not public. 2.5 V is the dev kit's own, 3.3 V is seen in programs."""
+
+
+class PowerModule:
+    """The board's power supply (`DevKitPowerModule` of the driver), as far as it is known."""
+
+    def __init__(self) -> None:
+        self._vdd_io_v = 2.5
+
+    def set_vdd_io(self, voltage: float) -> None:
+        """Set the voltage of the IO rail in V; kept, and no estimate of power depends on it.
+
+        Raises:
+            SettingsError: it is no number, or far outside what the rail can have.
+        """
+        number = Real().coerce("set_vdd_io", voltage)
+        if not LOWEST_VDD_IO_V <= number <= HIGHEST_VDD_IO_V:
+            raise SettingsError(
+                f"The voltage of VDD_IO is {number:g} V, allowed is {LOWEST_VDD_IO_V:g} to "
+                f"{HIGHEST_VDD_IO_V:g} V; give it in volts."
+            )
+        self._vdd_io_v = number
 
 
 class MeasurementSourceNode_unifirm_modules_events_measurement(DeviceSourceNode):

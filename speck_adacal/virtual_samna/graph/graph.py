@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from speck_adacal.virtual_samna.graph.worker import Worker
 
 log = logging.getLogger("speck_adacal.virtual_samna.graph")
 
+_LIBRARIES = ("sinabs", "speck_adacal")
 RECEIVER = "VizEventReceiver"
 """The one filter that may come first: it makes events by itself."""
 
@@ -28,7 +30,7 @@ class EventFilterGraph:
     def __init__(self) -> None:
         self._worker = Worker()
         self._rows: list[list[Node]] = []
-        self._finalizer = weakref.finalize(self, _destroyed, self._worker)
+        self._finalizer = weakref.finalize(self, _destroyed, self._worker, _owner())
         self._finalizer.atexit = False
 
     def sequential(self, nodes: Sequence[Any]) -> list[Any]:
@@ -109,8 +111,14 @@ def _run_with(owner: Any, row: list[Node]) -> None:
     owner.graph = graph
 
 
-def _destroyed(worker: Worker) -> None:
-    if worker.is_running:
+def _owner() -> str:
+    """The top package of the code that makes a graph."""
+    frame = sys._getframe(2)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _destroyed(worker: Worker, owner: str) -> None:
+    if worker.is_running and owner not in _LIBRARIES:  # a user can do nothing about a library's
         log.warning(
             "A graph was destroyed while running; its nodes pass nothing on any more. "
             "Keep the graph object, and stop it after use."

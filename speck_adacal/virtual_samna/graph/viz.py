@@ -68,6 +68,10 @@ class VizEventStreamer(Node):
         self._listener = listener
         return True
 
+    def set_streamer_destination(self, endpoint: str) -> bool:
+        """The old name of `set_streamer_endpoint`."""
+        return self.set_streamer_endpoint(endpoint)
+
     def wait_for_receiver_count(self, count: int = 1, timeout: float | None = None) -> int:
         """Wait for so many receivers, at most `timeout` ms (5 s by default); returns how many
         there are."""

@@ -164,6 +164,7 @@ class Worker:
     def _run(self) -> None:
         polls: dict[Node, float] = {}
         while True:
+            polls = self._polls(polls)  # also while the queue is never empty
             with self._wake:
                 while not self._queue and not self._stopping:
                     polls = self._polls(polls)
@@ -194,7 +195,7 @@ class Worker:
         now = time.monotonic()
         for node, due in polls.items():
             if due <= now:
-                polls[node] = now + node.poll_s
+                polls[node] = max(due + node.poll_s, now)  # at its times, not later and later
                 self._carry(node, None)
 
     def _carry(self, node: Node, batch: Batch | None) -> None:
