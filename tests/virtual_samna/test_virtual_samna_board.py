@@ -190,7 +190,7 @@ def test_dvs_stage_and_monitor(samna, board, one_core, wired, drain):
     make = samna.speck2f.event.DvsEvent
     source.write([make(p=1, y=7, x=5), make(p=0, y=127, x=5), make(p=0, y=4, x=4)])
     out = drain(board, graph, sink)
-    # The monitor shows the region, counted from its corner (x 4, y 4), before pooling and mirroring.
+    # The monitor shows the region from its corner (x 4, y 4) on, before pooling and mirroring.
     assert [(e.y, e.x) for e in out if e.layer == 13] == [(3, 1), (0, 0)]
     assert {e.feature for e in out} == {0}
     assert [(e.y, e.x) for e in out if e.layer == 3] == [(0, 3), (0, 3)]
