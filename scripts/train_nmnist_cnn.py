@@ -22,7 +22,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import torch
+from joblib import Memory
 from mnist_data import mnist_arrays
 from train_common import Batch, Plan, accuracy, command_line, default_device, fit, write_card
 
@@ -30,7 +32,6 @@ from speck_adacal.ann.architectures import nmnist_cnn
 from speck_adacal.ann.checkpoint import load_network, save_checkpoint
 from speck_adacal.datasets.camera_sets import Spread, simulated_recordings
 from speck_adacal.datasets.catalogue import RecordingSet, open_recordings
-from speck_adacal.events.cache import cached_arrays, content_key
 from speck_adacal.events.camera import CAMERA_MODEL, NMNIST_CAMERA
 from speck_adacal.events.motion import NMNIST_SACCADES
 from speck_adacal.events.types import Events
@@ -68,15 +69,18 @@ def real_recordings(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def simulated_frames(digits: np.ndarray, seed: int) -> np.ndarray:
     """Binned counts of simulated recordings, from the cache where they were made before."""
-    spread = Spread()
+    how = (CAMERA_MODEL, NMNIST_CAMERA, NMNIST_SACCADES, Spread(), _BINS)
+    return _cache().cache(_simulated, ignore=["spread"])(digits, seed, repr(how), spread=Spread())
 
-    def make() -> dict[str, np.ndarray]:
-        images = digits.astype(np.float32) / 255
-        recordings = simulated_recordings(images, spread=spread, seed=seed)
-        return {"frames": binned(recordings, len(images))}
 
-    how = (CAMERA_MODEL, NMNIST_CAMERA, NMNIST_SACCADES, spread, seed, _BINS)
-    return cached_arrays("nmnist-simulated", content_key(digits, *how), make)["frames"]
+def _simulated(digits: np.ndarray, seed: int, how: str, *, spread: Spread) -> np.ndarray:
+    """`how` is everything else that the counts depend on, for the cache."""
+    images = digits.astype(np.float32) / 255
+    return binned(simulated_recordings(images, spread=spread, seed=seed), len(images))
+
+
+def _cache() -> Memory:
+    return Memory(platformdirs.user_cache_dir("speck-adacal"), verbose=0)
 
 
 def window_batches(
@@ -148,13 +152,16 @@ def compare(args: argparse.Namespace) -> None:
 
 def counts_of(recordings: RecordingSet) -> tuple[np.ndarray, np.ndarray]:
     """Binned counts and labels of a set on disk, from the cache where they were made before."""
+    files = tuple((path.name, path.stat().st_size) for path in recordings.paths)
+    counted = _cache().cache(_counted, ignore=["recordings"])
+    return counted(recordings.split, files, _BINS, recordings=recordings), recordings.labels
 
-    def make() -> dict[str, np.ndarray]:
-        return {"frames": binned((events for events, _ in recordings), len(recordings))}
 
-    files = tuple((item.path.name, item.path.stat().st_size) for item in recordings.recordings)
-    key = content_key(recordings.split, files, _BINS)
-    return cached_arrays("nmnist-recorded", key, make)["frames"], recordings.labels
+def _counted(
+    split: str, files: tuple[tuple[str, int], ...], bins: int, *, recordings: RecordingSet
+) -> np.ndarray:
+    """The first arguments say what the counts depend on, for the cache."""
+    return binned((events for events, _ in recordings), len(recordings))
 
 
 def train_on_set(args: argparse.Namespace) -> None:

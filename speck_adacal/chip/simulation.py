@@ -11,6 +11,7 @@ import numpy.typing as npt
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.errors import EventError
 from speck_adacal.events import Events
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.readout.class_counts import count
 from speck_adacal.twin import Spikes, Twin
 
@@ -49,8 +50,12 @@ class Simulation:
         return total
 
     def accuracy(self, labels: npt.ArrayLike) -> float:
-        """Share of decisions equal to `labels`; no decision counts as wrong."""
-        return float(np.mean(self.decisions == np.asarray(labels)))
+        """Share of decisions equal to `labels`; no decision counts as wrong.
+
+        Raises:
+            CalibrationError: the labels are not class numbers, one for each decision.
+        """
+        return float(np.mean(self.decisions == checked_labels(labels, len(self.decisions))))
 
 
 def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulation:

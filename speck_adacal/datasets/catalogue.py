@@ -2,13 +2,15 @@
 
 images = load_images("mnist", "test")          # static images
 recordings = open_recordings("nmnist", "test")  # events, read when asked for
+frames = open_tonic("nmnist", "test", transform=...)  # the same as a Tonic data set
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +18,19 @@ import numpy.typing as npt
 from speck_adacal.datasets.cards import DatasetCard, card_names, load_card
 from speck_adacal.datasets.cifar import TEST_BATCHES, TRAIN_BATCHES, read_cifar_bin
 from speck_adacal.datasets.download import Progress
-from speck_adacal.datasets.fetch import Verification, dataset_folder, fetch_dataset, verify_dataset
+from speck_adacal.datasets.fetch import (
+    Verification,
+    data_folder,
+    dataset_folder,
+    fetch_dataset,
+    verify_dataset,
+)
 from speck_adacal.datasets.idx import read_idx
-from speck_adacal.datasets.listing import Recording, list_recordings
 from speck_adacal.errors import DataError
 from speck_adacal.events.types import Events
+
+if TYPE_CHECKING:
+    from speck_adacal.datasets.tonic_sets import CheckedSet
 
 _IDX_PREFIX = {"train": "train", "test": "t10k"}
 
@@ -56,34 +66,43 @@ class RecordingSet(Sequence[tuple[Events, int]]):
     """Event recordings with labels; each is read and checked when it is asked for.
 
     Attributes:
-        recordings: where each is, and its label.
+        dataset: Tonic's data set that reads them.
         classes: class names by label.
         name: of the data set.
         split: of the data set.
+        chosen: which of its items these are, in order.
     """
 
-    recordings: tuple[Recording, ...]
+    dataset: CheckedSet
     classes: tuple[str, ...]
     name: str
     split: str
+    chosen: range = field(default_factory=lambda: range(0))
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """int64 `[n]`."""
-        return np.array([r.label for r in self.recordings], dtype=np.int64)
+        return self.dataset.labels[list(self.chosen)]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The recordings' files."""
+        return tuple(self.dataset.paths[k] for k in self.chosen)
 
     def __len__(self) -> int:
-        return len(self.recordings)
+        return len(self.chosen)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         if isinstance(index, slice):
-            return RecordingSet(self.recordings[index], self.classes, self.name, self.split)
-        chosen = self.recordings[index]
-        return chosen.read(), chosen.label
+            return RecordingSet(
+                self.dataset, self.classes, self.name, self.split, self.chosen[index]
+            )
+        item = self.chosen[index]
+        return self.dataset.events(item), int(self.dataset.labels[item])
 
     def __iter__(self) -> Iterator[tuple[Events, int]]:
-        for chosen in self.recordings:
-            yield chosen.read(), chosen.label
+        for item, label in zip(self.chosen, self.labels, strict=True):
+            yield self.dataset.events(item), int(label)
 
 
 def list_datasets() -> tuple[DatasetCard, ...]:
@@ -163,12 +182,40 @@ def open_recordings(
     Raises:
         DataError: the set is not of events, is not there (fetch it), or is incomplete.
     """
+    dataset = open_tonic(name, split, folder, complete=complete)
+    classes = load_card(name).classes or dataset.classes_found
+    return RecordingSet(dataset, classes, name, split, range(len(dataset)))
+
+
+def open_tonic(
+    name: str,
+    split: str,
+    folder: str | Path | None = None,
+    *,
+    complete: bool = True,
+    **settings: Any,
+) -> CheckedSet:
+    """Open a set of event recordings as a data set of Tonic, which reads it.
+
+    Args:
+        name, split, folder, complete: as for `open_recordings`.
+        settings: `transform`, `target_transform`, `transforms`, and what else Tonic's class of
+            that name takes, such as `first_saccade_only` of N-MNIST.
+
+    Returns:
+        A `tonic.dataset.Dataset`: items are `(structured array, target)`, after the transforms.
+
+    Raises:
+        DataError: the set is not of events, is not there (fetch it), or is incomplete.
+    """
     card = _card(name, split, "events")
     if complete:
-        found = verify_dataset(card, folder)
-        _need(card, found)
-    recordings, classes = list_recordings(card, split, dataset_folder(card, folder))
-    return RecordingSet(recordings, classes, name, split)
+        _need(card, verify_dataset(card, folder))
+    from speck_adacal.datasets.tonic_sets import SETS
+
+    if split != "all":
+        settings["train"] = split == "train"
+    return SETS[card.loader](data_folder(folder), **settings)
 
 
 def _card(name: str, split: str, kind: str) -> DatasetCard:

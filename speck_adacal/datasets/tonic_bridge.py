@@ -1,26 +1,15 @@
-"""Between Tonic's data sets and `Events`. Tonic is imported only when a function is called."""
+"""From any Tonic data set to `Events`; those that have a card are in `tonic_sets`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from speck_adacal.datasets.cards import load_card
-from speck_adacal.datasets.fetch import data_folder, verify_dataset
 from speck_adacal.errors import DataError
-from speck_adacal.events.recordings import make_events
+from speck_adacal.events.field_arrays import make_events
 from speck_adacal.events.types import Events
-
-_CLASSES = {
-    "nmnist": "NMNIST",
-    "dvsgesture": "DVSGesture",
-    "cifar10dvs": "CIFAR10DVS",
-    "ncaltech101": "NCALTECH101",
-    "pokerdvs": "POKERDVS",
-}
 
 
 class TonicRecordings(Sequence[tuple[Events, Any]]):
@@ -53,31 +42,3 @@ class TonicRecordings(Sequence[tuple[Events, Any]]):
             )
         fields = tuple(np.asarray(events[n]) for n in "txyp")
         return make_events(where, fields, self.shape), target  # type: ignore[arg-type]
-
-
-def open_with_tonic(name: str, split: str, folder: str | Path | None = None) -> TonicRecordings:
-    """Open a data set that is on disk as Tonic's own object; never downloads.
-
-    Args:
-        name: one of the sets that Tonic has.
-        split: `"train"` or `"test"`; `"all"` for sets without a split.
-        folder: the data folder; see `speck_adacal.datasets.fetch.data_folder`.
-
-    Raises:
-        DataError: Tonic does not have the set, or it is not on disk.
-    """
-    card = load_card(name)
-    if name not in _CLASSES or split not in card.splits:
-        raise DataError(
-            f"Tonic has no {name!r} with the split {split!r}; it has {', '.join(_CLASSES)}, "
-            f"and {name} has {', '.join(card.splits)}."
-        )
-    if not verify_dataset(card, folder).found:
-        raise DataError(f"The data set {name} is not on disk; fetch it first.")
-    import numpy.lib.recfunctions  # Tonic uses it without importing it  # noqa: F401
-    from tonic import datasets
-
-    base = getattr(datasets, _CLASSES[name])
-    present = type(base.__name__, (base,), {"_check_exists": lambda self: True})
-    settings = {} if split == "all" else {"train": split == "train"}
-    return TonicRecordings(present(save_to=str(data_folder(folder)), **settings))

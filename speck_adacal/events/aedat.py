@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import DataError
-
-Fields = tuple[npt.NDArray, npt.NDArray, npt.NDArray, npt.NDArray]  # t, x, y, polarity
-Shape = tuple[int, int, int]
+from speck_adacal.events.field_arrays import Fields, Shape, unwrapped
 
 _END_OF_HEADER = b"#!END-HEADER\r\n"
 _LARGEST_BYTES = 4 << 30
@@ -94,10 +92,7 @@ def _version_2(path: Path, data: bytes) -> tuple[Fields, Shape]:
 
 def _unwrapped(stamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Times from the first event on; a step back by more than half of 32 bits is a wrap."""
-    if not len(stamp):
-        return stamp
-    wraps = np.cumsum(np.diff(stamp, prepend=stamp[:1]) < -(1 << 31))
-    return stamp + (wraps << 32) - stamp[0]
+    return unwrapped(stamp, 1 << 32) - stamp[:1].sum()
 
 
 def _version_3(path: Path, data: bytes) -> tuple[Fields, Shape | None]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import EventError
+
+_LARGEST_SIDE = (1 << 15) - 1  # coordinates have 16 bits
+_LARGEST_FRAMES_BYTES = 1 << 31
+_LONGEST_LEAD = 8
+_LATEST_US = 1 << 62  # far enough below 2^63 that differences cannot overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +26,12 @@ class Events:
         y: int16 `[n]`, row, `0 <= y < height`.
         channel: int16 `[n]`, polarity (0 = OFF, 1 = ON) or feature, `0 <= channel < channels`.
         shape: `(channels, height, width)` of the sensor or map the events come from.
-        duration_us: length of the window the events were taken in, at least the last time.
+        duration_us: end of the window the events were taken in, at least the last time.
+        start_us: its beginning, at most the first time. A window whose end is given begins at 0.
+            Where neither is given, it begins at 0 too, unless the silence before the first event
+            is longer than an eighth of what follows (one step of the usual eight): then the
+            recording's clock counts from elsewhere (the camera's start, 1970), and its window
+            begins at the first event.
 
     Raises:
         EventError: naming the first event that breaks one of these rules.
@@ -32,13 +43,14 @@ class Events:
     channel: npt.NDArray[np.int16]
     shape: tuple[int, int, int]
     duration_us: int = -1
+    start_us: int = -1
 
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
-        if len(shape) != 3 or min(shape) < 1:
+        if len(shape) != 3 or min(shape) < 1 or max(shape) > _LARGEST_SIDE:
             raise EventError(
-                f"Events need shape (channels, height, width) of positive sizes, found {shape}; "
-                "give the sensor's size."
+                "Events need shape (channels, height, width) of sizes from 1 to "
+                f"{_LARGEST_SIDE}, found {shape}; give the sensor's size."
             )
         object.__setattr__(self, "shape", shape)
         count = len(np.asarray(self.t_us))
@@ -48,31 +60,71 @@ class Events:
             object.__setattr__(self, name, values)
         times = _checked_times(self.t_us)
         object.__setattr__(self, "t_us", times)
-        last = int(times[-1]) if count else 0
-        if self.duration_us < 0:
-            object.__setattr__(self, "duration_us", last)
-        elif self.duration_us < last:
-            raise EventError(
-                f"duration_us is {self.duration_us} µs but the last event is at {last} µs; "
-                "give a duration no shorter than the recording."
-            )
+        self._set_window(times)
 
     def __len__(self) -> int:
         return len(self.t_us)
 
+    def from_own_start(self) -> Events:
+        """The same recording by a clock that begins with its window: `start_us` becomes 0."""
+        if self.start_us == 0:
+            return self
+        return replace(
+            self,
+            t_us=self.t_us - self.start_us,
+            duration_us=self.duration_us - self.start_us,
+            start_us=0,
+        )
+
     def to_frames(self, time_steps: int) -> npt.NDArray[np.float32]:
-        """Count events in `time_steps` equal bins of the window.
+        """Count events in `time_steps` equal bins of the window, `start_us` to `duration_us`.
 
         Returns:
             float32 `[time_steps, channels, height, width]` event counts.
+
+        Raises:
+            EventError: fewer than one step, or frames of more than 2 GiB.
         """
         if time_steps < 1:
             raise EventError(f"time_steps must be at least 1, found {time_steps}.")
-        window_us = max(self.duration_us, int(self.t_us[-1]) if len(self) else 0) + 1
-        step = self.t_us * time_steps // window_us
+        needed = 4 * time_steps * math.prod(self.shape)
+        if needed > _LARGEST_FRAMES_BYTES:
+            raise EventError(
+                f"{time_steps} frames of shape {self.shape} would take {needed >> 20:,} MiB, "
+                f"allowed are {_LARGEST_FRAMES_BYTES >> 20:,}; pool or crop the recording to the "
+                "network's input first."
+            )
+        window_us = self.duration_us - self.start_us + 1
+        if window_us > _LATEST_US // time_steps:
+            raise EventError(
+                f"The recording lasts {window_us} µs, too long to be counted in {time_steps} "
+                "steps; cut it into samples, or check the unit of its times."
+            )
+        step = (self.t_us - self.start_us) * time_steps // window_us
         frames = np.zeros((time_steps, *self.shape), dtype=np.float32)
         np.add.at(frames, (step, self.channel, self.y, self.x), 1.0)
         return frames
+
+    def _set_window(self, times: npt.NDArray[np.int64]) -> None:
+        first, last = (int(times[0]), int(times[-1])) if len(times) else (0, 0)
+        start, end = int(self.start_us), int(self.duration_us)
+        if start < 0:
+            own_clock = end < 0 and first * _LONGEST_LEAD > last - first
+            start = first if own_clock else 0
+        if end < 0:
+            end = last
+        if end < last:
+            raise EventError(
+                f"duration_us is {end} µs but the last event is at {last} µs; "
+                "give a duration no shorter than the recording."
+            )
+        if len(times) and start > first:
+            raise EventError(
+                f"start_us is {start} µs but the first event is at {first} µs; give a start no "
+                "later than the first event."
+            )
+        object.__setattr__(self, "start_us", start)
+        object.__setattr__(self, "duration_us", end)
 
 
 def _checked_coordinates(
@@ -89,7 +141,7 @@ def _checked_coordinates(
     if len(bad):
         raise EventError(
             f"Event {bad[0]} has {name} = {array[bad[0]]}, allowed is 0 to {limit - 1}; "
-            "crop the recording or give the sensor's true shape."
+            "give the sensor's true shape, or crop the recording to it."
         )
     return np.ascontiguousarray(array, dtype=np.int16)
 
@@ -104,16 +156,30 @@ def _refuse_fractions(name: str, values: npt.NDArray[np.generic]) -> None:
     if len(broken):
         raise EventError(
             f"Event {broken[0]} has {name} = {values[broken[0]]}, which is not a whole number; "
-            "round the values first."
+            f"{_fraction_advice(name, values)}."
         )
 
 
+def _fraction_advice(name: str, values: npt.NDArray[np.generic]) -> str:
+    if not np.all(np.isfinite(values)):
+        return "leave out events without a time and place"
+    if name == "t_us":
+        return "times are in µs, so multiply seconds by 1,000,000 and round"
+    return "round coordinates that were undistorted to pixels"
+
+
 def _checked_times(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    times = np.asarray(values)
-    if times.ndim != 1:
-        raise EventError(f"Event times need one dimension, found shape {times.shape}.")
-    _refuse_fractions("t_us", times)
-    times = np.ascontiguousarray(times, dtype=np.int64)
+    given = np.asarray(values)
+    if given.ndim != 1:
+        raise EventError(f"Event times need one dimension, found shape {given.shape}.")
+    _refuse_fractions("t_us", given)
+    beyond = np.flatnonzero(given > _LATEST_US) if len(given) else given
+    if len(beyond):
+        raise EventError(
+            f"Event {beyond[0]} is at {given[beyond[0]]} µs, beyond the largest time that is "
+            f"counted, {_LATEST_US} µs; check that the times are in µs and not damaged."
+        )
+    times = np.ascontiguousarray(given, dtype=np.int64)
     if len(times) and times[0] < 0:
         raise EventError(
             f"Event 0 has a negative time, {times[0]} µs; shift the recording to start at 0 µs."
@@ -123,6 +189,18 @@ def _checked_times(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
         i = int(backwards[0]) + 1
         raise EventError(
             f"Event {i} is at {times[i]} µs, earlier than event {i - 1} at {times[i - 1]} µs; "
-            "sort the recording by time (a stable sort keeps simultaneous events in order)."
+            f"{_backwards_advice(times)}."
         )
     return times
+
+
+def _backwards_advice(times: npt.NDArray[np.int64]) -> str:
+    """What helps depends on what happened: a counter that started again, or shuffled events."""
+    falls = np.diff(times)
+    falls = falls[falls < 0]
+    if len(falls) <= len(times) // 1000 + 1 and falls.min() < -(1 << 23):
+        return (
+            "its counter started again there (a wrap, or two recordings on end), so add the "
+            "counter's range to what follows, or cut it into two"
+        )
+    return "sort the recording by time (a stable sort keeps simultaneous events in order)"

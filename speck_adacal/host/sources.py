@@ -69,7 +69,7 @@ def open_source(
         events, label = _of_many(Path(path), _number(number, text))
     else:
         events, label = _of_dataset(text)
-    return Source(text, fit_to(events, shape), label)
+    return Source(text, fit_to(events.from_own_start(), shape), label)
 
 
 def fit_to(events: Events, shape: Shape) -> Events:

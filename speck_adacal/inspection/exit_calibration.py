@@ -11,6 +11,7 @@ import numpy.typing as npt
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.errors import CalibrationError
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
 from speck_adacal.readout.class_counts import counts_at
 from speck_adacal.readout.class_map import ClassMap
@@ -90,7 +91,8 @@ def calibrate_early_exit(
     """
     if window_us < 1:
         raise CalibrationError(f"window_us must be at least 1 µs, found {window_us}.")
-    targets = np.asarray(labels, dtype=np.int64)
+    recordings = [recording.from_own_start() for recording in recordings]
+    targets = checked_labels(labels, len(recordings), deployment.classes)
     longest = max((r.duration_us for r in recordings), default=0)
     run = simulation or run_on_twin(deployment, recordings)
     windows = -(-longest // window_us) or 1
@@ -139,6 +141,8 @@ def calibrate_with_check(
     Raises:
         CalibrationError: as `calibrate_early_exit`.
     """
+    recordings = [recording.from_own_start() for recording in recordings]
+    labels = checked_labels(labels, len(recordings), deployment.classes)
     run = run_on_twin(deployment, recordings)
     readout = calibrate_early_exit(
         deployment,
@@ -153,7 +157,7 @@ def calibrate_with_check(
     )
     windows = len(readout.rule.bars)
     found = windowed_output(deployment.class_map, run.output, window_us=window_us, windows=windows)
-    return readout, _held_out(found, np.asarray(labels), loss, metric, seed)
+    return readout, _held_out(found, labels, loss, metric, seed)
 
 
 def held_out_exits(

@@ -14,7 +14,7 @@ import torch
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.chip.simulation import Simulation, run_on_twin
-from speck_adacal.errors import CalibrationError
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.readout.class_counts import leaders_of_steps
 from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -59,12 +59,8 @@ def measure_levels(
         CalibrationError: samples and labels differ in number.
     """
     adapted = deployment.adapted
-    truth = np.asarray(labels)
     batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
-    if len(truth) != batches.samples:
-        raise CalibrationError(
-            f"There are {batches.samples} samples but {len(truth)} labels; give one each."
-        )
+    truth = checked_labels(labels, batches.samples, deployment.classes)
     ran = [
         ("ann", "trained network", lambda: np.concatenate(list(_decide_ann(adapted, batches)))),
         ("snn", "burst-firing, float", lambda: np.concatenate(list(_decide_snn(adapted, batches)))),

@@ -12,6 +12,7 @@ from speck_adacal.chip.deploy import deploy_network
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import run_on_twin
 from speck_adacal.errors import DesignRuleError, SettingsError
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
 from speck_adacal.snn.adapted import AdaptedNetwork
 
@@ -63,7 +64,7 @@ def compare_policies(
     rows += [("open", opened, ChipPolicy()), ("1 threshold", opened, ChipPolicy(lower_clip=1.0))]
     if biased:
         rows.append((own, adapted, ChipPolicy(bias="leak", window_us=max(1, window_us))))
-    truth = np.asarray(labels)
+    truth = checked_labels(labels, len(recordings))
     found = []
     for clip, network, policy in rows:
         bias = policy.bias if biased else "none"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.special import entr
 
 from speck_adacal.errors import CalibrationError, SettingsError
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.validation import OneOrMore, Positive, checked, one_of
 
 Array = npt.NDArray[np.float64]
@@ -141,12 +142,13 @@ def calibrate_exit_rule(
     Raises:
         CalibrationError: there are fewer than 50 recordings, or labels of another number.
     """
-    found, targets = np.asarray(outputs), np.asarray(labels)
-    if found.ndim != 3 or len(found) < FEWEST or targets.shape != found.shape[:1]:
+    found = np.asarray(outputs)
+    if found.ndim != 3 or len(found) < FEWEST:
         raise CalibrationError(
             f"Calibrating exits needs outputs [recordings, windows, classes] of at least {FEWEST} "
-            f"recordings and a label for each, found {found.shape} and {targets.shape}."
+            f"recordings, found {found.shape}; give more."
         )
+    targets = checked_labels(labels, len(found), found.shape[2])
     sums = _summed(found)
     temperature = _fit_temperature(sums[:, -1], targets)
     windows = found.shape[1]

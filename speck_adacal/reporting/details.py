@@ -13,6 +13,7 @@ from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
 from speck_adacal.inspection.autopsy import Autopsy, autopsy
 from speck_adacal.inspection.exit_calibration import held_out_exits, windowed_output
@@ -117,7 +118,8 @@ def measure_details(deployment: Deployment, samples: Any, labels: npt.ArrayLike)
         labels: int `[n]`.
     """
     adapted = deployment.adapted
-    part, truth = samples[:MOST_SAMPLES], np.asarray(labels)[:MOST_SAMPLES]
+    truth = checked_labels(labels, len(samples), deployment.classes)[:MOST_SAMPLES]
+    part = samples[:MOST_SAMPLES]
     batches = encode_for(part, adapted.ann.input_shape, adapted.recipe)
     recordings = batches.recordings()
     twin = Twin.from_configuration(

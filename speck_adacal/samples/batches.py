@@ -204,7 +204,8 @@ def encode_samples(data: Any, input_shape: tuple[int, ...], settings: AdaptSetti
         data = [data]
     if isinstance(data, Sequence) and data and all(isinstance(item, Events) for item in data):
         _check_recordings(data, shape, settings)
-        return Batches(tuple(data), settings, Form.RECORDINGS)
+        own = tuple(recording.from_own_start() for recording in data)
+        return Batches(own, settings, Form.RECORDINGS)
     samples = _as_tensor(data)
     is_counts = tuple(samples.shape[1:]) == (settings.time_steps, *shape)
     if not is_counts and tuple(samples.shape[1:]) != shape:

@@ -26,6 +26,7 @@ from speck_adacal.chip.simulation import run_on_twin
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events import Events
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe, StepRecord
 from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -65,7 +66,10 @@ def correct_on_twin(
     recordings = batches.recordings()
     targets = _activations(adapted, batches, spiking)
     values: dict[str, float] = {}
-    wanted = reference_decisions(adapted, batches) if labels is None else np.asarray(labels)
+    if labels is None:
+        wanted = reference_decisions(adapted, batches)
+    else:
+        wanted = checked_labels(labels, batches.samples, deployment.classes)
     decisions = one_hot(wanted, deployment.classes)
     losses = _losses(deployment, recordings, decisions)
     for name, position in places.items():

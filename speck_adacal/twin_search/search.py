@@ -16,6 +16,7 @@ from pydantic import Field
 
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import CalibrationError
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.candidate import Candidate
@@ -97,15 +98,15 @@ def find_front(
         ModelError: the chip cannot run the network.
     """
     settings = settings or FrontSettings()
-    truth = np.asarray(labels, dtype=np.int64)
-    if len(recordings) < FEWEST or truth.shape != (len(recordings),):
+    if len(recordings) < FEWEST:
         raise CalibrationError(
-            f"A front needs at least {FEWEST} recordings with one label each, found "
-            f"{len(recordings)} recordings and labels of shape {truth.shape}."
+            f"A front needs at least {FEWEST} recordings, found {len(recordings)}; give more."
         )
+    truth = checked_labels(labels, len(recordings))
     order = np.random.default_rng(settings.seed).permutation(len(recordings))
     hold, fit = np.split(order, [max(1, round(settings.held_out * len(order)))])
     runner = TwinEvaluator(adapted, [recordings[i] for i in fit], chip=chip, threads=threads)
+    checked_labels(truth, len(truth), runner.classes)
     descent = Descent(adapted.recipe, runner, truth[fit], settings.steps)
     best = descent.start()
     for price in settings.prices:  # each from where the last one ended

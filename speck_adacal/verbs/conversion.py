@@ -18,6 +18,7 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.chip_description import DEFAULT_CHIP
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import rewrite
 from speck_adacal.samples.batches import encode_for, encode_samples
@@ -71,12 +72,15 @@ def adapt(
 
     Raises:
         ModelError: the network cannot be traced or holds NaN weights.
-        CalibrationError: the calibration set is empty, of another shape, or not finite.
+        CalibrationError: the calibration set is empty, of another shape, or not finite; labels
+            that are not class numbers of this network, one a sample.
         SettingsError: a setting is out of range.
     """
     settings = settings or AdaptSettings()
     graph = trace(ann, tuple(input_shape))
     batches = encode_samples(calibration, graph.input_shape, settings)
+    if labels is not None:
+        labels = checked_labels(labels, batches.samples)
     rewriting = rewrite(graph, batches, settings, labels)
     batches = replace(batches, constant=rewriting.constant)
     if plan is None:

@@ -1,4 +1,4 @@
-"""Loaders: every set's true format, made small; equal to Tonic's readers where Tonic has the set.
+"""Loaders: every set's true format, made small, through Tonic's classes.
 
 The recordings here are made by the tests; only N-MNIST and the image sets were tried on real data.
 """
@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from speck_adacal.datasets import catalogue as module
-from speck_adacal.datasets.catalogue import load_images, open_recordings, verify
+from speck_adacal.datasets.catalogue import load_images, open_recordings, open_tonic, verify
 from speck_adacal.datasets.cifar import read_cifar_bin, write_cifar_batches
 from speck_adacal.datasets.fetch import Verification
-from speck_adacal.datasets.tonic_bridge import TonicRecordings, open_with_tonic
+from speck_adacal.datasets.tonic_bridge import TonicRecordings
 from speck_adacal.errors import DataError
 
 SETS = [
@@ -33,36 +33,89 @@ def same_events(events, v):
     np.testing.assert_array_equal(events.channel, v["p"])
 
 
+def moved_to_origin(v):
+    """As Tonic moves N-Caltech101."""
+    return {**v, "x": v["x"] - v["x"].min(), "y": v["y"] - v["y"].min()}
+
+
 @pytest.mark.parametrize(("name", "split", "labels", "shape"), SETS)
 def test_recordings_in_their_true_format(sets, name, split, labels, shape):
     folder, made = sets
     opened = open_recordings(name, split, folder, complete=False)
     assert opened.labels.tolist() == labels
     assert len(opened) == 2
-    for item, (events, label) in zip(opened.recordings, opened, strict=True):
-        same_events(events, made[item.path.relative_to(folder).as_posix()])
-        assert label == item.label
+    for path, (events, label), expected in zip(opened.paths, opened, labels, strict=True):
+        v = made[path.relative_to(folder).as_posix()]
+        same_events(events, moved_to_origin(v) if name == "ncaltech101" else v)
+        assert label == expected
         if shape:
             assert events.shape == shape
     assert len(opened[1:]) == 1
     assert opened[1:][0][1] == labels[1]
+    assert opened[1:].paths == opened.paths[1:]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize(("name", "split", "labels", "shape"), SETS[:3])
-def test_the_same_as_through_tonic(sets, name, split, labels, shape):
+@pytest.mark.parametrize(("name", "split", "labels", "shape"), SETS)
+def test_a_tonic_user_finds_transforms_and_caching_as_he_knows_them(
+    sets, tmp_path, name, split, labels, shape
+):
+    import tonic
+
     folder, _ = sets
-    if name != "nmnist":  # Tonic looks for the archive's name only when it must download
-        assert not any((folder / "DVSGesture").glob("*.tar.gz"))
-    ours = list(open_recordings(name, split, folder, complete=False))
-    theirs = open_with_tonic(name, split, folder)
-    assert theirs.shape == shape
-    key = lambda pair: (pair[1], pair[0].t_us.tolist())  # noqa: E731
+
+    def count(events):
+        return np.array([len(events)])
+
+    opened = open_tonic(
+        name, split, folder, complete=False, transform=count, target_transform=lambda t: ("t", t)
+    )
+    assert isinstance(opened, tonic.dataset.Dataset)
+    if name != "ncars":  # which Tonic does not have
+        assert isinstance(opened, getattr(tonic.datasets, type(opened).__name__))
+    counts, target = opened[1]
+    assert counts.tolist() == [60]
+    assert target == ("t", "wrench" if name == "ncaltech101" else labels[1])
+    both = open_tonic(name, split, folder, complete=False, transforms=lambda e, t: (len(e), t))
+    assert both[0][0] == 60
+    plain = open_tonic(name, split, folder, complete=False)
+    assert set(plain[0][0].dtype.names) == {"t", "x", "y", "p"}
+    cached = tonic.DiskCachedDataset(plain, cache_path=str(tmp_path / "cache"))
+    for _ in range(2):
+        values, _ = cached[1]
+        np.testing.assert_array_equal(values["t"], plain[1][0]["t"])
+
+
+@pytest.mark.parametrize(("name", "split", "labels", "shape"), SETS[:3])
+def test_the_same_as_tonics_own_objects(sets, monkeypatch, name, split, labels, shape):
+    import tonic
+
+    folder, _ = sets
+    ours = open_tonic(name, split, folder, complete=False)
+    base = getattr(tonic.datasets, type(ours).__name__)
+    monkeypatch.setattr(base, "_check_exists", lambda self: True)
+    theirs = base(save_to=str(folder), train=split == "train")
+    key = lambda pair: (pair[1], pair[0]["t"].tolist())  # noqa: E731
     for (one, label), (other, target) in zip(
-        sorted(ours, key=key), sorted(theirs[:], key=key), strict=True
+        sorted(ours, key=key), sorted(theirs, key=key), strict=True
     ):
         assert label == target
-        same_events(one, {"t": other.t_us, "x": other.x, "y": other.y, "p": other.channel})
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_order_is_the_paths_whatever_the_file_system_says(sets, monkeypatch):
+    import os
+
+    folder, _ = sets
+    walk = os.walk
+    before = open_recordings("dvsgesture", "test", folder, complete=False).paths
+
+    def backwards(top):
+        for path, folders, files in walk(top):
+            folders.reverse()
+            yield path, folders, files[::-1]
+
+    monkeypatch.setattr(os, "walk", backwards)
+    assert open_recordings("dvsgesture", "test", folder, complete=False).paths == before
 
 
 def test_class_names(sets):
@@ -85,7 +138,7 @@ def test_an_incomplete_set_is_refused_and_verify_says_so(sets):
     assert not found.complete
     assert found.found == 2
     assert any("matches 2 recordings, the split train has 60000" in p for p in found.problems)
-    assert any("no recordings Test" in p for p in found.problems)
+    assert any("no recordings in" in p for p in found.problems)
 
 
 def test_a_damaged_recording_is_named_when_read(sets):
@@ -104,7 +157,7 @@ def test_a_damaged_recording_is_named_when_read(sets):
         (np.zeros((4, 3), int), "rows need 4 numbers"),
         (np.zeros(4, int), "rows need 4 numbers"),
         (np.zeros((0, 4), int), "no events"),
-        (np.array([[1.0, np.nan, 0, 0]]), "NaN"),
+        (np.array([[1.0, np.nan, 0, 0]]), "y = nan"),
         (np.array([[1, 2, 0, 5], [1, 2, 0, 4]]), "earlier than event 0"),
         (np.array([[128, 2, 0, 5]]), "x = 128"),
         (np.array([[1, 2, 2, 5]]), "channel = 2"),
@@ -124,7 +177,7 @@ def test_damaged_gesture_files(sets, content, message):
 def test_gesture_files_that_are_no_arrays(sets, data):
     folder, _ = sets
     (folder / "DVSGesture/ibmGestureTest/user24_led/10.npy").write_bytes(data)
-    with pytest.raises(DataError, match=r"no sound \.npy"):
+    with pytest.raises(DataError, match=r"10\.npy .*(cannot be read|no whole|has shape)"):
         open_recordings("dvsgesture", "test", folder, complete=False)[0]
 
 
@@ -279,13 +332,36 @@ def test_bad_items_of_a_tonic_set_are_named():
         bad[1]
 
 
-def test_tonic_never_downloads(tmp_path):
-    with pytest.raises(DataError, match="not on disk"):
-        open_with_tonic("nmnist", "train", tmp_path)
-    with pytest.raises(DataError, match="Tonic has no 'ncars'"):
-        open_with_tonic("ncars", "train", tmp_path)
-    with pytest.raises(DataError, match="with the split 'all'"):
-        open_with_tonic("nmnist", "all", tmp_path)
+def test_a_set_that_is_not_there_is_not_downloaded(tmp_path):
+    with pytest.raises(DataError, match="datasets fetch nmnist"):
+        open_tonic("nmnist", "train", tmp_path)
+    with pytest.raises(DataError, match="There are no recordings in"):
+        open_tonic("nmnist", "train", tmp_path, complete=False)
+    with pytest.raises(DataError, match="no split 'all'"):
+        open_tonic("nmnist", "all", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "stray"),
+    [
+        ("dvsgesture", "test", "DVSGesture/ibmGestureTest/user24_led/eleven.npy"),
+        ("dvsgesture", "test", "DVSGesture/ibmGestureTest/stray/1.npy"),
+        ("dvsgesture", "test", "DVSGesture/ibmGestureTest/user24_led/11.npy"),
+        ("nmnist", "train", "NMNIST/Train/x/1.bin"),
+        ("nmnist", "train", "NMNIST/Train/13/1.bin"),
+        ("pokerdvs", "train", "POKERDVS/pips_train/xx/1.npy"),
+        ("pokerdvs", "train", "POKERDVS/pips_train/ashe/1.npy"),
+        ("ncars", "test", "NCARS/n-cars_test/trucks/a.dat"),
+    ],
+)
+def test_what_is_no_part_of_a_set_is_named(sets, name, split, stray):
+    folder, made = sets
+    path = folder / stray
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sound = next(folder / p for p in made if p.split("/")[0] == stray.split("/")[0])
+    path.write_bytes(sound.read_bytes())
+    with pytest.raises(DataError, match=r"no part of the set|belongs to no class"):
+        open_tonic(name, split, folder, complete=False)
 
 
 def test_real_recordings_in_the_files_of_their_set(tmp_path, shared_data):
@@ -301,12 +377,28 @@ def test_real_recordings_in_the_files_of_their_set(tmp_path, shared_data):
         target.write_bytes(np.stack(columns, axis=1).astype(np.uint8).tobytes())
     opened = open_recordings("nmnist", "train", tmp_path, complete=False)
     assert sorted(opened.labels) == sorted(labels[:count])
-    by_name = {item.path.stem: item for item in opened.recordings}
+    by_name = {path.stem: k for k, path in enumerate(opened.paths)}
     for k in range(count):
         s = slice(offsets[k], offsets[k + 1])
-        item = by_name[f"{int(ids[k]):05d}"]
-        assert item.label == labels[k]
-        same_events(item.read(), {"t": t[s], "x": x[s], "y": y[s], "p": p[s]})
+        events, label = opened[by_name[f"{int(ids[k]):05d}"]]
+        assert label == labels[k]
+        same_events(events, {"t": t[s], "x": x[s], "y": y[s], "p": p[s]})
+
+
+def test_cifar10dvs_in_its_true_format(tmp_path, write_aedat4):
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 50_000, 60)) + 1_600_000_000_000_000
+    v = {"t": t, **{n: rng.integers(0, top, 60) for n, top in (("x", 128), ("y", 128), ("p", 2))}}
+    path = tmp_path / "CIFAR10DVS" / "truck" / "cifar10_truck_1.aedat4"
+    path.parent.mkdir(parents=True)
+    write_aedat4(path, *(v[name] for name in "txyp"))
+    opened = open_recordings("cifar10dvs", "all", tmp_path, complete=False)
+    events, label = opened[0]
+    assert label == 9
+    same_events(events, {**v, "t": t - t[0]})
+    values, target = open_tonic("cifar10dvs", "all", tmp_path, complete=False)[0]
+    assert target == 9
+    np.testing.assert_array_equal(values["t"], t)
 
 
 def test_cifar10dvs_is_listed_by_its_folders(tmp_path):

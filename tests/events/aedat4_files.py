@@ -10,7 +10,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 _XML = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">
 <node name="0" path="/mainloop/Recorder/outInfo/0/">
@@ -66,16 +65,10 @@ def _packet(t, x, y, on) -> bytes:
     return struct.pack("<ii", 0, len(data)) + data
 
 
-def _write_aedat4(path: Path, t, x, y, p, *, width=128, height=128, kind="EVTS", packets=2) -> None:
+def write_aedat4(path: Path, t, x, y, p, *, width=128, height=128, kind="EVTS", packets=2) -> None:
     """Write events into a new AEDAT 4 file."""
     out = b"#!AER-DAT4.0\r\n" + _header(_XML.format(kind=kind, width=width, height=height))
     for part in np.array_split(np.arange(len(t)), packets):
         if len(part):
             out += _packet(*(np.asarray(v)[part] for v in (t, x, y, p)))
     path.write_bytes(out)
-
-
-@pytest.fixture
-def write_aedat4():
-    """`write_aedat4(path, t, x, y, p, *, width, height, kind, packets)`."""
-    return _write_aedat4
