@@ -245,7 +245,7 @@ class POKERDVS(_RowFiles, tonic.datasets.POKERDVS):
 class _NcarsFiles(Dataset):
     """N-CARS in Tonic's manner; Tonic itself does not have it. Decoded by expelliarmus."""
 
-    sensor_size = None
+    sensor_size: tuple[int, int, int] | None = None
     dtype = np.dtype([("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", np.int8)])
     ordering = dtype.names
     classes = ("background", "cars")
