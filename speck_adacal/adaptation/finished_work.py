@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,11 @@ import numpy as np
 import torch
 
 from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.bundle import new_file, read_arrays
+from speck_adacal.errors import DataError
 
 Arrays = dict[str, np.ndarray]
+_KEY = "of"  # a result says which one it is
 
 
 class FinishedWork:
@@ -26,28 +27,28 @@ class FinishedWork:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str) -> Arrays | None:
         """The result kept under `key`, or None (also where the file is damaged)."""
         if self._folder is None:
             return None
-        path = self._folder / f"{key}.npz"
         try:
-            with np.load(path, allow_pickle=False) as data:
-                return {name: data[name] for name in data.files}
-        except (OSError, ValueError, EOFError, KeyError):
+            found = read_arrays(self._folder / f"{key}.npz")
+        except DataError:
             return None
+        return found if str(found.pop(_KEY, "")) == key else None
 
     def put(self, key: str, result: Arrays) -> None:
-        """Keep a result: written under a temporary name, then renamed."""
+        """Keep a result, whole or not at all.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         if self._folder is None:
             return
-        handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **result)  # type: ignore[arg-type]
-        Path(temporary).replace(self._folder / f"{key}.npz")
+        path = self._folder / f"{key}.npz"
+        with new_file(path, force=True) as temporary, temporary.open("wb") as file:
+            np.savez(file, **{_KEY: np.array(key)}, **result)  # type: ignore[arg-type]
 
 
 def digest(*parts: Any) -> str:

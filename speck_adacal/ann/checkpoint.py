@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from speck_adacal.ann.architectures import architecture
+from speck_adacal.ann.architectures import ARCHITECTURES, architecture
 from speck_adacal.ann.state_names import without_prefix
 from speck_adacal.ann.weight_files import is_nir, read_state
+from speck_adacal.bundle import new_file
 from speck_adacal.errors import CheckpointError
 
 
@@ -32,7 +31,8 @@ def load_network(model_file: str | Path, arch: str | None = None) -> nn.Module:
         arch: name of a reference architecture (`speck_adacal.ann.architectures`), or
             `"module:callable"`, a function without arguments that returns an `nn.Module`; the
             module is looked for in the current directory too. Not used for NIR. Where it is not
-            given, the `arch` entry of a safetensors file's metadata is taken.
+            given, the `arch` entry of a safetensors file's metadata is taken, which may name a
+            reference architecture and nothing else: a file never decides what code runs.
 
     Returns:
         The network with its weights, in evaluation mode, float32, on the CPU.
@@ -49,7 +49,7 @@ def load_network(model_file: str | Path, arch: str | None = None) -> nn.Module:
 
         return load_nir(path)
     state = read_state(path)
-    name = arch or read_metadata(path).get("arch")
+    name = arch or _named_by_file(path)
     if not name:
         raise CheckpointError(
             f"{path} holds weights without an architecture; say which one they are for: "
@@ -58,6 +58,18 @@ def load_network(model_file: str | Path, arch: str | None = None) -> nn.Module:
     network = build_architecture(name)
     _load_state(network, state, path, name)
     return network.eval()
+
+
+def _named_by_file(path: Path) -> str | None:
+    """The reference architecture that the file's metadata name, if any."""
+    name = read_metadata(path).get("arch")
+    if name and name not in ARCHITECTURES:
+        raise CheckpointError(
+            f"The metadata of {path} name the architecture {name[:80]!r}; a file may name a "
+            f"reference architecture ({', '.join(ARCHITECTURES)}) and no code of its own. "
+            "If you trust that code, name it yourself: --arch module:callable."
+        )
+    return name
 
 
 def save_checkpoint(
@@ -72,21 +84,17 @@ def save_checkpoint(
 
     Returns:
         The path.
+
+    Raises:
+        OutputError: it cannot be written.
     """
     from safetensors.torch import save_file
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
-    try:
+    with new_file(path, force=True) as temporary:
         save_file(tensors, temporary, metadata=dict(metadata or {}))
-        _sort_metadata(Path(temporary))
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        _sort_metadata(temporary)
     return path
 
 

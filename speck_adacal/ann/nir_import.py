@@ -22,16 +22,20 @@ import torch
 from torch import fx, nn
 
 from speck_adacal.ann.nir_layers import NEURONS, neuron_gain, weighted_or_pooling
-from speck_adacal.errors import CheckpointError, ModelError
+from speck_adacal.errors import ModelError
 
 Edges = list[tuple[str, str]]
+_MALFORMED = (
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError),
+    *(RuntimeError, AssertionError, MemoryError),
+)
 
 
 def load_nir(path: str | Path) -> nn.Module:
     """Read a NIR file as a network in evaluation mode.
 
     Args:
-        path: an HDF5 file that `nir.write` made.
+        path: an HDF5 file that `nir.write` made (of nir 1.0.4 or a later 1.0).
 
     Returns:
         `nn.Sequential` for a chain, otherwise a `torch.fx.GraphModule`. Neurons on the way to
@@ -42,24 +46,23 @@ def load_nir(path: str | Path) -> nn.Module:
         ModelError: a node has no counterpart (named, with what is supported), the graph has a
             loop, or it has several inputs or outputs.
     """
-    import nir
+    from speck_adacal.ann.nir_file import read_nir_graph
 
+    graph = read_nir_graph(Path(path))
     try:
-        graph = nir.read(str(path))
-    except Exception as error:  # damaged HDF5 raises many kinds
-        raise CheckpointError(
-            f"{path} cannot be read as NIR ({type(error).__name__}: {error}); export it again "
-            "with nir.write."
+        return nir_to_module(graph)
+    except _MALFORMED as error:
+        raise ModelError(
+            f"The NIR graph in {path} is malformed ({type(error).__name__}: {error}); export it "
+            "again."
         ) from error
-    if not isinstance(graph, nir.NIRGraph):
-        raise CheckpointError(f"{path} holds a single NIR node, needed is a graph.")
-    return nir_to_module(graph)
 
 
 def nir_to_module(graph: Any) -> nn.Module:
     """Turn an `nir.NIRGraph` into a network; see `load_nir`."""
     edges = [(str(a), str(b)) for a, b in graph.edges]
     nodes = {str(name): node for name, node in graph.nodes.items()}
+    _refuse_names(nodes)
     order = _topological(nodes, edges)
     source = _only("Input", nodes)
     sink = _only("Output", nodes)
@@ -80,6 +83,18 @@ def nir_to_module(graph: Any) -> nn.Module:
     if _chain(order, edges, source, sink):
         return _sequential(modules, order).eval()
     return _graph(modules, order, edges, source, sink).eval()
+
+
+def _refuse_names(nodes: Mapping[str, Any]) -> None:
+    """Modules are named after nodes, without dots."""
+    taken: dict[str, str] = {}
+    for name in nodes:
+        other = taken.setdefault(name.replace(".", "_"), name)
+        if other != name or not name:
+            raise ModelError(
+                f"The NIR nodes {other!r} and {name!r} would get the same name, or none; rename "
+                "one."
+            )
 
 
 def _only(kind: str, nodes: Mapping[str, Any]) -> str:

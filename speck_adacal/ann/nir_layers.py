@@ -21,20 +21,29 @@ _SUPPORTED = (
 def neuron_gain(name: str, node: Any) -> npt.NDArray[np.float64]:
     """`r / θ` of integrate-and-fire neurons, float64 `[channels]` or `[1]`.
 
+    A LIF neuron integrates at `r / τ`. Exporters write one without leak with an infinite τ, and r
+    either as it is or infinite too, which stands for a ratio of one a time step (τ = dt/(1 − β),
+    r = τ/dt at β = 1).
+
     Raises:
         ModelError: the neurons leak, have a threshold that is not positive, or thresholds that
             differ within a channel.
     """
-    if type(node).__name__ == "LIF" and not np.all(np.isinf(_array(node.tau))):
+    resistance = _array(node.r)
+    if type(node).__name__ == "LIF":
+        tau = _array(node.tau)
+        if not np.all(tau == np.inf):
+            raise ModelError(
+                f"The NIR node {name!r} is a leaky neuron (tau = {tau.min():g}), which has no ANN "
+                "counterpart, and Speck has no such leak; use IF."
+            )
+        resistance = np.where(resistance == np.inf, 1.0, resistance)
+    threshold, resistance = np.broadcast_arrays(_array(node.v_threshold), resistance)
+    if not all(np.all(np.isfinite(v) & (v > 0)) for v in (threshold, resistance)):
         raise ModelError(
-            f"The NIR node {name!r} is a leaky neuron (tau = {_array(node.tau).min():g}), which "
-            "has no ANN counterpart, and Speck has no such leak; use IF, or LIF with infinite tau."
-        )
-    threshold, resistance = np.broadcast_arrays(_array(node.v_threshold), _array(node.r))
-    if not np.all(np.isfinite(threshold) & (threshold > 0)) or not np.all(resistance > 0):
-        raise ModelError(
-            f"The NIR node {name!r} needs a positive v_threshold and r, found "
-            f"{threshold.min():g} and {resistance.min():g}."
+            f"The NIR node {name!r} needs a positive v_threshold and r, both finite, found "
+            f"{threshold.min():g} to {threshold.max():g} and {resistance.min():g} to "
+            f"{resistance.max():g}."
         )
     gain = resistance / threshold
     rows = gain.reshape(gain.shape[0] if gain.ndim else 1, -1)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from speck_adacal.bundle.array_files import is_array_file, read_arrays, refuse_bomb
 from speck_adacal.errors import CheckpointError
 
 _ZIP = b"PK\x03\x04"
@@ -38,7 +36,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """
     start = _start(path, 16)
     if start.startswith(_ZIP):
-        state = _read_npz(path) if _is_npz(path) else _read_torch_zip(path)
+        state = _read_npz(path) if is_array_file(path) else _read_torch_zip(path)
     elif start[8:9] == b"{":  # after the header's length, whose first byte may be anything
         state = _read_safetensors(path)
     elif start.startswith(_PICKLE) or path.suffix in {".pkl", ".pickle"}:
@@ -48,7 +46,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is no readable model file (it starts with {start[:8].hex(' ')!r}); known "
             "are safetensors, npz, a plain state dict saved by torch, and NIR."
         )
-    return {name: _plain(tensor) for name, tensor in state.items()}
+    return {name: _plain(name, tensor, path) for name, tensor in state.items()}
 
 
 def _start(path: Path, count: int) -> bytes:
@@ -59,7 +57,17 @@ def _start(path: Path, count: int) -> bytes:
         raise CheckpointError(f"{path} cannot be read ({error}).") from error
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
+def _plain(name: str, tensor: torch.Tensor, path: Path) -> torch.Tensor:
+    if tensor.is_complex() or tensor.is_sparse or tensor.is_quantized:
+        raise CheckpointError(
+            f"The tensor {name!r} in {path} is complex, sparse or quantised; save dense real "
+            "numbers."
+        )
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise CheckpointError(
+            f"The tensor {name!r} in {path} repeats its memory and says shape "
+            f"{tuple(tensor.shape)}; save it after .contiguous()."
+        )
     return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
 
 
@@ -75,23 +83,18 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _is_npz(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path} is a damaged zip archive ({error}).") from error
-    return bool(names) and all(name.endswith(".npy") for name in names)
-
-
 def _read_npz(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name]) for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    arrays = read_arrays(path, error=CheckpointError)
+    wrong = [name for name, values in arrays.items() if values.dtype.kind not in "iufb"]
+    if wrong:
         raise CheckpointError(
-            f"{path} cannot be read as numbers ({error}); save one numeric array per tensor."
-        ) from error
+            f"The array {wrong[0]!r} in {path} is of type {arrays[wrong[0]].dtype}; save one "
+            "numeric array per tensor."
+        )
+    return {
+        name: torch.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
+        for name, values in arrays.items()
+    }
 
 
 def _read_torch_zip(path: Path) -> dict[str, torch.Tensor]:
@@ -101,6 +104,7 @@ def _read_torch_zip(path: Path) -> dict[str, torch.Tensor]:
             f"{path} was saved by torch.save, which this torch {torch.__version__} cannot read "
             f"safely (2.6 or later can); {_RESAVE}."
         )
+    refuse_bomb(path, error=CheckpointError)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # its reader raises many kinds; never retried

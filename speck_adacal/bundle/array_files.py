@@ -76,6 +76,32 @@ def is_array_file(path: Path) -> bool:
     return start == _NPY
 
 
+def refuse_bomb(path: Path, *, error: type[Exception] = DataError) -> None:
+    """Refuse a zip by what its directory declares.
+
+    Args:
+        path: the zip.
+        error: the type raised.
+
+    Raises:
+        DataError (or `error`): the file is no zip, or would grow a hundredfold beyond 16 MiB.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grown = sum(member.file_size for member in archive.infolist())
+    except _DAMAGE as problem:
+        raise error(f"{path} is a damaged zip ({problem}); copy it again.") from problem
+    _refuse_growth(path.stat().st_size, grown, str(path), error)
+
+
+def _refuse_growth(packed: int, grown: int, shown: str, error: type[Exception]) -> None:
+    if grown > max(_HARMLESS_BYTES, _MOST_GROWTH * packed):
+        raise error(
+            f"{shown} would grow from {packed:,} to {grown:,} bytes, more than {_MOST_GROWTH} "
+            "times, as a zip bomb does; if it is yours, save it without compression."
+        )
+
+
 def read_arrays(
     source: Path | bytes,
     names: Collection[str] | None = None,
@@ -138,13 +164,7 @@ def _read_npz(
                 f"{shown} has {len(infos)} members, or two of one name; allowed are "
                 f"{_MOST_MEMBERS} of different names; save it again with np.savez."
             )
-        growth = sum(info.file_size for info in wanted.values())
-        if growth > max(_HARMLESS_BYTES, _MOST_GROWTH * packed):
-            raise error(
-                f"{shown} would grow from {packed:,} to {growth:,} bytes, more than "
-                f"{_MOST_GROWTH} times, as a zip bomb does; if it is yours, save it without "
-                "compression (np.savez)."
-            )
+        _refuse_growth(packed, sum(i.file_size for i in wanted.values()), shown, error)
         return {name: _member(archive, i, name, shown, error) for name, i in wanted.items()}
 
 

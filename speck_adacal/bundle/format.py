@@ -16,7 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from speck_adacal.bundle.atomic import new_file, new_folder
+from speck_adacal.bundle.atomic import (
+    new_file,
+    new_folder,
+    refuse_existing,
+    refuse_foreign,
+)
 from speck_adacal.bundle.migrate import SCHEMA, check_schema, migrate
 from speck_adacal.bundle.plain_json import dump_json, parse_json
 from speck_adacal.bundle.reading import PLAIN_NAME, read_members
@@ -89,7 +94,9 @@ def write_bundle(
     """Write a bundle as a folder, or as a zip where `path` ends in `.zip`.
 
     Raises:
-        OutputExistsError: `path` exists and `force` is False.
+        OutputExistsError: `path` exists and `force` is False, or it is a folder that is no
+            bundle.
+        OutputError: it cannot be written.
     """
     manifest = Manifest(
         kind=kind,
@@ -103,10 +110,32 @@ def write_bundle(
         with new_file(path, force=force) as temporary:
             _write_zip(temporary, members)
     else:
-        with new_folder(path, force=force) as temporary:
+        with new_folder(path, ours=is_bundle, force=force) as temporary:
             for name, data in members.items():
                 (temporary / name).write_bytes(data)
     return path
+
+
+def refuse_bundle_at(path: Path, *, force: bool) -> None:
+    """Check, before any work is done, that a bundle may be written at `path`.
+
+    Raises:
+        OutputExistsError: something stands there, and `force` is False or it is no bundle.
+    """
+    if path.suffix == ".zip":
+        refuse_existing(path, force=force)
+    else:
+        refuse_foreign(path, is_bundle, force=force)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a folder has a bundle's manifest, and nothing that this does not name. Its members
+    may be damaged."""
+    try:
+        manifest = _read_manifest(path)
+    except BundleError:
+        return False
+    return {entry.name for entry in path.iterdir()} <= {MANIFEST, *manifest.files}
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -116,10 +145,8 @@ def read_bundle(path: Path) -> Bundle:
         BundleError: it is missing, damaged, unsafe, or of another schema; the message names the
             file and the reason.
     """
-    members = read_members(path)
-    if MANIFEST not in members:
-        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}.")
-    manifest = _checked_manifest(parse_json(members.pop(MANIFEST), path, MANIFEST), path)
+    manifest = _read_manifest(path)
+    members = read_members(path, manifest.files)
     for name, digest in manifest.files.items():
         if name not in members:
             raise BundleError(f"The bundle {path} is incomplete: {name} is missing; make it again.")
@@ -133,6 +160,13 @@ def read_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest, migrate(named, manifest.schema, path))
 
 
+def _read_manifest(path: Path) -> Manifest:
+    members = read_members(path, (MANIFEST,))
+    if MANIFEST not in members:
+        raise BundleError(f"{path} is not a bundle: it has no {MANIFEST}.")
+    return _checked_manifest(parse_json(members[MANIFEST], path, MANIFEST), path)
+
+
 def _checked_manifest(value: Any, path: Path) -> Manifest:
     wanted = {"kind": str, "seed": int, "command": str, "files": dict, "tools": dict, "schema": int}
     if not isinstance(value, dict):
@@ -142,7 +176,8 @@ def _checked_manifest(value: Any, path: Path) -> Manifest:
         if not isinstance(value.get(key), kind):
             raise BundleError(f"{MANIFEST} in {path} needs {key!r} of type {kind.__name__}.")
     for name, digest in value["files"].items():
-        if not PLAIN_NAME.fullmatch(name) or not isinstance(digest, str):
+        plain = PLAIN_NAME.fullmatch(name) and name != MANIFEST
+        if not plain or not isinstance(digest, str):
             raise BundleError(f"{MANIFEST} in {path} names an unsafe file {name!r}; refused.")
     return Manifest(**{key: value[key] for key in wanted})
 

@@ -6,6 +6,7 @@ import re
 import stat
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from speck_adacal.errors import BundleError
@@ -18,45 +19,51 @@ _MOST_MEMBERS = 1000
 _HARMLESS_BYTES, _MOST_GROWTH = 64 << 20, 100
 
 
-def read_members(path: Path) -> dict[str, bytes]:
-    """Bytes of every member by name.
+def read_members(path: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Bytes of the named members that are there; nothing else is read.
 
     Raises:
         BundleError: there is no bundle, or it is not safe to read: the message names the member.
     """
     if path.is_dir():
         try:
-            return _read_folder(path)
-        except OSError as error:
+            return _read_folder(path, names)
+        except (OSError, MemoryError) as error:
             raise BundleError(f"The bundle {path} cannot be read: {error}.") from error
     if path.is_file():
-        return _read_zip(path)
+        return _read_zip(path, names)
     raise BundleError(f"There is no bundle at {path}; give the folder or zip made by `deploy`.")
 
 
-def _read_folder(path: Path) -> dict[str, bytes]:
+def _read_folder(path: Path, names: Collection[str]) -> dict[str, bytes]:
     members = {}
-    for file in sorted(path.iterdir()):
+    total = 0
+    for name in names:
+        file = path / name
         if file.is_symlink():
             raise BundleError(f"{file} is a link, which no bundle holds; copy the file itself.")
         if file.is_file():
-            if file.stat().st_size > _LARGEST_BYTES:
-                raise BundleError(f"{file} is larger than 1 GiB, which no bundle member is.")
-            members[file.name] = file.read_bytes()
+            total += file.stat().st_size
+            if total > _LARGEST_BYTES:
+                raise BundleError(f"The bundle {path} is larger than 1 GiB ({name}); refused.")
+            members[name] = file.read_bytes()
     return members
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path, names: Collection[str]) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse_bomb(archive, path)
             members: dict[str, bytes] = {}
             for info in archive.infolist():
                 _refuse_unsafe(info, members, path)
-                members[info.filename] = archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
+                members[info.filename] = archive.read(info) if info.filename in names else b""
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError),
+        *(NotImplementedError, MemoryError, OverflowError),
+    ) as error:
         raise BundleError(f"{path} is not a sound zip: {error}; copy or make it again.") from error
-    return members
+    return {name: data for name, data in members.items() if name in names}
 
 
 def _refuse_unsafe(info: zipfile.ZipInfo, members: dict[str, bytes], path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.bundle import Bundle
+from speck_adacal.bundle import Bundle, read_arrays
 from speck_adacal.bundles.chip_configuration import ChipConfiguration, held_by
 from speck_adacal.chip_description import load_chip_description
-from speck_adacal.errors import BundleError, EventError
+from speck_adacal.errors import BundleError, DataError, EventError
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
 
@@ -140,8 +138,7 @@ def read_known_answers(bundle: Bundle, described: ChipConfiguration) -> tuple[Ev
         BundleError: they are missing or damaged.
     """
     try:
-        with np.load(io.BytesIO(bundle.member(KNOWN_ANSWERS)), allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+        found = read_arrays(bundle.member(KNOWN_ANSWERS), called=KNOWN_ANSWERS)
         events = Events(
             t_us=found["t_us"],
             x=found["x"],
@@ -152,17 +149,7 @@ def read_known_answers(bundle: Bundle, described: ChipConfiguration) -> tuple[Ev
             duration_us=int(found.get("duration_us", -1)),
         )
         return events, _answers(found, described)
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        EventError,
-    ) as error:
+    except (DataError, EventError, ValueError, TypeError, KeyError) as error:
         raise BundleError(
             f"{KNOWN_ANSWERS} in {bundle.path} is damaged ({error}); deploy again."
         ) from error

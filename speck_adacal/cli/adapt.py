@@ -111,7 +111,7 @@ def command(
     quiet: common.Quiet = False,
 ) -> None:
     """Turn a trained network into a spiking one, without training."""
-    common.refuse_early(out, force=force)
+    common.refuse_early(out, force=force, bundle=True)
     from speck_adacal import AdaptPlan, AdaptSettings, adapt, load_network, load_samples, save
     from speck_adacal.ann.modules import Normalised
     from speck_adacal.reporting.tables import recipe_table

@@ -168,9 +168,9 @@ def command_line() -> str:
     return shlex.join(["speck-adacal", *sys.argv[1:]])
 
 
-def refuse_early(path: Path | None, *, force: bool) -> None:
-    """Check an output path before any work is done."""
-    from speck_adacal.bundle import refuse_existing
+def refuse_early(path: Path | None, *, force: bool, bundle: bool = False) -> None:
+    """Check an output path, of a bundle or of a file, before any work is done."""
+    from speck_adacal.bundle import refuse_bundle_at, refuse_existing
 
     if path is not None:
         refuse_existing(path, force=force)

@@ -27,7 +27,7 @@ def command(
     quiet: common.Quiet = False,
 ) -> None:
     """Adapt, deploy and simulate the shipped network on the shipped digits."""
-    common.refuse_early(out, force=force)
+    common.refuse_early(out, force=force, bundle=True)
     from speck_adacal import AdaptSettings, adapt, deploy, load_network, save
     from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
     from speck_adacal.reporting.page import render_page

@@ -59,7 +59,7 @@ def command(
 
     Exit code 3 where design rules are violated, with all of them listed.
     """
-    common.refuse_early(out, force=force)
+    common.refuse_early(out, force=force, bundle=True)
     from speck_adacal import ChipPolicy, Deployment, deploy, load, save
     from speck_adacal.reporting.summary import layer_rows
     from speck_adacal.reporting.tables import deployment_table

@@ -43,7 +43,7 @@ def command(
     What is printed was measured on the half of the samples that the bars of the other half had
     not seen, both ways (simulated on the twin); the bars that are kept come from all of them.
     """
-    common.refuse_early(out, force=force)
+    common.refuse_early(out, force=force, bundle=True)
     from dataclasses import asdict
 
     import speck_adacal

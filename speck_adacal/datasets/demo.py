@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.bundle import read_arrays
 from speck_adacal.errors import DataError
 from speck_adacal.resources import resource_path
 
@@ -38,14 +38,14 @@ def load_demo_digits() -> DemoDigits:
     """
     path = resource_path("datasets", "mnist_digits.npz")
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return DemoDigits(
-                images=_images(file["images"]),
-                labels=file["labels"].astype(np.int64),
-                calibration_images=_images(file["calibration_images"]),
-                calibration_labels=file["calibration_labels"].astype(np.int64),
-            )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        arrays = read_arrays(path)
+        return DemoDigits(
+            images=_images(arrays["images"]),
+            labels=arrays["labels"].astype(np.int64),
+            calibration_images=_images(arrays["calibration_images"]),
+            calibration_labels=arrays["calibration_labels"].astype(np.int64),
+        )
+    except (DataError, KeyError) as error:
         raise DataError(f"The shipped file {path} is damaged ({error}); reinstall it.") from error
 
 

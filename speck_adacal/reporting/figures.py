@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from speck_adacal.bundle import new_folder
+from speck_adacal.bundle import new_file, refuse_existing
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.reporting.detail_figures import detail_figures
 from speck_adacal.reporting.front_files import FrontRow
@@ -124,15 +124,19 @@ def write_figures(
 ) -> None:
     """Write the page's figures as SVG and PNG; equal input gives equal SVG.
 
+    With `force`, figures of the same names are replaced; what else the folder holds stays.
+
     Raises:
         OutputExistsError: `folder` exists and `force` is False.
+        OutputError: they cannot be written.
     """
+    refuse_existing(folder, force=force)
     rows = len(summary.layers)
-    with new_folder(folder, force=force) as temporary:
-        for name, (_, draw) in page_figures(summary, front).items():
-            for suffix in ("svg", "png"):
-                data = drawn(draw, name, suffix, rows=_rows(name, rows))
-                (temporary / f"{name}.{suffix}").write_bytes(data)
+    for name, (_, draw) in page_figures(summary, front).items():
+        for suffix in ("svg", "png"):
+            data = drawn(draw, name, suffix, rows=_rows(name, rows))
+            with new_file(folder / f"{name}.{suffix}", force=force) as temporary:
+                temporary.write_bytes(data)
 
 
 def _rows(name: str, layers: int) -> int:

@@ -143,7 +143,7 @@ class TestWrongUse:
         [
             ({"--model": "no.safetensors"}, "no.safetensors"),
             ({"--calibration": "no.npz"}, "no.npz"),
-            ({"--calibration": CHECKPOINT}, "not a sound NumPy file"),
+            ({"--calibration": CHECKPOINT}, "cannot be read as NumPy"),
             ({"--samples": "5000:6000"}, "none of them"),
             ({"--samples": "-3"}, "no range"),
             ({"--arch": "no_such_net"}, "no_such_net"),
