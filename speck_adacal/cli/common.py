@@ -173,4 +173,4 @@ def refuse_early(path: Path | None, *, force: bool, bundle: bool = False) -> Non
     from speck_adacal.bundle import refuse_bundle_at, refuse_existing
 
     if path is not None:
-        refuse_existing(path, force=force)
+        (refuse_bundle_at if bundle else refuse_existing)(path, force=force)
