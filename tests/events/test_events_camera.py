@@ -216,5 +216,5 @@ def test_no_spread_is_one_camera():
     images[:, 8:20, 8:20] = 1.0
     one, two = simulated_recordings(images, seed=0)
     assert abs(len(one) - len(two)) < 0.1 * len(one)
-    with pytest.raises(SettingsError, match="negative"):
+    with pytest.raises(SettingsError, match="at least 0"):
         Spread(threshold=-1.0)
