@@ -36,15 +36,15 @@ def read_recording(path: str | Path, shape: Shape | None = None) -> Events:
     Args:
         path: `.npz` (arrays `t` in µs, `x`, `y`, `p`, and optionally `sensor_size` as width,
             height, channels); `.npy` (a structured array with these fields, as event libraries
-            save it); `.bin` (N-MNIST, N-Caltech101); `.aedat` (AEDAT 2.0 and 3.1); `.aedat4`, `.raw`
-            (Prophesee EVT 2.0 or 3.0) and `.dat` (Prophesee), which need the extra `recordings`.
+            save it); `.bin` (N-MNIST, N-Caltech101); `.aedat` (AEDAT 2.0 and 3.1); and, with
+            the extra `recordings`, `.aedat4`, `.raw` (Prophesee EVT 2.0 or 3.0) and `.dat`.
         shape: `(channels, height, width)` of the sensor; where it is not given, from the file
             if it says so, else just large enough.
 
     Returns:
         The events. Times of `.aedat`, `.aedat4` and `.raw` count from the first event, as those
-        cameras count from when they were switched on; other times are as in the file, and `start_us` says
-        where the recording begins by its own clock.
+        cameras count from when they were switched on; other times are as in the file, and
+        `start_us` says where the recording begins by its own clock.
 
     Raises:
         DataError: the file is missing, empty, damaged, of an unknown format, or its events
