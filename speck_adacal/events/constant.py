@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.errors import SettingsError
 from speck_adacal.events.encode import spread_rank
 from speck_adacal.events.types import Events
+from speck_adacal.validation import Count, CountOrZero, OneOrMore, Positive, checked
 
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@checked
 class ConstantChannel:
     """Events that the host sends beside every input, the same whatever the input is.
 
@@ -30,18 +29,10 @@ class ConstantChannel:
         SettingsError: there are no places, or the rate is below 1.
     """
 
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    rate: int
-    step_us: float = 1000.0
-
-    def __post_init__(self) -> None:
-        if not self.rows or not self.columns or self.rate < 1 or not self.step_us > 0:
-            raise SettingsError(
-                "A constant channel needs places, a rate of at least 1 event and steps above 0 µs, "
-                f"found {len(self.rows)} rows, {len(self.columns)} columns, rate {self.rate} and "
-                f"steps of {self.step_us} µs."
-            )
+    rows: OneOrMore[CountOrZero]
+    columns: OneOrMore[CountOrZero]
+    rate: Count
+    step_us: Positive = 1000.0
 
     @property
     def events_per_step(self) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from speck_adacal.bundle import Bundle, dump_json
 from speck_adacal.errors import BundleError, SettingsError
@@ -18,13 +19,32 @@ from speck_adacal.readout.readouts import (
     Readout,
     ThresholdThenArgmax,
 )
+from speck_adacal.validation import Count, Several, checked, from_data, one_of
 
 READOUT = "readout.json"
 _SCHEMA = 1
+_WITH_THRESHOLD: Mapping[str, type[FirstToThreshold | ArgmaxMembrane]] = {
+    kind.kind: kind for kind in (FirstToThreshold, ThresholdThenArgmax, ArgmaxMembrane)
+}
+_KINDS = (ArgmaxSpikeCount.kind, EarlyExit.kind, *_WITH_THRESHOLD)
+_Class = Annotated[int, Field(ge=-1, lt=1 << 31)]
+
+
+@checked
+class _StoredReadout:
+    """What `readout_to_bytes` writes; the kinds of readout have different fields."""
+
+    schema: Annotated[int, one_of(_SCHEMA)]
+    kind: Annotated[str, one_of(*_KINDS)]
+    names: Several[str]
+    class_of: Several[_Class]
+    threshold: Count | None = None
+    window_us: Count | None = None
+    rule: ExitRule | None = None
 
 
 def readout_to_bytes(readout: Readout) -> bytes:
-    """The file's bytes; pass them to `save(..., extra={READOUT: ...})`."""
+    """The file's bytes; `save(..., readout=...)` writes them."""
     data: dict[str, Any] = {
         "schema": _SCHEMA,
         "kind": readout.kind,
@@ -51,41 +71,24 @@ def readout_of_bundle(bundle: Bundle) -> Readout | None:
     """
     if READOUT not in bundle.files:
         return None
-    data = bundle.json(READOUT)
+    data, where = bundle.json(READOUT), f"{READOUT} in {bundle.path}"
+    stored = from_data(_StoredReadout, data, where, BundleError, "make the bundle again")
     try:
-        if data["schema"] != _SCHEMA:
-            raise BundleError(
-                f"{READOUT} in {bundle.path} has schema {data['schema']!r}, this version reads "
-                f"{_SCHEMA}; make the bundle again."
-            )
-        return _MAKERS[data["kind"]](data, [str(n) for n in data["names"]], _channels(data))
-    except (SettingsError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BundleError(
-            f"{READOUT} in {bundle.path} describes no readout ({error!r}); make the bundle again."
-        ) from error
+        return _readout(stored)
+    except SettingsError as error:
+        said = str(error).rstrip(".")
+        raise BundleError(f"{where} describes no readout: {said}; make it again.") from error
 
 
-def _channels(data: Mapping[str, Any]) -> Any:
-    return np.array(data["class_of"], dtype=np.int64)
-
-
-def _early_exit(data: Mapping[str, Any], names: list[str], class_of: Any) -> Readout:
-    rule = data["rule"]
-    bars = tuple(float(bar) for bar in rule["bars"])
-    found = ExitRule(bars, str(rule["metric"]), float(rule["temperature"]))
-    return EarlyExit(names, found, int(data["window_us"]), class_of=class_of)
-
-
-_MAKERS: Mapping[str, Callable[[Mapping[str, Any], list[str], Any], Readout]] = {
-    ArgmaxSpikeCount.kind: lambda data, names, at: ArgmaxSpikeCount(names, class_of=at),
-    FirstToThreshold.kind: lambda data, names, at: FirstToThreshold(
-        names, int(data["threshold"]), class_of=at
-    ),
-    ThresholdThenArgmax.kind: lambda data, names, at: ThresholdThenArgmax(
-        names, int(data["threshold"]), class_of=at
-    ),
-    ArgmaxMembrane.kind: lambda data, names, at: ArgmaxMembrane(
-        names, int(data["threshold"]), class_of=at
-    ),
-    EarlyExit.kind: _early_exit,
-}
+def _readout(stored: _StoredReadout) -> Readout:
+    class_of = np.array(stored.class_of, dtype=np.int64)
+    if stored.kind == ArgmaxSpikeCount.kind:
+        return ArgmaxSpikeCount(stored.names, class_of=class_of)
+    if stored.kind == EarlyExit.kind:
+        if stored.rule is None or stored.window_us is None:
+            raise SettingsError("an early exit needs the fields 'rule' and 'window_us'")
+        return EarlyExit(stored.names, stored.rule, stored.window_us, class_of=class_of)
+    if stored.threshold is None:
+        raise SettingsError(f"a readout {stored.kind} needs the field 'threshold'")
+    kind = _WITH_THRESHOLD[stored.kind]
+    return kind(stored.names, stored.threshold, class_of=class_of)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from speck_adacal.errors import BundleError, SettingsError
+from speck_adacal.errors import BundleError
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.validation import Count, Positive, checked, from_data
 
 _POTENTIAL = "initial_potential/"
 
@@ -53,38 +54,58 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
+@checked
+class _StoredLayer:
+    """A layer's values but for its initial potential, which is a tensor."""
+
+    name: str
+    phi: Count
+    rho: Positive
+    threshold: float | tuple[float, ...]
+    readout: bool
+    lower_clip: Positive | None = None
+
+
+@checked
+class _StoredRecipe:
+    """What `recipe_to_data` writes."""
+
+    settings: AdaptSettings
+    layers: tuple[_StoredLayer, ...]
+    trace: tuple[StepRecord, ...]
+    input_amplitude: Positive
+    exit_rule: Any = None  # of older bundles, where it acted nowhere: read and left out
+    constant: ConstantChannel | None = None
+
+
 def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Recipe:
     """Rebuild a recipe.
 
     Raises:
-        BundleError: a field is missing, unknown or of the wrong type.
+        BundleError: a field is missing, unknown or of the wrong type; the message names it.
     """
-    try:
-        return Recipe(
-            settings=AdaptSettings(**data["settings"]),
-            layers=tuple(_layer(entry, tensors) for entry in data["layers"]),
-            trace=tuple(StepRecord(**record) for record in data["trace"]),
-            input_amplitude=float(data["input_amplitude"]),
-            constant=_constant(data.get("constant")),
+    stored = from_data(_StoredRecipe, data, "The stored recipe", BundleError, "make it again")
+    return Recipe(
+        settings=stored.settings,
+        layers=tuple(_layer(layer, tensors) for layer in stored.layers),
+        trace=stored.trace,
+        input_amplitude=stored.input_amplitude,
+        constant=stored.constant,
+    )
+
+
+def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRecipe:
+    potential = tensors.get(_POTENTIAL + stored.name)
+    if potential is None:
+        raise BundleError(
+            f"The stored recipe has no initial potential of layer {stored.name!r}; make it again."
         )
-    except (KeyError, TypeError, ValueError, SettingsError) as error:
-        raise BundleError(f"The stored recipe is malformed ({error!r}); make it again.") from error
-
-
-def _constant(data: Mapping[str, Any] | None) -> ConstantChannel | None:
-    if data is None:
-        return None
-    rows, columns = (tuple(int(place) for place in data[axis]) for axis in ("rows", "columns"))
-    return ConstantChannel(rows, columns, int(data["rate"]), float(data["step_us"]))
-
-
-def _layer(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> LayerRecipe:
     return LayerRecipe(
-        name=entry["name"],
-        phi=entry["phi"],
-        rho=entry["rho"],
-        threshold=np.asarray(entry["threshold"], dtype=np.float64),
-        initial_potential=tensors[_POTENTIAL + entry["name"]].numpy(),
-        readout=entry["readout"],
-        lower_clip=None if entry.get("lower_clip") is None else float(entry["lower_clip"]),
+        name=stored.name,
+        phi=stored.phi,
+        rho=stored.rho,
+        threshold=np.asarray(stored.threshold, dtype=np.float64),
+        initial_potential=potential.numpy(),
+        readout=stored.readout,
+        lower_clip=stored.lower_clip,
     )

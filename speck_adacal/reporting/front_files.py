@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated
 
 from speck_adacal.bundle import Bundle, dump_json
 from speck_adacal.errors import BundleError
 from speck_adacal.twin_search.front import Front, FrontPoint
+from speck_adacal.validation import PositiveOrZero, Share, checked, from_data, one_of
 
 FRONT = "front.json"
 _SCHEMA = 1
 
 
-@dataclass(frozen=True)
+@checked
 class FrontRow:
     """A point of the front, simulated on recordings that the search did not see.
 
@@ -22,10 +24,18 @@ class FrontRow:
         chosen: whether the bundle holds this point.
     """
 
-    synops: float
-    accuracy: float
-    standard_error: float
+    synops: PositiveOrZero
+    accuracy: Share
+    standard_error: PositiveOrZero
     chosen: bool
+
+
+@checked
+class _StoredFront:
+    """What `front_to_bytes` writes."""
+
+    schema: Annotated[int, one_of(_SCHEMA)]
+    points: tuple[FrontRow, ...]
 
 
 def front_to_bytes(front: Front, chosen: FrontPoint) -> bytes:
@@ -44,20 +54,8 @@ def front_of_bundle(bundle: Bundle) -> tuple[FrontRow, ...]:
     """
     if FRONT not in bundle.files:
         return ()
-    data = bundle.json(FRONT)
-    try:
-        if data["schema"] != _SCHEMA:
-            raise ValueError(f"schema {data['schema']!r}, this version reads {_SCHEMA}")
-        return tuple(
-            FrontRow(
-                float(p["synops"]),
-                float(p["accuracy"]),
-                float(p["standard_error"]),
-                p["chosen"] is True,
-            )
-            for p in data["points"]
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BundleError(
-            f"{FRONT} in {bundle.path} describes no front ({error!r}); make the bundle again."
-        ) from error
+    where = f"{FRONT} in {bundle.path}"
+    stored = from_data(
+        _StoredFront, bundle.json(FRONT), where, BundleError, "make the bundle again"
+    )
+    return stored.points
