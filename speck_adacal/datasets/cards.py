@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from speck_adacal.errors import DataError
+from speck_adacal.errors import DataError, SettingsError
 from speck_adacal.resources import resource_names, resource_path
+from speck_adacal.validation import Count, CountOrZero, Several, checked, from_data, one_of
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-_SOURCE_KINDS = ("url", "npm", "debian")
-_UNPACK_KINDS = ("", "gzip", "archive")
 
-
-@dataclass(frozen=True)
+@checked
 class FileEntry:
     """A file of the data set in its final form, with its size and SHA-256."""
 
     name: str
-    bytes: int
+    bytes: CountOrZero
     sha256: str
 
+    def __post_init__(self) -> None:
+        if Path(self.name).name != self.name or len(self.sha256) != 64:
+            raise SettingsError(
+                f"a file needs a plain name and 64 digits of SHA-256, found {self.name!r} with "
+                f"{self.sha256!r}"
+            )
 
-@dataclass(frozen=True)
+
+@checked
 class Source:
     """A place to get the data set from.
 
@@ -46,15 +51,15 @@ class Source:
         convert: a step afterwards: `"cifar_png"` turns image batches into CIFAR's own format.
     """
 
-    kind: str
-    urls: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    md5: tuple[str, ...] = ()
-    unpack: str = ""
-    strip: int = 0
+    kind: Annotated[str, one_of("url", "npm", "debian")]
+    urls: Several[str] = ()
+    names: Several[str] = ()
+    md5: Several[str] = ()
+    unpack: Annotated[str, one_of("", "gzip", "archive")] = ""
+    strip: CountOrZero = 0
     package: str = ""
     version: str = ""
-    members: tuple[str, ...] = ()
+    members: Several[str] = ()
     convert: str = ""
 
     @property
@@ -63,7 +68,7 @@ class Source:
         return self.names or tuple(url.rsplit("/", 1)[-1] for url in self.urls)
 
 
-@dataclass(frozen=True)
+@checked
 class DatasetCard:
     """What is known of a data set, and where it can be had.
 
@@ -91,23 +96,27 @@ class DatasetCard:
 
     name: str
     title: str
-    kind: str
-    classes: tuple[str, ...]
+    kind: Annotated[str, one_of("images", "events")]
+    classes: Several[str]
     homepage: str
     license: str
     citation: str
     layout: str
     loader: str
     tried: str
-    splits: Mapping[str, int]
-    shape: tuple[int, ...] = ()
+    splits: Mapping[str, CountOrZero]
+    shape: Several[Count] = ()
     license_url: str = ""
     notes: str = ""
     folder: str = ""
-    files: tuple[FileEntry, ...] = ()
+    files: Several[FileEntry] = ()
     recordings: Mapping[str, str] = field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
+    sources: Several[Source] = ()
     manual: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.files and not self.recordings:
+            raise SettingsError("a data set needs files or recordings, found neither")
 
 
 def card_names() -> tuple[str, ...]:
@@ -138,37 +147,4 @@ def read_card(path: str | Path) -> DatasetCard:
         raise DataError(f"The data-set card {path} cannot be read ({error}).") from error
     if data.pop("schema", None) != 1:
         raise DataError(f"The data-set card {path} must say schema = 1.")
-    values = {
-        **data,
-        "files": tuple(_part(FileEntry, f, path) for f in data.get("files", ())),
-        "sources": tuple(_part(Source, s, path) for s in data.get("sources", ())),
-    }
-    card: DatasetCard = _part(DatasetCard, values, path)
-    _check(card, path)
-    return card
-
-
-def _part(kind: type, values: Mapping[str, Any], path: str | Path) -> Any:
-    known = {f.name for f in fields(kind)}
-    unknown = sorted(values.keys() - known)
-    if unknown:
-        raise DataError(f"The data-set card {path} has an unknown field {unknown[0]!r}.")
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    try:
-        return kind(**tuples)
-    except TypeError as error:
-        raise DataError(f"The data-set card {path} lacks a field ({error}).") from error
-
-
-def _check(card: DatasetCard, path: str | Path) -> None:
-    wrong = [s.kind for s in card.sources if s.kind not in _SOURCE_KINDS]
-    wrong += [s.unpack for s in card.sources if s.unpack not in _UNPACK_KINDS]
-    if card.kind not in ("images", "events"):
-        wrong.append(card.kind)
-    if wrong:
-        raise DataError(f"The data-set card {path} has the unknown kind {wrong[0]!r}.")
-    if not card.files and not card.recordings:
-        raise DataError(f"The data-set card {path} names neither files nor recordings.")
-    for entry in card.files:
-        if Path(entry.name).name != entry.name or len(entry.sha256) != 64:
-            raise DataError(f"The data-set card {path} has a bad file entry {entry.name!r}.")
+    return from_data(DatasetCard, data, f"The data-set card {path}", DataError, "correct the card")
