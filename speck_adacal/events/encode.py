@@ -16,8 +16,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.errors import DataError, SettingsError
+from speck_adacal.errors import DataError
 from speck_adacal.events.types import Events
+from speck_adacal.validation import Count, CountOrZero, checked
 
 _ONE = 1 << 16
 # Fractions of the additive recurrence of lowest known discrepancy in 4 dimensions: powers of the
@@ -25,6 +26,20 @@ _ONE = 1 << 16
 _STEP_X, _STEP_Y, _STEP_CHANNEL, _STEP_SEED = (
     round(_ONE * 1.1673039782614187**-n) for n in (1, 2, 3, 4)
 )
+
+
+@checked
+class RateCoding:
+    """How images become events, as `rate_code` takes it: whole numbers.
+
+    Raises:
+        SettingsError: naming the field, the value found and what is allowed.
+    """
+
+    time_steps: Count
+    max_events_per_step: Count = 1
+    seed: CountOrZero = 0
+    dt_us: Count = 1000
 
 
 def rate_code(
@@ -51,11 +66,9 @@ def rate_code(
 
     Raises:
         DataError: the image has a wrong shape, is not finite, or leaves the range 0 to 1.
-        SettingsError: a setting is below its smallest value.
+        SettingsError: a setting is not what `RateCoding` allows.
     """
-    _check_settings(time_steps, max_events_per_step, seed)
-    if dt_us < 1:
-        raise SettingsError(f"dt_us must be at least 1 µs, found {dt_us}.")
+    RateCoding(time_steps, max_events_per_step, seed, dt_us)
     pixels = np.asarray(image)
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     counts = _counts(_fixed_point(pixels[None], "image"), time_steps, max_events_per_step, seed)[0]
@@ -92,25 +105,15 @@ def rate_code_frames(
 
     Raises:
         DataError: the images have a wrong shape, are not finite, or leave the range 0 to 1.
-        SettingsError: a setting is below its smallest value.
+        SettingsError: a setting is not what `RateCoding` allows.
     """
-    _check_settings(time_steps, max_events_per_step, seed)
+    RateCoding(time_steps, max_events_per_step, seed)
     fixed = _fixed_point(np.asarray(images), "images")
     frames = np.empty((fixed.shape[0], time_steps, *fixed.shape[1:]), dtype=np.float32)
     for start in range(0, len(fixed), 256):  # keeps the integer arrays in the cache
         chunk = slice(start, start + 256)
         frames[chunk] = _counts(fixed[chunk], time_steps, max_events_per_step, seed)
     return frames
-
-
-def _check_settings(time_steps: int, max_events_per_step: int, seed: int) -> None:
-    for name, value, least in (
-        ("time_steps", time_steps, 1),
-        ("max_events_per_step", max_events_per_step, 1),
-        ("seed", seed, 0),
-    ):
-        if value < least:
-            raise SettingsError(f"{name} must be at least {least}, found {value}.")
 
 
 def _fixed_point(images: npt.NDArray[np.generic], what: str) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.inspection.exit_calibration import ExitCheck, calibrate_with_check
 from speck_adacal.readout.readouts import EarlyExit
 from speck_adacal.samples.batches import encode_for
+from speck_adacal.validation import Count, Share, check_value
 
 
 def exits(
@@ -41,8 +42,10 @@ def exits(
 
     Raises:
         CalibrationError: there are too few samples, of another shape, or labels of another number.
-        SettingsError: there is no such metric.
+        SettingsError: there is no such metric, or another setting is out of range.
     """
+    window_us = check_value(Count, window_us, "window_us")
+    loss = check_value(Share, loss, "loss")
     adapted = deployment.adapted
     batches = encode_for(calibration, adapted.ann.input_shape, adapted.recipe)
     return calibrate_with_check(
