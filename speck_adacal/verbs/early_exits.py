@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy.typing as npt
 
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.inspection.exit_calibration import ExitCheck, calibrate_with_check
+from speck_adacal.readout.early_exit import METRICS
 from speck_adacal.readout.readouts import EarlyExit
 from speck_adacal.samples.batches import encode_for
-from speck_adacal.validation import Count, Share, check_value
+from speck_adacal.validation import Count, Share, check_value, one_of
 
 
 def exits(
@@ -46,6 +47,7 @@ def exits(
     """
     window_us = check_value(Count, window_us, "window_us")
     loss = check_value(Share, loss, "loss")
+    metric = check_value(Annotated[str, one_of(*METRICS)], metric, "metric")
     adapted = deployment.adapted
     batches = encode_for(calibration, adapted.ann.input_shape, adapted.recipe)
     return calibrate_with_check(
