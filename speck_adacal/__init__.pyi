@@ -77,6 +77,7 @@ from .readout.readouts import ThresholdThenArgmax as ThresholdThenArgmax
 from .recipe.recipe import AdaptSettings as AdaptSettings
 from .recipe.recipe import LayerRecipe as LayerRecipe
 from .recipe.recipe import Recipe as Recipe
+from .recipe.verdict import Verdict as Verdict
 from .reporting.front_table import save_front_figure as save_front_figure
 from .reporting.live import event_picture as event_picture
 from .reporting.live import moment_line as moment_line
@@ -106,6 +107,7 @@ from .verbs.conversion import simulate as simulate
 from .verbs.early_exits import exits as exits
 from .verbs.fronts import front as front
 from .verbs.fronts import front_in_steps as front_in_steps
+from .verbs.fronts import judged as judged
 from .verbs.fronts import with_front_point as with_front_point
 from .verbs.reports import report as report
 from .virtual_samna.backend import ensure_samna as ensure_samna

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.operations import bounds
-from speck_adacal.chip.policy import ChipPolicy, refused_biases
+from speck_adacal.chip.policy import ChipPolicy, refused_biases, slow_clock_hz
 from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.core_layers import QuantisedLayer
@@ -90,6 +90,7 @@ def deploy_network(
         ConfigurationError: samna's own validation refused the result.
     """
     policy = policy or ChipPolicy()
+    adapted = replace(adapted, recipe=policy.recorded_in(adapted.recipe))
     description = load_chip_description(chip)
     folded = fold(adapted.graph, adapted.recipe)
     class_map = class_map_of(adapted.graph)
@@ -99,14 +100,13 @@ def deploy_network(
     violations += check_fan_out(folded, description) + refused_biases(folded, policy)
     _refuse(violations, chip, change)
     steps = adapted.recipe.settings.time_steps
-    layers = tuple(
-        quantised or (quantise(layer, window_steps=steps, policy=policy) for layer in folded)
-    )
+    layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
     violations += check_values(layers) + bounds(adapted.graph)
     _refuse(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
-    leaks = any(layer.bias.any() for layer in layers)
-    clock_hz = policy.slow_clock_hz(steps) if leaks else None
+    # A bundle's clock stands beside its integers, and is put in by who reads it.
+    leaks = quantised is None and any(layer.bias.any() for layer in layers)
+    clock_hz = slow_clock_hz(adapted.recipe) if leaks else None
     return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.core_layers import (
     STATE_HIGH,
     STATE_LOW,
@@ -30,9 +29,7 @@ _COARSE = 32
 Floats = npt.NDArray[np.float64]
 
 
-def quantise(
-    layer: FoldedLayer, *, window_steps: int, policy: ChipPolicy | None = None
-) -> QuantisedLayer:
+def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
     """Quantise one layer.
 
     Folding `window_steps` steps of bias into the initial state (the default policy) is exact in
@@ -41,13 +38,11 @@ def quantise(
     Args:
         layer: the folded layer, in thresholds.
         window_steps: length of the window in time steps.
-        policy: what becomes of the bias and of the lower clip.
 
     Raises:
         DesignRuleError: all weights round to zero, so that the layer could never fire.
     """
-    policy = policy or ChipPolicy()
-    leaks = policy.bias == "leak" and bool(layer.bias.any())
+    leaks = layer.recipe.leaks and bool(layer.bias.any())
     folded_steps = 0 if leaks else window_steps
     leak = layer.bias if leaks else np.zeros_like(layer.bias)
     start = start_of(layer, folded_steps)
@@ -63,7 +58,7 @@ def quantise(
         folded=layer,
         weight=weight.astype(np.int8),
         threshold=max(1, int(np.rint(scale))),
-        threshold_low=_threshold_low(layer.recipe, policy, scale),
+        threshold_low=_threshold_low(layer.recipe, scale),
         bias=np.rint(leak * scale).astype(np.int16),
         initial=np.clip(np.rint(start * scale), STATE_LOW, STATE_HIGH).astype(np.int16),
         scale=scale,
@@ -72,9 +67,9 @@ def quantise(
     )
 
 
-def _threshold_low(recipe: LayerRecipe, policy: ChipPolicy, scale: float) -> int:
-    clip = recipe.lower_clip if policy.lower_clip is None else policy.lower_clip
-    if clip is None or np.isinf(clip):
+def _threshold_low(recipe: LayerRecipe, scale: float) -> int:
+    clip = recipe.lower_clip
+    if clip is None:
         return STATE_LOW
     # 0 is broken on the chip (datasheet), and a clip above it is none.
     return max(STATE_LOW, min(-1, -round(clip * scale)))

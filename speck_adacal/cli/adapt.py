@@ -72,7 +72,8 @@ def command(
     chip_correction: Annotated[
         bool,
         typer.Option(
-            help="Correct initial potentials by the chip's rule, to match the trained network. "
+            help="Choose what becomes of biases and of the lower clip by measuring on the twin, "
+            "and correct initial potentials by its rule, to match the trained network. "
             "Switch off (with --correction none) for a network that was trained as a spiking one."
         ),
     ] = True,
@@ -80,10 +81,11 @@ def command(
         str,
         typer.Option(
             "--bias",
-            help="How biases of convolutions reach the chip: events (a constant channel that the "
-            "host sends), initial (potential) or leak (for input from the chip's own sensor).",
+            help="How biases of convolutions reach the chip: measured (what loses least), events "
+            "(a constant channel that the host sends), initial (potential) or leak (for input "
+            "from the chip's own sensor).",
         ),
-    ] = "events",
+    ] = "measured",
     search_phi: Annotated[
         bool, typer.Option("--search-phi", help="Choose φ per layer at the SynOps of --phi.")
     ] = False,
@@ -131,7 +133,8 @@ def command(
     plan = None
     if search_phi or search_rho:
         plan = AdaptPlan(search_phi=search_phi, search_rho=search_rho)
-    with common.calm_libraries(quiet=quiet), common.status("Adapting", quiet=quiet or as_json):
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), common.counting("Adapting", quiet=hushed) as count:
         network = load_network(model, arch)
         if normalize is not None:
             network = Normalised(network, *map(common.parse_numbers, normalize))
@@ -145,10 +148,13 @@ def command(
             plan=plan,
             folder=work,
             labels=data.labels,
+            progress=count,
         )
         save(adapted, out, command=common.command_line(), force=force)
+    verdict = adapted.recipe.verdict
     results = {
         "bundle": str(out),
+        "verdict": None if verdict is None else verdict.to_dict(),
         "settings": settings.to_dict(),
         "layers": [
             {
@@ -157,6 +163,8 @@ def command(
                 "rho": layer.rho,
                 "threshold": layer.threshold.tolist(),
                 "readout": layer.readout,
+                "lower_clip": layer.lower_clip,
+                "leaks": layer.leaks,
             }
             for layer in adapted.recipe.layers
         ],

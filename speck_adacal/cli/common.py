@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +57,28 @@ def status(text: str, *, quiet: bool) -> Iterator[None]:
         return
     with console(to_stderr=True).status(text):
         yield
+
+
+@contextmanager
+def counting(text: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar on stderr that counts steps; None where stderr is not a terminal, or `quiet`.
+
+    Yields:
+        What is told the steps done, their number, and what the next one is.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console(to_stderr=True)) as bar:
+        task = bar.add_task(text, total=None)
+
+        def count(done: int, total: int, what: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{text}: {what}")
+
+        yield count
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def command(
     from speck_adacal.reporting.summary import summarise
     from speck_adacal.reporting.tables import summary_view
 
-    settings = AdaptSettings(time_steps=time_steps, phi=phi, seed=seed)
+    settings = AdaptSettings(time_steps=time_steps, phi=phi, seed=seed, hold_out=False)
     silent = quiet or as_json
     with common.calm_libraries(quiet=quiet):
         with common.status("Adapting the network without training", quiet=silent):

@@ -27,21 +27,24 @@ def command(
         str,
         typer.Option(
             "--bias",
-            help="Biases: 'initial' (part of the initial potential), 'leak' (slow clock; needs "
-            "--window-us), or 'refuse'.",
+            help="Biases: 'recipe' (as `adapt` chose), 'initial' (part of the initial potential), "
+            "'leak' (slow clock), or 'refuse'.",
         ),
-    ] = "initial",
+    ] = "recipe",
     lower_clip: Annotated[
         str,
         typer.Option(
             "--lower-clip",
-            help="Where a membrane potential stops falling: 'recipe' (open, unless `front` chose "
-            "otherwise), 'open' (16 bits), 'threshold' (as sinabs does), or firing thresholds "
-            "below zero.",
+            help="Where a membrane potential stops falling: 'recipe' (as `adapt` or `front` "
+            "chose), 'open' (16 bits), 'threshold' (as sinabs does), or firing thresholds below "
+            "zero.",
         ),
     ] = "recipe",
     window_us: Annotated[
-        int | None, typer.Option("--window-us", help="Duration of a sample in µs, for a leak.")
+        int | None,
+        typer.Option(
+            "--window-us", help="Duration of a sample in µs, for a leak; the recipe's if left out."
+        ),
     ] = None,
     recordings: Annotated[
         Path | None,
@@ -72,6 +75,7 @@ def command(
         loads = _loads(deployment, recordings, samples)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)
+    verdict = deployment.adapted.recipe.verdict
     results = {
         "bundle": str(out),
         "chip": chip,
@@ -80,6 +84,7 @@ def command(
         "slow_clock_hz": deployment.slow_clock_hz,
         "layers": [row.to_dict() for row in rows],
         "loads": [{"kind": "simulated", **asdict(load)} for load in loads],
+        "verdict": None if verdict is None else verdict.to_dict(),
         "warnings": [str(violation) for violation in deployment.violations],
     }
     common.show(

@@ -73,7 +73,11 @@ def command(
         chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
         if out is not None:
             under = speck_adacal.with_front_point(adapted, chosen)
-            deployment = speck_adacal.deploy(under, chip=chip)
+            unseen = front.held_out_indices
+            network = speck_adacal.judged(
+                under, data.inputs, data.labels, held_out=unseen, chip=chip
+            )
+            deployment = speck_adacal.deploy(network, chip=chip)
             extra = {FRONT: front_to_bytes(front, chosen)}
             command_line = common.command_line()
             speck_adacal.save(deployment, out, command=command_line, force=force, extra=extra)

@@ -16,6 +16,7 @@ from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.readout.class_counts import leaders_of_steps
+from speck_adacal.recipe.verdict import accuracy_error
 from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
 
@@ -62,12 +63,12 @@ def measure_levels(
     batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
     truth = checked_labels(labels, batches.samples, deployment.classes)
     ran = [
-        ("ann", "trained network", lambda: np.concatenate(list(_decide_ann(adapted, batches)))),
-        ("snn", "burst-firing, float", lambda: np.concatenate(list(_decide_snn(adapted, batches)))),
+        ("ann", "trained network", lambda: np.concatenate(list(decide_ann(adapted, batches)))),
+        ("snn", "burst-firing, float", lambda: np.concatenate(list(decide_snn(adapted, batches)))),
         (
             "quantized",
             "8-bit weights, time-stepped (sinabs)",
-            lambda: np.concatenate(list(_decide_quantised(deployment, batches))),
+            lambda: np.concatenate(list(decide_quantised(deployment, batches))),
         ),
     ]
     results = [_timed(level, meaning, run, truth) for level, meaning, run in ran]
@@ -81,19 +82,22 @@ def measure_levels(
     return tuple(results), simulation
 
 
-def _decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+def decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+    """Decisions of the trained network, int64 `[batch]` each."""
     with torch.no_grad():
         for batch in batches.network_inputs():
             yield adapted.ann.run(batch)[adapted.ann.outputs[0]].flatten(1).argmax(1).numpy()
 
 
-def _decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+def decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+    """Decisions of the time-stepped spiking network, int64 `[batch]` each."""
     with torch.no_grad():
         for batch in batches:
             yield adapted.network(batch).sum(1).flatten(1).argmax(1).numpy()
 
 
-def _decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+def decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
+    """Decisions of the time-stepped network with 8-bit weights, int64 `[batch]` each."""
     for batch in batches:
         counts = torch.round(batch / batches.amplitude)
         yield leaders_of_steps(run_quantised(deployment.mapped, deployment.layers, counts))
@@ -122,12 +126,7 @@ def _result(
         level=level,
         meaning=meaning,
         accuracy=accuracy,
-        standard_error=_standard_error(int(np.count_nonzero(decisions == truth)), len(truth)),
+        standard_error=accuracy_error(int(np.count_nonzero(decisions == truth)), len(truth)),
         samples=len(truth),
         seconds=seconds,
     )
-
-
-def _standard_error(right: int, samples: int) -> float:
-    share = (right + 2) / (samples + 4)
-    return float(np.sqrt(share * (1 - share) / (samples + 4)))

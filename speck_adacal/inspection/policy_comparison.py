@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ class PolicyResult:
     """One policy on the twin; every figure is *simulated*.
 
     Attributes:
-        bias: `"initial"`, `"leak"`, or `"none"` where the network has no biases.
+        bias: `"initial"`, `"leak"`, `"by layer"`, or `"none"` where the network has no biases left.
         lower_clip: `"open"`, `"1 threshold"` below zero, or `"by layer"`, as the recipe has it.
         accuracy: share of right decisions; None where the policy cannot be had.
         synops: SynOps a sample; None likewise.
@@ -55,21 +56,22 @@ def compare_policies(
         chip: a name of `chip_description.known_chips()`.
         cores: a placement to keep.
     """
-    window_us = int(np.median([recording.duration_us for recording in recordings]))
-    biased = any(layer.folded.bias.any() for layer in deploy_network(adapted, chip=chip).layers)
-    opened = _opened(adapted)
+    window_us = max(1, int(np.median([recording.duration_us for recording in recordings])))
+    layers = deploy_network(adapted, chip=chip).layers
+    biased = [layer.folded.recipe.leaks for layer in layers if layer.folded.bias.any()]
+    own_bias = _way(biased)
     clipped = any(layer.lower_clip is not None for layer in adapted.recipe.layers)
     own = "by layer" if clipped else "open"
-    rows = [(own, adapted, ChipPolicy())] if clipped else []
-    rows += [("open", opened, ChipPolicy()), ("1 threshold", opened, ChipPolicy(lower_clip=1.0))]
-    if biased:
-        rows.append((own, adapted, ChipPolicy(bias="leak", window_us=max(1, window_us))))
+    rows = [(own_bias, own, ChipPolicy())] if clipped else []
+    rows.append((own_bias, "open", ChipPolicy(lower_clip=math.inf)))
+    rows.append((own_bias, "1 threshold", ChipPolicy(lower_clip=1.0)))
+    others = [way for way in ("initial", "leak") if biased and way != own_bias]
+    rows += [(way, own, ChipPolicy(bias=way, window_us=window_us)) for way in others]
     truth = checked_labels(labels, len(recordings))
     found = []
-    for clip, network, policy in rows:
-        bias = policy.bias if biased else "none"
+    for bias, clip, policy in rows:
         try:
-            deployment = deploy_network(network, chip=chip, policy=policy, cores=cores)
+            deployment = deploy_network(adapted, chip=chip, policy=policy, cores=cores)
         except (DesignRuleError, SettingsError) as error:
             found.append(PolicyResult(bias, clip, refused=str(error)))
             continue
@@ -79,6 +81,8 @@ def compare_policies(
     return tuple(found)
 
 
-def _opened(adapted: AdaptedNetwork) -> AdaptedNetwork:
-    layers = tuple(replace(layer, lower_clip=None) for layer in adapted.recipe.layers)
-    return replace(adapted, recipe=replace(adapted.recipe, layers=layers))
+def _way(leaks: Sequence[bool]) -> str:
+    """The way of the biases that are left, of layers that have one."""
+    if not leaks:
+        return "none"
+    return "by layer" if len(set(leaks)) > 1 else "leak" if leaks[0] else "initial"

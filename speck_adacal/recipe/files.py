@@ -13,6 +13,7 @@ import torch
 from speck_adacal.errors import BundleError
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
+from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.validation import Count, Positive, checked, from_data
 
 _POTENTIAL = "initial_potential/"
@@ -28,6 +29,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             "threshold": np.asarray(layer.threshold).tolist(),
             "readout": layer.readout,
             "lower_clip": layer.lower_clip,
+            "leaks": layer.leaks,
         }
         for layer in recipe.layers
     ]
@@ -42,6 +44,10 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
     }
     if recipe.constant is not None:
         data["constant"] = asdict(recipe.constant)
+    if recipe.step_us is not None:
+        data["step_us"] = recipe.step_us
+    if recipe.verdict is not None:
+        data["verdict"] = recipe.verdict.to_dict()
     tensors = {
         _POTENTIAL + layer.name: torch.tensor(layer.initial_potential, dtype=torch.float64)
         for layer in recipe.layers
@@ -64,6 +70,7 @@ class _StoredLayer:
     threshold: float | tuple[float, ...]
     readout: bool
     lower_clip: Positive | None = None
+    leaks: bool = False
 
 
 @checked
@@ -76,6 +83,8 @@ class _StoredRecipe:
     input_amplitude: Positive
     exit_rule: Any = None  # of older bundles, where it acted nowhere: read and left out
     constant: ConstantChannel | None = None
+    step_us: Positive | None = None
+    verdict: Verdict | None = None
 
 
 def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Recipe:
@@ -91,6 +100,8 @@ def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
         trace=stored.trace,
         input_amplitude=stored.input_amplitude,
         constant=stored.constant,
+        step_us=stored.step_us,
+        verdict=stored.verdict,
     )
 
 
@@ -108,4 +119,5 @@ def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRe
         initial_potential=potential.numpy(),
         readout=stored.readout,
         lower_clip=stored.lower_clip,
+        leaks=stored.leaks,
     )

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.events.constant import ConstantChannel
+from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.validation import Count, CountOrZero, Positive, checked, one_of
 
 
@@ -34,8 +35,11 @@ class AdaptSettings:
             the first layer has few input channels, and a fine input saves accuracy on the chip.
         batch_size: samples run at once.
         seed: seed of everything that draws random numbers.
-        chip_correction: correct the initial potentials once more by the chip's own rule, with
-            the twin in the loop (where the network can be deployed; the trace says if not).
+        chip_correction: choose what becomes of biases and of the lower clip by measuring on the
+            twin, and correct the initial potentials once more by the chip's own rule (where the
+            network can be deployed; the trace says if not).
+        hold_out: keep a part of the calibration samples (where there are 64 or more) from
+            calibration, and say on these what the network lost; see `Recipe.verdict`.
         correction_samples: how many calibration samples the corrections use (they are kept in
             memory with their values; thresholds are calibrated on all).
         ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
@@ -45,11 +49,12 @@ class AdaptSettings:
             on the chip twin, event by event, for accuracy per SynOp.
         max_synops: for `estimator="twin"`, the most SynOps a sample may cost there (simulated);
             None takes the most accurate point.
-        bias: how the biases of convolutions reach the chip: `"events"` (the host sends a constant
-            channel beside the input, and the network is rewritten to take its biases from there,
-            which is exact), `"initial"` (as part of the initial membrane potential) or `"leak"`
-            (on the slow clock; for input from the chip's own sensor). See `ChipPolicy` for the
-            last two.
+        bias: how the biases of convolutions reach the chip: `"measured"` (what loses least, SynOps
+            considered; needs `chip_correction`, else it means `"events"`), `"events"` (the host
+            sends a constant channel beside the input, and the network is rewritten to take its
+            biases from there, which is exact), `"initial"` (as part of the initial membrane
+            potential) or `"leak"` (on the slow clock; for input from the chip's own sensor). See
+            `ChipPolicy` for the last two.
         constant_rate: for `bias="events"`, events of each place of the constant channel in a time
             step. More of them cost SynOps, and leave weights more of the eight bits.
 
@@ -68,11 +73,12 @@ class AdaptSettings:
     batch_size: Count = 128
     seed: CountOrZero = 0
     chip_correction: bool = True
+    hold_out: bool = True
     correction_samples: Count = 256
     ridge: Positive = 0.01
     estimator: Annotated[str, one_of("time_steps", "twin")] = "time_steps"
     max_synops: Positive | None = None
-    bias: Annotated[str, one_of("events", "initial", "leak")] = "events"
+    bias: Annotated[str, one_of("measured", "events", "initial", "leak")] = "measured"
     constant_rate: Count = 2
 
     def __post_init__(self) -> None:
@@ -107,6 +113,8 @@ class LayerRecipe:
         readout: True for the classifier's output neurons, which exist on the chip only (in
             the float network the classifier's membrane potential is read).
         lower_clip: how far below zero a potential may fall, in firing thresholds; None: open.
+        leaks: on the chip, the layer's bias is added at each tick of the slow clock; otherwise a
+            window's worth of it is part of the initial potential.
     """
 
     name: str
@@ -116,6 +124,7 @@ class LayerRecipe:
     initial_potential: npt.NDArray[np.float64]
     readout: bool = False
     lower_clip: float | None = None
+    leaks: bool = False
 
     def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A number, or one a channel, in the shape that acts on each channel's potentials."""
@@ -170,7 +179,8 @@ class Recipe:
 
     `input_amplitude` is what one input event is worth in units of the network's input: 1 for
     recordings, `1 / settings.input_burst` for rate-coded images. `constant` is the channel that is
-    sent beside every input, where biases are carried by events.
+    sent beside every input, where biases are carried by events. `step_us` is the duration of a time
+    step, where a bias leaks: the slow clock ticks once in it. `verdict` says what the network kept.
     """
 
     settings: AdaptSettings
@@ -178,6 +188,8 @@ class Recipe:
     trace: tuple[StepRecord, ...] = ()
     input_amplitude: float = 1.0
     constant: ConstantChannel | None = None
+    step_us: float | None = None
+    verdict: Verdict | None = None
 
     def __getitem__(self, name: str) -> LayerRecipe:
         for layer in self.layers:

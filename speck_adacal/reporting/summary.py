@@ -18,6 +18,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.inspection.levels import LevelResult, measure_levels
+from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.reporting.details import Details, measure_details
 from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.samples.batches import encode_for
@@ -74,6 +75,7 @@ class Summary:
         seconds: time the measurement took.
         command: what made it.
         errors: parts of every spiking layer's error, of the first samples.
+        verdict: what adaptation kept and lost, on calibration samples.
         details: what was measured on a part of the samples, if it was.
 
     Without samples `levels` is empty, and what needs them is 0 or None.
@@ -92,6 +94,7 @@ class Summary:
     command: str
     errors: tuple[LayerError, ...] = ()
     details: Details | None = None
+    verdict: Verdict | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -108,6 +111,7 @@ class Summary:
             "warnings": list(self.warnings),
             "seconds": self.seconds,
             "command": self.command,
+            "verdict": None if self.verdict is None else self.verdict.to_dict(),
             "details": None if self.details is None else self.details.to_dict(),
         }
 
@@ -126,6 +130,7 @@ def describe(deployment: Deployment, *, command: str) -> Summary:
         warnings=tuple(str(violation) for violation in deployment.violations),
         seconds=0.0,
         command=command,
+        verdict=deployment.adapted.recipe.verdict,
     )
 
 
@@ -159,6 +164,7 @@ def summarise(
         command=command,
         errors=_error_parts(deployment, samples),
         details=found,
+        verdict=deployment.adapted.recipe.verdict,
     )
 
 
@@ -215,6 +221,8 @@ def simulation_to_dict(
         "decisions": simulation.decisions.tolist(),
         "layers": [row.to_dict() for row in layer_rows(deployment, simulation)],
     }
+    verdict = deployment.adapted.recipe.verdict
+    results["verdict"] = None if verdict is None else verdict.to_dict()
     if labels is not None:
         results["accuracy"] = simulation.accuracy(labels)
     return results

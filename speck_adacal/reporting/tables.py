@@ -16,6 +16,7 @@ from speck_adacal.chip.check import CheckResult
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.inspection.core_load import CoreLoad
+from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.reporting.summary import LayerRow, Summary, layer_rows
 from speck_adacal.rules.rule_book import Explanation
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -36,7 +37,19 @@ def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
             threshold += f" (mean of {layer.threshold.size} channels)"
         name = layer.name + (" (readout)" if layer.readout else "")
         table.add_row(name, str(layer.phi), f"{layer.rho:g}", threshold)
-    return Group(table, f"Written: {out}", f"Next: speck-adacal deploy {out} --out OUT.bundle")
+    return Group(
+        table,
+        *verdict_lines(adapted.recipe.verdict),
+        f"Written: {out}",
+        f"Next: speck-adacal deploy {out} --out OUT.bundle",
+    )
+
+
+def verdict_lines(verdict: Verdict | None) -> list[Text]:
+    """What adaptation kept and lost, on calibration samples; none where it was not measured."""
+    if verdict is None:
+        return []
+    return [Text(line, style="bold" if i == 0 else "") for i, line in enumerate(verdict.lines())]
 
 
 def deployment_table(
@@ -48,6 +61,7 @@ def deployment_table(
         *([load_table(loads)] if loads else []),
         *(Text(f"Warning: {violation}") for violation in deployment.violations),
         bias_sentence(deployment),
+        *verdict_lines(deployment.adapted.recipe.verdict),
         f"Written: {out}",
         f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
     )
@@ -133,19 +147,24 @@ def simulation_table(
     table.add_row("input events a sample", f"{simulation.events.mean():,.0f}")
     table.add_row("SynOps a sample", f"{simulation.synops.mean():,.0f}")
     table.add_row("no decision", str(int(np.count_nonzero(simulation.decisions < 0))))
-    return Group(table, layer_table(layer_rows(deployment, simulation), "Per core"))
+    said = verdict_lines(deployment.adapted.recipe.verdict)
+    heading = [Text("When it was adapted, on calibration samples:")] if said else []
+    rows = layer_table(layer_rows(deployment, simulation), "Per core")
+    return Group(table, rows, *heading, *said)
 
 
 def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
     """The whole result: accuracy by level, layers, energy, and where it was written."""
     table = layer_table(summary.layers, f"Layers on the cores of {summary.chip} (a sample)")
+    said = verdict_lines(summary.verdict)
+    heading = [Text("When it was adapted, on calibration samples:"), *said] if said else []
     if not summary.levels or summary.energy is None:
         lines = [
             *(f"Warning: {warning}" for warning in summary.warnings),
             "Nothing was simulated; give --samples-from LABELLED.npz for accuracy and cost.",
             *(f"Written: {what}: {path}" for what, path in paths.items()),
         ]
-        return Group(table, *(Text(line) for line in lines))
+        return Group(table, *heading, *(Text(line) for line in lines))
     levels = Table(
         title=f"Accuracy by level ({summary.levels[0].samples} samples, T = {summary.time_steps})"
     )
@@ -169,7 +188,7 @@ def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
         *(f"Written: {what}: {path}" for what, path in paths.items()),
         *next_steps(paths),
     ]
-    return Group(levels, table, *(Text(line) for line in lines))
+    return Group(levels, table, *heading, *(Text(line) for line in lines))
 
 
 def next_steps(paths: Mapping[str, str]) -> list[str]:

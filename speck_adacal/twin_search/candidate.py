@@ -64,7 +64,7 @@ class Candidate:
             )
             for i, layer in enumerate(base.layers)
         )
-        return replace(base, layers=layers)
+        return replace(base, layers=layers, verdict=None)  # it was another network's
 
 
 def _column(values: tuple[float, ...], idle: float) -> Floats:

@@ -84,15 +84,17 @@ class _Arrival:
     events: tuple[Events, ...]
     synops: Ints
     spikes: Ints
-    _prepared: dict[int, PreparedInput] = field(default_factory=dict)
+    _prepared: dict[tuple[tuple[int, ...], int], PreparedInput] = field(default_factory=dict)
 
     def prepared(self, twin: Twin, part: slice = slice(None)) -> list[PreparedInput]:
         """What a twin, whose first core this reaches, takes; prepared when first asked for."""
-        wanted = range(len(self.events))[part]
-        missing = [index for index in wanted if index not in self._prepared]
-        found = twin.prepare([self.events[index] for index in missing], outside="drop")
+        # Ticks of the slow clock, and which cores they reach, are part of what is prepared.
+        leaking = tuple(core.index for core in twin.program.cores.values() if core.leak)
+        wanted = [(leaking, index) for index in range(len(self.events))[part]]
+        missing = [key for key in wanted if key not in self._prepared]
+        found = twin.prepare([self.events[index] for _, index in missing], outside="drop")
         self._prepared.update(zip(missing, found, strict=True))
-        return [self._prepared[index] for index in wanted]
+        return [self._prepared[key] for key in wanted]
 
 
 class TwinEvaluator:
@@ -137,6 +139,7 @@ class TwinEvaluator:
         few |= dict.fromkeys(meeting_names(adapted.graph), 0)
         self.channels = tuple(few.get(layer.name, 0) for layer in adapted.recipe.layers)
         self._program = program_from_configuration(deployment.mapped.configuration, chip=chip)
+        self._step_us = adapted.recipe.step_us
         self._threads = threads
         self._kept: list[OrderedDict[bytes, _Arrival]] = [OrderedDict() for _ in self._cores]
         nothing = np.zeros((len(recordings), 0), dtype=np.int64)
@@ -218,7 +221,12 @@ class TwinEvaluator:
                 core, monitor=ends, destinations=() if ends else core.destinations
             )
         program = ChipProgram(self._program.chip, cores)
-        return Twin(program, observe=(observe,))
+        leaks = self._step_us is not None and any(layer.bias.any() for layer in layers[first:])
+        return Twin(
+            program,
+            observe=(observe,),
+            slow_clock_hz=1e6 / self._step_us if leaks and self._step_us else None,
+        )
 
 
 def _few_channels(layer: FoldedLayer) -> int:
@@ -233,6 +241,8 @@ def _with_integers(core: CoreProgram, layer: QuantisedLayer) -> CoreProgram:
         threshold_high=layer.threshold,
         threshold_low=layer.threshold_low,
         initial=layer.initial,
+        bias=layer.bias if layer.bias.any() else None,
+        leak=bool(layer.bias.any()),
     )
 
 
@@ -244,6 +254,7 @@ def _prefix_keys(layers: Sequence[QuantisedLayer]) -> list[bytes]:
         keys.append(digest.digest())
         digest.update(layer.weight.tobytes())
         digest.update(layer.initial.tobytes())
+        digest.update(layer.bias.tobytes())
         digest.update(f"{layer.threshold} {layer.threshold_low};".encode())
     return keys
 

@@ -156,7 +156,12 @@ def _residual(
     layer, core = deployment.layers[position], deployment.cores[position]
     shape = layer.folded.out_shape
     configuration = deployment.mapped.configuration
-    twin = Twin.from_configuration(configuration, chip=deployment.chip, observe=(core,))
+    twin = Twin.from_configuration(
+        configuration,
+        chip=deployment.chip,
+        observe=(core,),
+        slow_clock_hz=deployment.slow_clock_hz,
+    )
     runs = twin.run_many(recordings)
     counts = np.zeros((len(runs), *shape))
     for count, run in zip(counts, runs, strict=True):

@@ -22,7 +22,7 @@ FEWEST = 20
 _SMALLEST_GAIN = 1e-4
 # Shares of the recordings after which a candidate is looked at.
 _LOOKS, _FIRST_OF_LAYERS = (0.125, 0.25, 0.5), 0.25
-_ERRORS_OF_DOUBT, _ERRORS_TO_KEEP = 1.0, 0.5
+_ERRORS_OF_DOUBT = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,14 @@ class Steps:
         rounds: over the layers; where one finds nothing the steps are halved.
         factor, shift: of a layer's threshold and initial potential.
         channel_factor: of a channel's threshold; None leaves channels alone.
+        errors_to_keep: standard errors by which a move must gain to be kept.
     """
 
     rounds: int
     factor: float
     shift: float
     channel_factor: float | None
+    errors_to_keep: float = 0.5
 
 
 class Descent:
@@ -106,7 +108,7 @@ class Descent:
                     continue
                 self._finish(candidate)
                 gain, error = self._gain(candidate, best, price, len(self._labels))
-                if gain > max(_SMALLEST_GAIN, _ERRORS_TO_KEEP * error):
+                if gain > max(_SMALLEST_GAIN, self._steps.errors_to_keep * error):
                     best = candidate
                     # Moves go from back to front: later inputs are not asked for again.
                     self._runner.keep(best.apply(self.base), move.layer)

@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from speck_adacal.adaptation import adapt_graph
 from speck_adacal.adaptation.pipeline import run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
+from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.ann.trace import trace, trace_whole
 from speck_adacal.chip.check import CheckResult, check_network
 from speck_adacal.chip.deploy import Deployment, deploy_network
@@ -19,11 +22,17 @@ from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.events.labels import checked_labels
+from speck_adacal.inspection.verdict import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import rewrite
-from speck_adacal.samples.batches import encode_for, encode_samples
+from speck_adacal.samples.batches import Batches, encode_for, encode_samples
+from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
-from speck_adacal.twin_search.correction import correct_on_twin
+from speck_adacal.twin_search.bases import Base, base_of, compared, ways_of_biases
+from speck_adacal.twin_search.policies import choose_policy
+from speck_adacal.twin_search.progress import Progress
+from speck_adacal.twin_search.search import find_front
+from speck_adacal.twin_search.targets import reference_decisions
 from speck_adacal.verbs import fronts
 
 
@@ -54,8 +63,12 @@ def adapt(
     plan: AdaptPlan | None = None,
     folder: str | Path | None = None,
     labels: Any = None,
+    progress: Progress | None = None,
 ) -> AdaptedNetwork:
     """Turn a trained network into a spiking one, without training.
+
+    What becomes of biases and of the lower clip on the chip is chosen by measuring. A part of the
+    samples is held out and says in the end what the network lost: `result.recipe.verdict`.
 
     Args:
         ann: the trained network; it is not changed.
@@ -69,6 +82,7 @@ def adapt(
         folder: where finished work of a search is kept, so that a killed one goes on.
         labels: int `[n]`, the decisions that corrections and searches on the twin come closer to;
             without them the trained network's own.
+        progress: told how many of how many steps on the chip twin are done, and the next one.
 
     Raises:
         ModelError: the network cannot be traced or holds NaN weights.
@@ -78,17 +92,52 @@ def adapt(
     """
     settings = settings or AdaptSettings()
     graph = trace(ann, tuple(input_shape))
-    batches = encode_samples(calibration, graph.input_shape, settings)
+    everything = encode_samples(calibration, graph.input_shape, settings)
     if labels is not None:
-        labels = checked_labels(labels, batches.samples)
+        labels = checked_labels(labels, everything.samples)
+    held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
+    seen = remaining_indices(everything.samples, held_out)
+    truth = _of(labels, seen)
+    ways = ways_of_biases(graph, settings, searched=plan is not None)
+    work = None if folder is None else Path(folder)
+    bases = [_base(graph, everything.part(seen), way, truth, plan, work) for way in ways]
+    if settings.input_coding != "events":
+        return bases[0].adapted
+    adapted, batches = bases[0].adapted, bases[0].batches
+    if settings.chip_correction:
+        adapted = choose_policy(
+            compared(bases, measured=settings.bias == "measured"), truth, progress=progress
+        )
+    batches = replace(batches, constant=adapted.recipe.constant)
+    if settings.estimator == "twin":
+        wanted = reference_decisions(adapted, batches) if truth is None else truth
+        front = find_front(adapted, batches.recordings(), wanted)
+        adapted = fronts.with_front_point(adapted, front.choose(max_synops=settings.max_synops))
+    judges = replace(everything.part(held_out or seen), constant=adapted.recipe.constant)
+    found = measure_verdict(adapted, judges, _of(labels, held_out or seen), held_out=bool(held_out))
+    return replace(adapted, recipe=replace(adapted.recipe, verdict=found))
+
+
+def _of(labels: Any, indices: Sequence[int]) -> npt.NDArray[np.int64] | None:
+    return None if labels is None else np.asarray(labels, dtype=np.int64)[list(indices)]
+
+
+def _base(
+    graph: LayerGraph,
+    batches: Batches,
+    settings: AdaptSettings,
+    labels: Any,
+    plan: AdaptPlan | None,
+    folder: Path | None,
+) -> Base:
+    """The network rewritten and calibrated in time steps, for one way of its biases."""
     rewriting = rewrite(graph, batches, settings, labels)
     batches = replace(batches, constant=rewriting.constant)
     if plan is None:
         recipe, calibrated = adapt_graph(rewriting.graph, batches, settings)
     else:
-        work = None if folder is None else Path(folder)
         plan = replace(plan, exit_early=False)
-        result = run_plan(rewriting.graph, batches, settings, plan, folder=work).result
+        result = run_plan(rewriting.graph, batches, settings, plan, folder=folder).result
         recipe, calibrated = result.recipe, result.graph
     recipe = replace(
         recipe,
@@ -97,13 +146,7 @@ def adapt(
         trace=(*rewriting.trace, *recipe.trace),
     )
     rewritten = None if rewriting.graph is graph else rewriting.graph
-    adapted = AdaptedNetwork(graph, calibrated, recipe, rewritten)
-    if settings.chip_correction and settings.input_coding == "events":
-        adapted = correct_on_twin(adapted, batches, labels)
-    if settings.estimator == "time_steps":
-        return adapted
-    found = fronts.front(adapted, calibration, labels)
-    return fronts.with_front_point(adapted, found.choose(max_synops=settings.max_synops))
+    return base_of(AdaptedNetwork(graph, calibrated, recipe, rewritten), batches)
 
 
 def deploy(

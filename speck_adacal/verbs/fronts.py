@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from speck_adacal.chip_description import DEFAULT_CHIP
+from speck_adacal.inspection.verdict import measure_verdict
 from speck_adacal.samples.batches import encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
@@ -64,3 +66,25 @@ def front_in_steps(
 def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:
     """The network under the recipe of a point of its front, ready for `deploy`."""
     return replace(adapted, recipe=point.recipe)
+
+
+def judged(
+    adapted: AdaptedNetwork,
+    samples: Any,
+    labels: Any = None,
+    *,
+    held_out: Sequence[int],
+    chip: str = DEFAULT_CHIP,
+) -> AdaptedNetwork:
+    """The network with a verdict in its recipe: what it keeps of the trained network's accuracy.
+
+    Args:
+        adapted: the network.
+        samples, labels: as for `adapt`.
+        held_out: indices of the samples to judge on, on which nothing of the recipe was found.
+        chip: a name of `known_chips()`.
+    """
+    part = encode_for(samples, adapted.ann.input_shape, adapted.recipe).part(held_out)
+    truth = None if labels is None else np.asarray(labels)[list(held_out)]
+    verdict = measure_verdict(adapted, part, truth, held_out=True, chip=chip)
+    return replace(adapted, recipe=replace(adapted.recipe, verdict=verdict))

@@ -183,13 +183,18 @@ def test_refusing_names_every_layer_with_biases(adapted, images):
         ({"bias": "drop"}, "initial, leak, refuse"),
         ({"lower_clip": 0.0}, "above 0"),
         ({"lower_clip": float("nan")}, "above 0"),
-        ({"bias": "leak"}, "window_us"),
         ({"window_us": 0}, "at least 1"),
     ],
 )
 def test_wrong_policies_are_refused(options, said):
     with pytest.raises(SettingsError, match=said):
         ChipPolicy(**options)
+
+
+def test_a_leak_needs_the_duration_of_a_sample(adapted):
+    unknown = replace(adapted, recipe=replace(adapted.recipe, step_us=None))
+    with pytest.raises(SettingsError, match="window_us"):
+        deploy(unknown, policy=ChipPolicy(bias="leak"))
 
 
 def test_a_clock_the_chip_has_not_is_refused(adapted):
@@ -236,7 +241,8 @@ def test_deploy_says_what_became_of_the_biases(adapted, tmp_path, capsys):
     said = said_by(capsys, ["deploy", source, "--out", tmp_path / "b"])
     assert "part of the initial potentials" in said
     line = ["deploy", source, "--out", tmp_path / "c", "--bias", "leak"]
-    assert "window_us" in said_by(capsys, line, code=1)
+    assert "slow clock (1000 Hz)" in said_by(capsys, line)  # images have steps of a millisecond
+    line.append("--force")
     assert "how many firing thresholds" in said_by(capsys, [*line, "--lower-clip", "low"], code=1)
     line += ["--window-us", 80_000, "--lower-clip", "threshold"]
     assert "slow clock (100 Hz)" in said_by(capsys, line)
