@@ -32,6 +32,7 @@ class FoldedLayer:
         pool: edge of the sum pooling behind the neurons (1 = none).
         sources: positions of the layers whose spikes this one reads; empty where it reads the
             network's input. Several add up: the same weights serve them all.
+        shifts: for each source, the channel of this layer at which its own begin.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FoldedLayer:
     padding: tuple[int, int]
     pool: int = 1
     sources: tuple[int, ...] = ()
+    shifts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.ann.graph import Node
+from speck_adacal.rewriting.least_squares import LARGEST_FAN_IN, RidgeFit
 
-_LARGEST = 4608  # inputs of one output value: beyond it the normal matrix would pass 170 MB
 _STEPS = 300  # of Adam, where there is no closed form
 _RATE = 0.02  # learning rate as a part of the weights' standard deviation
 
@@ -27,34 +26,12 @@ def reconstruct_weights(reference: Node, node: Node, pair: SideBySide, ridge: fl
         False where Adam's steps did not bring the outputs nearer, and the layer was left alone.
     """
     module: Any = node.module
-    weight = module.weight.detach().double()
-    groups = int(getattr(module, "groups", 1))
-    fan_in = weight[0].numel()
-    if fan_in > _LARGEST:
+    if module.weight[0].numel() > LARGEST_FAN_IN:
         return _by_steps(reference, node, pair, ridge)
-    rows = weight.flatten(1).view(groups, -1, fan_in)
-    old_bias = module.bias
-    bias = torch.zeros(weight.shape[0], dtype=torch.float64)
-    if old_bias is not None:
-        bias = old_bias.detach().double()
-    normal = torch.zeros(groups, fan_in + 1, fan_in + 1, dtype=torch.float64)
-    moment = torch.zeros(groups, fan_in + 1, rows.shape[1], dtype=torch.float64)
+    fit = RidgeFit(module)
     for ann, snn in zip(pair.ann, pair.snn, strict=True):
-        mean = snn[node.inputs[0]][0].mean(1)
-        patches = _patches(module, mean, groups)
-        target = ann[reference.name].flatten(2) if mean.ndim > 2 else ann[reference.name][..., None]
-        target = target.transpose(1, 2).reshape(-1, groups, rows.shape[1]).transpose(0, 1).double()
-        fit = torch.cat((rows.transpose(1, 2), bias.view(groups, 1, -1)), 1)
-        residual = target - patches @ fit
-        normal += patches.transpose(1, 2) @ patches
-        moment += patches.transpose(1, 2) @ residual
-    scale = normal.diagonal(dim1=1, dim2=2)[:, :-1].mean(1).clamp_min(1e-12)
-    normal += torch.eye(fan_in + 1, dtype=torch.float64) * (ridge * scale).view(-1, 1, 1)
-    change = torch.linalg.solve(normal, moment)
-    weight = weight + change[:, :-1].transpose(1, 2).reshape_as(weight)
-    module.weight = nn.Parameter(weight.float(), requires_grad=False)
-    bias = bias + change[:, -1].flatten()
-    module.bias = nn.Parameter(bias.float(), requires_grad=False)
+        fit.add(snn[node.inputs[0]][0].mean(1), ann[reference.name])
+    fit.fit(ridge)
     return True
 
 
@@ -92,20 +69,3 @@ def _by_steps(reference: Node, node: Node, pair: SideBySide, ridge: float) -> bo
     module.weight = nn.Parameter(weight.detach(), requires_grad=False)
     module.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
     return better
-
-
-def _patches(module: Any, x: torch.Tensor, groups: int) -> torch.Tensor:
-    """`[groups, samples · positions, fan_in + 1]`, the inputs of each output value and a one."""
-    if x.ndim == 2:
-        columns = x.unsqueeze(0)
-    else:
-        one_d = x.ndim == 3
-        settings = [getattr(module, n) for n in ("kernel_size", "dilation", "padding", "stride")]
-        if one_d:
-            x = x.unsqueeze(2)
-            settings = [(k, *v) for k, v in zip((1, 1, 0, 1), settings, strict=True)]
-        unfolded = F.unfold(x, *settings)
-        unfolded = unfolded.view(x.shape[0], groups, -1, unfolded.shape[-1])
-        columns = unfolded.permute(1, 0, 3, 2).reshape(groups, -1, unfolded.shape[2])
-    ones = torch.ones(*columns.shape[:2], 1, dtype=torch.float64)
-    return torch.cat((columns.double(), ones), 2)

@@ -22,7 +22,8 @@ _LOWEST_SHARE = 0.25
 
 def is_idle(graph: LayerGraph, node: Node) -> bool:
     """Whether a node is an activation of sums or pools of spikes, which are never negative."""
-    return node.kind is Kind.ACTIVATION and graph[node.inputs[0]].kind in _PASSING
+    passing = (*_PASSING, Kind.CONCAT)
+    return node.kind is Kind.ACTIVATION and graph[node.inputs[0]].kind in passing
 
 
 def sole_reader(graph: LayerGraph, node: Node) -> Node | None:

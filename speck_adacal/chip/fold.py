@@ -40,12 +40,13 @@ Floats = npt.NDArray[np.float64]
 @dataclass(frozen=True)
 class _Signal:
     """What flows between layers: the value of one spike, per channel, the map's shape, its
-    sources and the pooling behind each of them."""
+    sources, the pooling behind each of them and the channel at which each begins."""
 
     amplitude: Floats
     shape: tuple[int, int, int]
     sources: tuple[int, ...] = ()
     pools: tuple[int, ...] = ()
+    shifts: tuple[int, ...] = ()
 
 
 def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
@@ -84,12 +85,14 @@ def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
             layers.append(layer)
             if not layer.recipe.readout:
                 amplitude = _per_channel(layer.recipe, layer.out_shape[0])
-                own = _Signal(amplitude, layer.out_shape, (len(layers) - 1,), (1,))
+                own = _Signal(amplitude, layer.out_shape, (len(layers) - 1,), (1,), (0,))
                 signals[node.name if after is None else after.name] = own
         elif node.kind in (Kind.AVG_POOL, Kind.SUM_POOL):
             signals[node.name] = _fold_pool(node, layers, ins[0])
         elif node.kind is Kind.ADD:
             signals[node.name] = _add(node, ins)
+        elif node.kind is Kind.CONCAT:
+            signals[node.name] = _side_by_side(node, ins)
         elif node.kind is Kind.FLATTEN or is_idle(graph, node):
             signals[node.name] = ins[0]
         else:
@@ -107,7 +110,6 @@ REPLACEMENTS = {
     Kind.ACTIVATION: "put a convolution or linear layer before the activation",
     Kind.SCALE: "place the batch norm directly behind a convolution so that it can be folded",
     Kind.SUBSAMPLE: "use a stride in the convolution before it",
-    Kind.CONCAT: "add the branches up instead of concatenating them",
     Kind.PAD: "use the padding of the convolution after it",
 }
 
@@ -145,7 +147,26 @@ def _add(node: Node, ins: list[_Signal]) -> _Signal:
             "spike once to a core: scale the weights, or put a convolution on one branch."
         )
     pools = tuple(pool for signal in ins for pool in signal.pools)
-    return _Signal(ins[0].amplitude, ins[0].shape, sources, pools)
+    shifts = tuple(shift for signal in ins for shift in signal.shifts)
+    return _Signal(ins[0].amplitude, ins[0].shape, sources, pools, shifts)
+
+
+def _side_by_side(node: Node, ins: list[_Signal]) -> _Signal:
+    sizes = [signal.shape[1:] for signal in ins]
+    sources = tuple(source for signal in ins for source in signal.sources)
+    if len(set(sizes)) > 1 or len(set(sources)) != len(sources) or not all(s.sources for s in ins):
+        raise ModelError(
+            f"{place(node)} puts maps of sizes {', '.join(map(str, sizes))} side by side; a core "
+            "takes maps of one size, each from another core and none from the network's input: "
+            "put a convolution with a ReLU on the branch that differs."
+        )
+    starts = np.cumsum([0, *(signal.shape[0] for signal in ins)]).tolist()
+    shifts = tuple(
+        start + shift for start, signal in zip(starts, ins, strict=False) for shift in signal.shifts
+    )
+    pools = tuple(pool for signal in ins for pool in signal.pools)
+    amplitude = np.concatenate([signal.amplitude for signal in ins])
+    return _Signal(amplitude, (starts[-1], *ins[0].shape[1:]), sources, pools, shifts)
 
 
 def _same_pooling(layers: list[FoldedLayer], reads: list[tuple[FoldedLayer, _Signal]]) -> None:
@@ -194,6 +215,7 @@ def _fold_weights(
         stride=stride,
         padding=padding,
         sources=signal.sources,
+        shifts=signal.shifts,
     )
 
 
@@ -227,7 +249,7 @@ def _fold_pool(node: Node, layers: list[FoldedLayer], signal: _Signal) -> _Signa
     channels, height, width = signal.shape
     divisor = edge * edge if node.kind is Kind.AVG_POOL else 1
     shape = (channels, height // edge, width // edge)
-    return _Signal(signal.amplitude / divisor, shape, signal.sources, pools)
+    return _Signal(signal.amplitude / divisor, shape, signal.sources, pools, signal.shifts)
 
 
 def _differ(recipe: LayerRecipe, relays: int) -> bool:

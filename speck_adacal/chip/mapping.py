@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from speck_adacal.chip.side_by_side import SideBySideNetwork, build_configuration
 from speck_adacal.core_layers import STATE_LOW, QuantisedLayer
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.virtual_samna import ensure_samna
@@ -24,7 +25,8 @@ class MappedNetwork:
     """The network on the chip's cores.
 
     Attributes:
-        network: sinabs' `DynapcnnNetwork` holding the quantised integers.
+        network: sinabs' `DynapcnnNetwork` holding the quantised integers, or a
+            `SideBySideNetwork` where cores take several maps as channels.
         cores: core of each layer, in order of the signal.
         configuration: samna's `SpeckConfiguration`.
     """
@@ -57,6 +59,12 @@ def map_network(
     ensure_samna()
     from sinabs.backend.dynapcnn import DynapcnnNetwork
 
+    if any(any(layer.folded.shifts) for layer in layers):
+        modules = [_modules(layer, time_steps, i) for i, layer in enumerate(layers)]
+        joined = SideBySideNetwork(layers, modules)
+        reset_to_initial(joined, layers)
+        configuration, found = build_configuration(joined, layers, chip=chip, cores=cores)
+        return MappedNetwork(joined, found, configuration)
     network = DynapcnnNetwork(
         _Branched(layers, time_steps), input_shape=layers[0].folded.in_shape, discretize=False
     )

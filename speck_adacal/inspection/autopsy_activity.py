@@ -67,7 +67,9 @@ def measure_activity(deployment: Deployment, samples: Any) -> tuple[int, tuple[L
         arriving = inputs
         if sources:
             parts = [_pooled(spikes[s], deployment.layers[s].folded.pool) for s in sources]
-            arriving = np.sum(parts, axis=0)
+            arriving = np.zeros((len(inputs), *layer.folded.in_shape))
+            for part, shift in zip(parts, layer.folded.shifts, strict=True):
+                arriving[:, shift : shift + part.shape[1]] += part
         results.append(_activity(layer, arriving, fired, target.reshape(fired.shape), steps))
     return batches.samples, tuple(results)
 

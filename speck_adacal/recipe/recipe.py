@@ -12,7 +12,7 @@ from pydantic import Field
 from speck_adacal.errors import SettingsError
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.verdict import Verdict
-from speck_adacal.validation import Count, CountOrZero, Positive, checked, one_of
+from speck_adacal.validation import Count, CountOrZero, Positive, Share, checked, one_of
 
 
 @checked
@@ -57,6 +57,12 @@ class AdaptSettings:
             `ChipPolicy` for the last two.
         constant_rate: for `bias="events"`, events of each place of the constant channel in a time
             step. More of them cost SynOps, and leave weights more of the eight bits.
+        max_pooling: `"refit"`: average pooling takes the place of max pooling, which no core can
+            do, and the layers behind it are fitted again in closed form to what the trained network
+            computes there (a calibration of weights, without training); `"keep"` leaves it, for
+            networks in time steps only.
+        max_pooling_loss: share of held-out calibration samples that a network without max pooling
+            may decide otherwise.
 
     Raises:
         SettingsError: naming the field, the value found and what is allowed.
@@ -80,6 +86,8 @@ class AdaptSettings:
     max_synops: Positive | None = None
     bias: Annotated[str, one_of("measured", "events", "initial", "leak")] = "measured"
     constant_rate: Count = 2
+    max_pooling: Annotated[str, one_of("refit", "keep")] = "refit"
+    max_pooling_loss: Share = 0.15
 
     def __post_init__(self) -> None:
         if self.estimator == "twin" and self.input_coding != "events":

@@ -131,7 +131,7 @@ def _base(
     folder: Path | None,
 ) -> Base:
     """The network rewritten and calibrated in time steps, for one way of its biases."""
-    rewriting = rewrite(graph, batches, settings, labels)
+    rewriting = rewrite(graph, batches, settings)
     batches = replace(batches, constant=rewriting.constant)
     if plan is None:
         recipe, calibrated = adapt_graph(rewriting.graph, batches, settings)

@@ -222,7 +222,8 @@ class TestBadInput:
         network = nn.Sequential(
             nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 2, 3)
         )
-        adapted = adapt(network, IMAGES, input_shape=(1, 8, 8))
+        settings = AdaptSettings(max_pooling="keep")
+        adapted = adapt(network, IMAGES, input_shape=(1, 8, 8), settings=settings)
         assert any("left out" in record.step for record in adapted.recipe.trace)
         with pytest.raises(ModelError, match="max_pool"):
             deploy(adapted)
