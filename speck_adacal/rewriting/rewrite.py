@@ -12,6 +12,7 @@ from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.recipe import AdaptSettings, StepRecord
 from speck_adacal.rewriting.bias_events import carry_biases
 from speck_adacal.rewriting.max_pooling import without_max_pooling
+from speck_adacal.rewriting.splitting import split_large_layers
 from speck_adacal.rewriting.sums import merge_sums
 from speck_adacal.samples.batches import Batches
 
@@ -45,22 +46,24 @@ def rewrite(graph: LayerGraph, batches: Batches, settings: AdaptSettings) -> Rew
     """
     if settings.input_coding != "events":
         return Rewriting(graph)
-    limits = load_chip_description().limits
+    description = load_chip_description()
+    limits = description.limits
     graph = merge_sums(merge_linear_maps(graph, limits), limits)
     trace: tuple[StepRecord, ...] = ()
     if settings.max_pooling == "refit" and graph.of_kind(Kind.MAX_POOL):
         graph, record = _without_max_pooling(graph, batches, settings)
         graph, trace = merge_linear_maps(graph, limits), (record,)
     if settings.bias != "events":
-        return Rewriting(graph, trace=trace)
+        return Rewriting(split_large_layers(graph, description), trace=trace)
     found = carry_biases(graph, rate=settings.constant_rate, amplitude=batches.amplitude)
     if found is None:
-        return Rewriting(graph, trace=trace)
+        return Rewriting(split_large_layers(graph, description), trace=trace)
     values = {f"relayed by:{name}": 1.0 for name in found.relays}
     values |= {f"bias of:{name}": 1.0 for name in found.carried}
     values["constant events a step"] = float(found.constant.events_per_step)
     constant = replace(found.constant, step_us=batches.step_us)
-    return Rewriting(found.graph, constant, (*trace, StepRecord("biases by events", 0.0, values)))
+    graph = split_large_layers(found.graph, description)
+    return Rewriting(graph, constant, (*trace, StepRecord("biases by events", 0.0, values)))
 
 
 def _without_max_pooling(
@@ -68,7 +71,7 @@ def _without_max_pooling(
 ) -> tuple[LayerGraph, StepRecord]:
     started = time.perf_counter()
     found = without_max_pooling(
-        graph, tuple(batches.analog()), most_changed=settings.max_pooling_loss
+        graph, tuple(batches.network_inputs()), most_changed=settings.max_pooling_loss
     )
     values = {f"fitted:{name}": 1.0 for name in found.fitted}
     values["changed decisions"] = found.changed_decisions

@@ -18,6 +18,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.inspection.autopsy_activity import measure_activity
+from speck_adacal.rewriting.splitting import split_large_layers
 from speck_adacal.rewriting.sums import merge_sums
 from speck_adacal.samples.batches import encode_for
 
@@ -174,3 +175,22 @@ def test_a_bundle_with_side_by_side_maps_comes_back(
     again = load(save(deployment, tmp_path / "bundle"))
     assert isinstance(again, Deployment)
     assert again.cores == deployment.cores
+
+
+def test_a_layer_too_large_for_a_core_is_shared_out_exactly() -> None:
+    torch.manual_seed(2)
+    network = nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 49, 64), nn.ReLU(), nn.Linear(64, 10),
+    ).eval()  # fmt: skip
+    graph = trace(network, (1, 14, 14))
+    found = split_large_layers(graph, load_chip_description())
+    assert [node.shape for node in found.of_kind(Kind.LINEAR)] == [(32,), (32,), (10,)]
+    x = torch.rand(3, 1, 14, 14)
+    with torch.no_grad():
+        out = found.run(x)[found.outputs[0]]
+        torch.testing.assert_close(out, network(x), rtol=1e-5, atol=1e-6)
+    fitting = trace(
+        nn.Sequential(network[0], nn.ReLU(), nn.Flatten(), nn.Linear(32 * 196, 2)), (1, 14, 14)
+    )
+    assert split_large_layers(fitting, load_chip_description()) is fitting
