@@ -22,7 +22,7 @@ from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.rewriting.least_squares import LARGEST_FAN_IN, RidgeFit
 
 FEWEST_SAMPLES = 64
-_INPUTS_PER_ROW = 10  # of a layer, for each row of the fit: fewer rows say too little
+_INPUTS_PER_ROW = 16  # of a layer, for each row of the fit: fewer rows say too little
 _RIDGE = 1e-2
 _HELD_OUT = 4  # one sample in four
 _MOST_SAMPLES = 1024

@@ -32,8 +32,8 @@ class Rewriting:
     trace: tuple[StepRecord, ...] = ()
 
 
-def rewrite(graph: LayerGraph, batches: Batches, settings: AdaptSettings) -> Rewriting:
-    """Rewrite a traced network so that a chip can compute it.
+def rewrite_for_cores(graph: LayerGraph, batches: Batches, settings: AdaptSettings) -> Rewriting:
+    """Rewrite what no core can do as what one can: linear maps, sums and max pooling.
 
     Args:
         graph: the traced network; never changed.
@@ -46,24 +46,40 @@ def rewrite(graph: LayerGraph, batches: Batches, settings: AdaptSettings) -> Rew
     """
     if settings.input_coding != "events":
         return Rewriting(graph)
-    description = load_chip_description()
-    limits = description.limits
+    limits = load_chip_description().limits
     graph = merge_sums(merge_linear_maps(graph, limits), limits)
-    trace: tuple[StepRecord, ...] = ()
-    if settings.max_pooling == "refit" and graph.of_kind(Kind.MAX_POOL):
-        graph, record = _without_max_pooling(graph, batches, settings)
-        graph, trace = merge_linear_maps(graph, limits), (record,)
-    if settings.bias != "events":
-        return Rewriting(split_large_layers(graph, description), trace=trace)
-    found = carry_biases(graph, rate=settings.constant_rate, amplitude=batches.amplitude)
-    if found is None:
-        return Rewriting(split_large_layers(graph, description), trace=trace)
-    values = {f"relayed by:{name}": 1.0 for name in found.relays}
-    values |= {f"bias of:{name}": 1.0 for name in found.carried}
-    values["constant events a step"] = float(found.constant.events_per_step)
-    constant = replace(found.constant, step_us=batches.step_us)
-    graph = split_large_layers(found.graph, description)
-    return Rewriting(graph, constant, (*trace, StepRecord("biases by events", 0.0, values)))
+    if settings.max_pooling != "refit" or not graph.of_kind(Kind.MAX_POOL):
+        return Rewriting(graph)
+    graph, record = _without_max_pooling(graph, batches, settings)
+    return Rewriting(merge_linear_maps(graph, limits), trace=(record,))
+
+
+def rewrite_biases(found: Rewriting, batches: Batches, settings: AdaptSettings) -> Rewriting:
+    """Carry biases by events, where the settings ask for it, and share out too large layers.
+
+    Args:
+        found: the result of `rewrite_for_cores`.
+        batches: the calibration set.
+        settings: how biases reach the chip.
+    """
+    if settings.input_coding != "events":
+        return found
+    description = load_chip_description()
+    carried = None
+    if settings.bias == "events":
+        carried = carry_biases(
+            found.graph, rate=settings.constant_rate, amplitude=batches.amplitude
+        )
+    if carried is None:
+        return replace(found, graph=split_large_layers(found.graph, description))
+    values = {f"relayed by:{name}": 1.0 for name in carried.relays}
+    values |= {f"bias of:{name}": 1.0 for name in carried.carried}
+    values["constant events a step"] = float(carried.constant.events_per_step)
+    return Rewriting(
+        graph=split_large_layers(carried.graph, description),
+        constant=replace(carried.constant, step_us=batches.step_us),
+        trace=(*found.trace, StepRecord("biases by events", 0.0, values)),
+    )
 
 
 def _without_max_pooling(

@@ -24,7 +24,7 @@ from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.verdict import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
-from speck_adacal.rewriting.rewrite import rewrite
+from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
 from speck_adacal.samples.batches import Batches, encode_for, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -98,9 +98,11 @@ def adapt(
     held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
     seen = remaining_indices(everything.samples, held_out)
     truth = _of(labels, seen)
-    ways = ways_of_biases(graph, settings, searched=plan is not None)
+    calibration_set = everything.part(seen)
+    shaped = rewrite_for_cores(graph, calibration_set, settings)
+    ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
     work = None if folder is None else Path(folder)
-    bases = [_base(graph, everything.part(seen), way, truth, plan, work) for way in ways]
+    bases = [_base(graph, shaped, calibration_set, way, plan, work) for way in ways]
     if settings.input_coding != "events":
         return bases[0].adapted
     adapted, batches = bases[0].adapted, bases[0].batches
@@ -124,14 +126,14 @@ def _of(labels: Any, indices: Sequence[int]) -> npt.NDArray[np.int64] | None:
 
 def _base(
     graph: LayerGraph,
+    shaped: Rewriting,
     batches: Batches,
     settings: AdaptSettings,
-    labels: Any,
     plan: AdaptPlan | None,
     folder: Path | None,
 ) -> Base:
     """The network rewritten and calibrated in time steps, for one way of its biases."""
-    rewriting = rewrite(graph, batches, settings)
+    rewriting = rewrite_biases(shaped, batches, settings)
     batches = replace(batches, constant=rewriting.constant)
     if plan is None:
         recipe, calibrated = adapt_graph(rewriting.graph, batches, settings)
