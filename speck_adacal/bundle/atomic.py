@@ -91,6 +91,8 @@ def _named_failure(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # of a reader inside the block, such as of a damaged gzip file
+            raise
         raise OutputError(
             f"The output {path} cannot be written ({error.strerror or error}); choose another "
             "path, or make room there."

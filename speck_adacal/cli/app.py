@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
+import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import typer
 
@@ -50,15 +56,65 @@ for group in (datasets, virtual):
     app.add_typer(group.app, name=group.NAME)
 
 
+class _StoppedError(SpeckAdacalError):
+    """Ctrl-C, where a command was at work."""
+
+    exit_code = 130
+
+
+def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except KeyboardInterrupt as stop:
+            raise _StoppedError(f"stopped; {_what_is_kept(options)}") from stop
+        except MemoryError as error:
+            raise SpeckAdacalError("There is not enough memory; give fewer samples.") from error
+
+    return run
+
+
+for registered in (*app.registered_commands, *datasets.app.registered_commands):
+    if registered.callback is not None:
+        registered.callback = _stoppable(registered.callback)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 ok, 1 user error, 2 usage, 3 design rule, 4 hardware."""
+    """Run the command line and exit: 0 ok, 1 user error, 2 usage, 3 design rule, 4 hardware,
+    130 stopped."""
+    for output in (sys.stdout, sys.stderr):  # a terminal without φ still shows the rest
+        if isinstance(output, io.TextIOWrapper) and output.errors == "strict":
+            output.reconfigure(errors="replace")
+    code: int | str | None = 0
     try:
-        app(args=None if arguments is None else list(arguments))
+        try:
+            app(args=None if arguments is None else list(arguments))
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()
     except SpeckAdacalError as error:
         sys.stderr.write(f"speck-adacal: {error}\n")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("speck-adacal: stopped; nothing was written.\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
+        code = error.exit_code
+    except OSError as error:
+        _no_more_output()
+        if error.errno != errno.EPIPE:
+            sys.stderr.write(f"speck-adacal: the output cannot be written ({error.strerror}).\n")
+        code = 1
+    sys.exit(code)
+
+
+def _what_is_kept(options: Mapping[str, Any]) -> str:
+    """What a stopped command leaves behind."""
+    kept = "outputs are written whole or not at all, so none is half-written."
+    if options.get("work") is not None:
+        kept += f" Finished work is in {options['work']}: the same command goes on from there."
+    return kept
+
+
+def _no_more_output() -> None:
+    """Let nothing more be written to stdout, also when the interpreter ends and flushes it."""
+    with contextlib.suppress(OSError, ValueError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)

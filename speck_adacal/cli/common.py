@@ -38,7 +38,8 @@ def console(*, to_stderr: bool = False) -> Console:
 
     stream = sys.stderr if to_stderr else sys.stdout
     width = None if stream.isatty() else _WIDTH_OF_FILES
-    return Console(stderr=to_stderr, highlight=False, width=width)
+    # Paths and names are shown as they are: a bracket or colons in them are no markup.
+    return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def show(results: Any, rendered: RenderableType, *, as_json: bool, quiet: bool) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from speck_adacal.errors import DataError, SettingsError
@@ -16,6 +17,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+_PACKAGE = re.compile(r"(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9+._~-]*")
 
 
 @checked
@@ -61,6 +64,11 @@ class Source:
     version: str = ""
     members: Several[str] = ()
     convert: str = ""
+
+    def __post_init__(self) -> None:
+        _refuse_outside(*self.downloads, *self.members)
+        if self.kind != "url" and not _PACKAGE.fullmatch(self.package):
+            raise SettingsError(f"{self.package!r} names no package")
 
     @property
     def downloads(self) -> tuple[str, ...]:
@@ -117,6 +125,17 @@ class DatasetCard:
     def __post_init__(self) -> None:
         if not self.files and not self.recordings:
             raise SettingsError("a data set needs files or recordings, found neither")
+        _refuse_outside(self.name, self.folder or self.name, *self.recordings.values())
+
+
+def _refuse_outside(*paths: str) -> None:
+    """What becomes part of a path stays inside the data set's folder."""
+    for path in paths:
+        parts = PurePosixPath(path.replace("\\", "/"))
+        if not path or parts.is_absolute() or ".." in parts.parts or ":" in path or "\0" in path:
+            raise SettingsError(
+                f"{path!r} lies outside the data set's folder; do not trust this card"
+            )
 
 
 def card_names() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.bundle import new_file
 from speck_adacal.errors import DataError
 
 TRAIN_BATCHES = tuple(f"data_batch_{n}.bin" for n in range(1, 6))
@@ -79,6 +80,5 @@ def _convert(folder: Path, name: str, labels: npt.NDArray[np.uint8]) -> None:
     if rows.dtype != np.uint8 or rows.shape[:2] != (len(labels), 1024) or rows.shape[2] < 3:
         raise DataError(f"{source} has shape {rows.shape}, expected ({len(labels)}, 1024, 3 or 4).")
     pixels = rows[:, :, :3].transpose(0, 2, 1).reshape(len(labels), _PIXELS)
-    partial = folder / (name + ".part")
-    partial.write_bytes(np.concatenate([labels[:, None], pixels], axis=1).tobytes())
-    partial.replace(folder / name)
+    with new_file(folder / name, force=True) as partial:
+        partial.write_bytes(np.concatenate([labels[:, None], pixels], axis=1).tobytes())

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from speck_adacal.bundle import new_file
 from speck_adacal.errors import DataError
 
 _TIMEOUT_S = 1800
@@ -92,10 +93,8 @@ def extract_tar_members(
                 if source is None:
                     raise DataError(f"{name} in {archive} is not a regular file.")
                 target = folder / Path(name).name
-                partial = target.with_name(target.name + ".part")
-                with source, partial.open("wb") as file:
+                with source, new_file(target, force=True) as partial, partial.open("wb") as file:
                     shutil.copyfileobj(source, file)
-                partial.replace(target)
                 written.append(target)
     except KeyError as error:
         raise DataError(f"The archive {archive} has no file {error.args[0]}.") from error

@@ -38,8 +38,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
         "input_amplitude": recipe.input_amplitude,
         "layers": layers,
         "trace": [
-            {"step": record.step, "seconds": record.seconds, "values": _finite(record.values)}
-            for record in recipe.trace
+            {"step": record.step, "values": _finite(record.values)} for record in recipe.trace
         ],
     }
     if recipe.constant is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
@@ -174,10 +175,14 @@ class LayerRecipe:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step of the recipe did; `values` holds its measured numbers by name."""
+    """What one step of the recipe did; `values` holds its measured numbers by name.
+
+    `seconds` is the wall time that it took. It is known where it was done and is not kept in files,
+    so that equal runs give equal bundles; NaN elsewhere.
+    """
 
     step: str
-    seconds: float
+    seconds: float = math.nan
     values: dict[str, float] = field(default_factory=dict)
 
 

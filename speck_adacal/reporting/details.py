@@ -13,6 +13,7 @@ from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
 from speck_adacal.inspection.autopsy import Autopsy, autopsy
@@ -129,6 +130,11 @@ def measure_details(deployment: Deployment, samples: Any, labels: npt.ArrayLike)
     )
     runs = twin.run_many(recordings, record_load=True)
     traces = [run.load for run in runs if run.load is not None]
+    if not any(len(trace.t_us) for trace in traces):
+        raise CalibrationError(
+            "No sample reaches the chip with an event (black images, or empty recordings), so "
+            "there is nothing to measure; give others, or a report without samples."
+        )
     return Details(
         samples=len(truth),
         autopsy=autopsy(deployment, part),

@@ -102,3 +102,57 @@ def test_unknown_source_kind_and_nothing_named(tmp_path):
 def test_unknown_name_lists_the_known():
     with pytest.raises(DataError, match=r"cifar10, .*pokerdvs"):
         load_card("imagenet")
+
+
+CARD = """schema = 1
+name = "{name}"
+title = "t"
+kind = "events"
+classes = []
+homepage = "h"
+license = "l"
+citation = "c"
+layout = "l"
+loader = "nmnist"
+tried = "t"
+folder = "{folder}"
+[splits]
+all = 1
+[recordings]
+all = "{pattern}"
+[[sources]]
+kind = "{kind}"
+urls = []
+names = ["{download}"]
+members = ["{member}"]
+package = "{package}"
+"""
+SOUND = {
+    "name": "set",
+    "folder": "SET",
+    "pattern": "*/*.bin",
+    "kind": "npm",
+    "download": "a.zip",
+    "member": "data/a.bin",
+    "package": "@scope/pack-age.js",
+}
+
+
+def test_a_card_whose_paths_stay_inside(tmp_path):
+    (tmp_path / "a.toml").write_text(CARD.format(**SOUND))
+    assert read_card(tmp_path / "a.toml").folder == "SET"
+
+
+@pytest.mark.parametrize("field", ["name", "folder", "pattern", "download", "member"])
+@pytest.mark.parametrize("bad", ["../x", "/etc/x", "a/../../x", "..\\\\x", "C:x"])
+def test_a_card_whose_paths_lead_outside(tmp_path, field, bad):
+    (tmp_path / "a.toml").write_text(CARD.format(**{**SOUND, field: bad}))
+    with pytest.raises(DataError, match=r"lies outside|bad"):
+        read_card(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize("bad", ["--global", "a b", "git+https://x", "../x", ""])
+def test_a_card_that_names_no_package(tmp_path, bad):
+    (tmp_path / "a.toml").write_text(CARD.format(**{**SOUND, "package": bad}))
+    with pytest.raises(DataError, match="names no package"):
+        read_card(tmp_path / "a.toml")

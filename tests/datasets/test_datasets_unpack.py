@@ -161,3 +161,30 @@ def test_named_members_of_a_package(tmp_path):
     (tmp_path / "l.tgz").write_bytes(tar_bytes([(link("l", "/etc", tarfile.SYMTYPE), b"")]))
     with pytest.raises(DataError):
         extract_tar_members(tmp_path / "l.tgz", ["l"], tmp_path / "out")
+
+
+def test_a_tar_that_ends_in_a_zip_is_a_tar(tmp_path):
+    inner = zip_bytes([("evil.bin", b"of the zip")])
+    data = tar_bytes([("a.bin", b"of the tar"), ("b.dat", inner)], mode="w")[:-1024] + inner
+    (tmp_path / "a.tar").write_bytes(data)
+    assert zipfile.is_zipfile(tmp_path / "a.tar")
+    unpack_archive(tmp_path / "a.tar", tmp_path / "out")
+    assert tree(tmp_path / "out") == {"a.bin": b"of the tar", "b.dat": inner}
+
+
+@pytest.mark.parametrize("kind", ["gzip", "tar", "zip"])
+def test_bombs_are_refused_and_leave_nothing(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(module, "_HARMLESS_BYTES", 1 << 20)
+    zeros = bytes(4 << 20)
+    path, out = tmp_path / "a", tmp_path / "out"
+    out.mkdir()
+    made = {
+        "gzip": lambda: gzip.compress(zeros),
+        "tar": lambda: tar_bytes([("a.bin", zeros)]),
+        "zip": lambda: zip_bytes([("a.bin", zeros)]),
+    }
+    path.write_bytes(made[kind]())
+    target, unpack = (out / "a.bin", unpack_gzip) if kind == "gzip" else (out, unpack_archive)
+    with pytest.raises(DataError, match="as a bomb does"):
+        unpack(path, target)
+    assert tree(out) == {}
