@@ -45,7 +45,7 @@ def _most_bytes(path: Path) -> int:
     return max(_HARMLESS_BYTES, _MOST_GROWTH * path.stat().st_size)
 
 
-def _copy(source: IO[bytes], file: IO[bytes], most: int, path: Path) -> int:
+def _copy(source: IO[bytes] | gzip.GzipFile, file: IO[bytes], most: int, path: Path) -> int:
     """Copy at most `most` bytes, and say how many it was."""
     copied = 0
     while chunk := source.read(_CHUNK):
@@ -118,10 +118,10 @@ def _unpack(path: Path, folder: Path) -> None:
         for entry in entries:
             target = folder / entry.name
             target.parent.mkdir(parents=True, exist_ok=True)
-            opened = tar.extractfile(entry)
-            if opened is not None:
-                with opened, target.open("wb") as file:
-                    _copy(opened, file, entry.size, path)
+            member_file = tar.extractfile(entry)
+            if member_file is not None:
+                with member_file, target.open("wb") as file:
+                    _copy(member_file, file, entry.size, path)
 
 
 def _refuse_growth(path: Path, grown: int, most: int) -> None:

@@ -6,6 +6,7 @@ Equal to the plain form to the last bit: the same float32 operations in the same
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,11 +16,15 @@ import torch
 
 from speck_adacal.snn._kernel import BLOCK, Array, Sums, run_steps
 
+_PROCESS = os.getpid()
 _NOTHING = np.empty(0, dtype=np.float32), np.empty(0)
 
 
 def fused_usable(current: torch.Tensor, state: torch.Tensor) -> bool:
-    """Whether the kernel can run: float32 on the CPU, and no gradient asked for."""
+    """Whether the kernel can run: float32 on the CPU, no gradient asked for, and not in a forked
+    child, where numba's threads do not exist (the plain form gives the same bits)."""
+    if os.getpid() != _PROCESS:
+        return False
     wanted = torch.is_grad_enabled() and (current.requires_grad or state.requires_grad)
     plain = current.dtype is torch.float32 and state.dtype is torch.float32
     return plain and current.device.type == "cpu" and not wanted
