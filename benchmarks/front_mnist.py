@@ -30,7 +30,7 @@ from speck_adacal.chip_description import usual_board
 from speck_adacal.datasets.catalogue import fetch, load_images
 from speck_adacal.events import Events
 from speck_adacal.twin import Twin
-from speck_adacal.twin_search.search import FrontSettings
+from speck_adacal.twin_search.front_search import FrontSettings
 from speck_adacal.virtual_samna import ensure_samna
 
 HERE = Path(__file__).resolve().parent

@@ -8,18 +8,18 @@ from .ann.graph import LayerGraph as LayerGraph
 from .ann.trace import trace as trace
 from .bundle.format import Bundle as Bundle
 from .bundle.format import read_bundle as read_bundle
+from .bundles.bundle_files import stored_configuration as stored_configuration
 from .bundles.chip_configuration import ChipConfiguration as ChipConfiguration
 from .bundles.configuration_json import read_configuration as read_configuration
-from .bundles.files import stored_configuration as stored_configuration
 from .bundles.known_answers import random_events as random_events
 from .bundles.verify import Verification as Verification
 from .chip.check import CheckResult as CheckResult
 from .chip.deploy import Deployment as Deployment
 from .chip.policy import ChipPolicy as ChipPolicy
 from .chip.simulation import Simulation as Simulation
-from .chip_description.files import known_chips as known_chips
-from .chip_description.files import load_chip_description as load_chip_description
-from .chip_description.types import ChipDescription as ChipDescription
+from .chip_description.chip_files import known_chips as known_chips
+from .chip_description.chip_files import load_chip_description as load_chip_description
+from .chip_description.description import ChipDescription as ChipDescription
 from .datasets.camera_sets import Spread as Spread
 from .datasets.camera_sets import simulated_recordings as simulated_recordings
 from .datasets.catalogue import load_images as load_images
@@ -94,7 +94,7 @@ from .twin.program import CoreProgram as CoreProgram
 from .twin.simulator import Twin as Twin
 from .twin_search.front import Front as Front
 from .twin_search.front import FrontPoint as FrontPoint
-from .twin_search.search import FrontSettings as FrontSettings
+from .twin_search.front_search import FrontSettings as FrontSettings
 from .verbs.artefacts import export as export
 from .verbs.artefacts import load as load
 from .verbs.artefacts import load_deployment as load_deployment
@@ -110,6 +110,6 @@ from .verbs.fronts import front_in_steps as front_in_steps
 from .verbs.fronts import judged as judged
 from .verbs.fronts import with_front_point as with_front_point
 from .verbs.reports import report as report
-from .virtual_samna.backend import ensure_samna as ensure_samna
+from .virtual_samna.stand_in import ensure_samna as ensure_samna
 
 __version__: str

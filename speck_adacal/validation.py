@@ -16,6 +16,7 @@ Conditions that join several fields stand in `__post_init__`, which runs after t
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import field
 from functools import wraps
@@ -31,7 +32,6 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
-from pydantic_core import to_json
 
 from speck_adacal.errors import SettingsError, SpeckAdacalError
 from speck_adacal.validation_words import Choices, sentence
@@ -118,7 +118,7 @@ def from_data(
     """
     try:
         # Files know lists and tables, not tuples and classes: they are checked by JSON's rules.
-        return TypeAdapter(kind).validate_json(to_json(data))
+        return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
     except ValidationError as found:
         raise _explained(found, where, kind, error, next_step) from None
 

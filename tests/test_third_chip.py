@@ -61,13 +61,13 @@ def third_chip(tmp_path, monkeypatch, samna_modules):
 @pytest.fixture
 def samna_modules(monkeypatch):
     """Installs the virtual samna anew, as a process that starts with the third file would."""
-    from speck_adacal.virtual_samna import declare_boards, ensure_samna, modules
+    from speck_adacal.virtual_samna import declare_boards, ensure_samna, samna_modules
 
     if ensure_samna().kind != "virtual":
         pytest.skip("the vendor's samna library is installed")
 
     def install():
-        for name, module in modules.build().items():
+        for name, module in samna_modules.build().items():
             if name.startswith("samna.speck9x"):
                 monkeypatch.setitem(sys.modules, name, module)
             elif name == "samna":

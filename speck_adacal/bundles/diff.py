@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 
 from speck_adacal.bundle import Bundle
+from speck_adacal.bundles.bundle_files import NETWORK, RECIPE, stored_configuration
 from speck_adacal.bundles.chip_configuration import ChipConfiguration
-from speck_adacal.bundles.files import NETWORK, RECIPE, stored_configuration
 from speck_adacal.errors import BundleError
 
 _ABSENT = "none"

@@ -11,7 +11,7 @@ from speck_adacal.bundles.configuration_json import dump_configuration
 from speck_adacal.bundles.nir_export import write_nir
 from speck_adacal.errors import HardwareMissingError, SettingsError
 from speck_adacal.virtual_samna import ensure_samna
-from speck_adacal.virtual_samna.backend import INSTALL_HINT
+from speck_adacal.virtual_samna.stand_in import INSTALL_HINT
 
 
 def write_export(

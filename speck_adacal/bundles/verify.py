@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.bundle import Bundle
+from speck_adacal.bundles.bundle_files import stored_configuration
 from speck_adacal.bundles.chip_configuration import ChipConfiguration
-from speck_adacal.bundles.files import stored_configuration
 from speck_adacal.bundles.known_answers import Answers, play_on_twin, read_known_answers
 from speck_adacal.events import Events
 

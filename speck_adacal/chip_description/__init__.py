@@ -3,12 +3,7 @@
 Each number stands once, in the TOML file of its chip, with unit, source and grade.
 """
 
-from speck_adacal.chip_description.core_memory import (
-    core_memory_use,
-    kernel_memory_words,
-    neuron_memory_words,
-)
-from speck_adacal.chip_description.files import (
+from speck_adacal.chip_description.chip_files import (
     DEFAULT_CHIP,
     known_boards,
     known_chips,
@@ -16,7 +11,12 @@ from speck_adacal.chip_description.files import (
     read_chip_description,
     usual_board,
 )
-from speck_adacal.chip_description.types import (
+from speck_adacal.chip_description.core_memory import (
+    core_memory_use,
+    kernel_memory_words,
+    neuron_memory_words,
+)
+from speck_adacal.chip_description.description import (
     RAILS,
     Board,
     ChipDescription,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speck_adacal.chip_description.types import CoreMemory
+from speck_adacal.chip_description.description import CoreMemory
 from speck_adacal.errors import ConfigurationError
 
 

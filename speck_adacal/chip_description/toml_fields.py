@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speck_adacal.chip_description.types import Quantity
+from speck_adacal.chip_description.description import Quantity
 from speck_adacal.errors import ConfigurationError
 
 

@@ -47,8 +47,8 @@ def command(
     from dataclasses import asdict
 
     import speck_adacal
-    from speck_adacal.bundles.files import to_files
-    from speck_adacal.readout.files import readout_of_bundle
+    from speck_adacal.bundles.bundle_files import to_files
+    from speck_adacal.readout.readout_files import readout_of_bundle
     from speck_adacal.reporting.tables import exits_table
 
     with common.calm_libraries(quiet=quiet), common.status("Calibrating", quiet=quiet or as_json):

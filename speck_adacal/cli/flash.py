@@ -44,7 +44,7 @@ def command(
     from dataclasses import asdict
 
     from speck_adacal.bundle import read_bundle
-    from speck_adacal.bundles.files import stored_configuration
+    from speck_adacal.bundles.bundle_files import stored_configuration
     from speck_adacal.errors import ConfigurationError
     from speck_adacal.host.devices import check_chip, parse_device, require_real
     from speck_adacal.host.flash import flash, plan_flash

@@ -131,7 +131,7 @@ def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -
 def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
     from speck_adacal.bundle import read_bundle
     from speck_adacal.host import ArgmaxMembrane, ArgmaxSpikeCount, FirstToThreshold
-    from speck_adacal.readout.files import readout_of_bundle
+    from speck_adacal.readout.readout_files import readout_of_bundle
 
     own = readout_of_bundle(read_bundle(bundle))
     names = deployment.classes if own is None else own.names

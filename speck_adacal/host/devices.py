@@ -15,7 +15,7 @@ from speck_adacal.host.backend import Grade
 from speck_adacal.host.board_backend import device_errors, open_board
 from speck_adacal.host.board_replay import BoardPlayer
 from speck_adacal.virtual_samna import declare_boards, ensure_samna
-from speck_adacal.virtual_samna.backend import INSTALL_HINT
+from speck_adacal.virtual_samna.stand_in import INSTALL_HINT
 
 _REAL_SETTLE_S = 1.0
 

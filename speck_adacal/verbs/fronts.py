@@ -14,7 +14,7 @@ from speck_adacal.samples.batches import encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.twin_search.front import Front, FrontPoint
-from speck_adacal.twin_search.search import FrontSettings, find_front
+from speck_adacal.twin_search.front_search import FrontSettings, find_front
 from speck_adacal.twin_search.targets import reference_decisions
 
 

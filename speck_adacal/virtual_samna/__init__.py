@@ -6,14 +6,14 @@ whether it will be the real library or the virtual one. Importing this package c
 
 from __future__ import annotations
 
-from speck_adacal.virtual_samna.backend import (
+from speck_adacal.virtual_samna.board.declared import BoardDeclaration, parse_boards
+from speck_adacal.virtual_samna.stand_in import (
     Installed,
     SamnaBackend,
     current_backend,
     ensure_samna,
     installed_samna,
 )
-from speck_adacal.virtual_samna.board.declared import BoardDeclaration, parse_boards
 
 
 def declare_boards(text: str, *, real_time: bool = True, scene: str = "") -> list[object]:

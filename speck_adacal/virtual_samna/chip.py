@@ -9,7 +9,7 @@ from typing import Any
 
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import BackendError
-from speck_adacal.virtual_samna import validation
+from speck_adacal.virtual_samna import configuration_checks
 from speck_adacal.virtual_samna.configuration import configuration_classes
 from speck_adacal.virtual_samna.events import INPUT_EVENTS, OUTPUT_EVENTS, event_classes
 from speck_adacal.virtual_samna.fields import FieldValueError
@@ -58,7 +58,7 @@ class ChipFamily:
         def validate_configuration(config: Any) -> tuple[bool, str]:
             """Whether the chip can hold `config`, and every reason why not, one a line."""
             self.require_configuration("validate_configuration", config)
-            return validation.validate(config, self.name)
+            return configuration_checks.validate(config, self.name)
 
         return validate_configuration
 

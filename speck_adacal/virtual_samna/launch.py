@@ -17,7 +17,6 @@ from typing import Any
 from speck_adacal.chip_description import known_boards, load_chip_description
 from speck_adacal.errors import BackendError, SettingsError, SpeckAdacalError
 from speck_adacal.virtual_samna import gui
-from speck_adacal.virtual_samna.backend import VARIABLE, SamnaBackend, ensure_samna
 from speck_adacal.virtual_samna.board.declared import (
     BOARDS_VARIABLE,
     ONCE_VARIABLE,
@@ -27,6 +26,7 @@ from speck_adacal.virtual_samna.board.declared import (
     parse_boards,
 )
 from speck_adacal.virtual_samna.board.handle import scene_events
+from speck_adacal.virtual_samna.stand_in import VARIABLE, SamnaBackend, ensure_samna
 
 
 @dataclass(frozen=True)

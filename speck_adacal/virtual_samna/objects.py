@@ -232,9 +232,9 @@ def _tensor_reader(slot: str) -> Callable[[SchemaObject], Any]:
 
 
 def _pair_class(kind: Pair) -> type[Any]:
-    from speck_adacal.virtual_samna import vectors
+    from speck_adacal.virtual_samna import pairs
 
-    return vectors.Vec2_bool if isinstance(kind.of, Bool) else vectors.Vec2_unsigned_char
+    return pairs.Vec2_bool if isinstance(kind.of, Bool) else pairs.Vec2_unsigned_char
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -18,7 +18,7 @@ from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.adaptation.thresholds import observe
 from speck_adacal.ann import trace
 from speck_adacal.errors import CalibrationError, SettingsError
-from speck_adacal.recipe.files import recipe_from_data, recipe_to_data
+from speck_adacal.recipe.recipe_files import recipe_from_data, recipe_to_data
 from speck_adacal.samples.encoded import encoded_batches
 
 SETTINGS = AdaptSettings(

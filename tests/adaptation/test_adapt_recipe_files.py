@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from speck_adacal.recipe.files import recipe_from_data, recipe_to_data
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe, StepRecord
+from speck_adacal.recipe.recipe_files import recipe_from_data, recipe_to_data
 
 
 def test_what_was_not_measured_is_left_out():

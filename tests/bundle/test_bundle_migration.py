@@ -11,7 +11,7 @@ import pytest
 from speck_adacal import load, save, simulate
 from speck_adacal.bundle import dump_json, read_bundle, write_bundle
 from speck_adacal.bundle.migrate import SCHEMA, migrate
-from speck_adacal.bundles.files import stored_configuration
+from speck_adacal.bundles.bundle_files import stored_configuration
 from speck_adacal.bundles.known_answers import random_events, read_known_answers
 from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.errors import BundleError

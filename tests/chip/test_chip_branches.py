@@ -24,8 +24,8 @@ from speck_adacal.inspection.levels import measure_levels
 from speck_adacal.samples.batches import encode_samples
 from speck_adacal.twin_search.candidate_runs import TwinEvaluator
 from speck_adacal.twin_search.correction import _restarted, _shifted, correct_on_twin
+from speck_adacal.twin_search.front_search import FrontSettings
 from speck_adacal.twin_search.log_loss import log_loss, one_hot
-from speck_adacal.twin_search.search import FrontSettings
 from speck_adacal.twin_search.targets import reference_decisions
 from tests.chip.chip_examples import plain_recipe
 

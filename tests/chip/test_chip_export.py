@@ -12,10 +12,10 @@ from torch import nn
 
 from speck_adacal import AdaptSettings, adapt, deploy, save
 from speck_adacal.bundle import dump_json, read_bundle
+from speck_adacal.bundles.bundle_files import stored_configuration
 from speck_adacal.bundles.chip_configuration import configuration_of
 from speck_adacal.bundles.configuration_json import dump_configuration, read_configuration
 from speck_adacal.bundles.diff import diff_bundles, diff_configurations
-from speck_adacal.bundles.files import stored_configuration
 from speck_adacal.bundles.known_answers import play_on_twin, random_events
 from speck_adacal.bundles.nir_export import to_nir, write_nir
 from speck_adacal.chip.mapping import run_quantised
@@ -191,17 +191,17 @@ def test_samnas_json_needs_the_vendors_library(bundle, tmp_path, capsys):
 
 
 def test_with_the_vendors_library_a_bundle_keeps_its_files(deployment, monkeypatch):
-    from speck_adacal.bundles import files
+    from speck_adacal.bundles import bundle_files
     from speck_adacal.virtual_samna import SamnaBackend, ensure_samna
 
     if ensure_samna().kind == "real":
         pytest.skip("the vendor's samna library is installed")
     import samna
 
-    assert "samna.json" not in files.to_files(deployment)
-    monkeypatch.setattr(files, "ensure_samna", lambda: SamnaBackend("real", "0", "test"))
+    assert "samna.json" not in bundle_files.to_files(deployment)
+    monkeypatch.setattr(bundle_files, "ensure_samna", lambda: SamnaBackend("real", "0", "test"))
     monkeypatch.setattr(samna.speck2f, "configuration_to_flash_binary", lambda _: [1, 255])
-    found = files.to_files(deployment)
+    found = bundle_files.to_files(deployment)
     assert found["flash.bin"] == b"\x01\xff"
     assert json.loads(found["samna.json"]) == json.loads(deployment.mapped.configuration.to_json())
 

@@ -30,8 +30,8 @@ from speck_adacal.twin_search.candidate import (
 from speck_adacal.twin_search.candidate_runs import TwinEvaluator
 from speck_adacal.twin_search.descent import Descent, Steps
 from speck_adacal.twin_search.front import non_dominated, thinned
+from speck_adacal.twin_search.front_search import FrontSettings, find_front
 from speck_adacal.twin_search.log_loss import log_loss, one_hot
-from speck_adacal.twin_search.search import FrontSettings, find_front
 
 SMALL = FrontSettings(prices=(0.05, 0.3), rounds=1, points=5)
 

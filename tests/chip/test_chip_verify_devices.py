@@ -15,7 +15,7 @@ from torch import nn
 
 from speck_adacal import AdaptSettings, adapt, deploy, load, save
 from speck_adacal.bundle import dump_json, read_bundle
-from speck_adacal.bundles.files import stored_configuration
+from speck_adacal.bundles.bundle_files import stored_configuration
 from speck_adacal.bundles.known_answers import play_on_twin, read_known_answers
 from speck_adacal.bundles.verify import first_difference, verify_bundle
 from speck_adacal.cli import main

@@ -13,7 +13,7 @@ from speck_adacal.bundle import read_bundle
 from speck_adacal.cli import main
 from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.host import EarlyExit
-from speck_adacal.readout.files import readout_of_bundle
+from speck_adacal.readout.readout_files import readout_of_bundle
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from speck_adacal.host import (
 )
 from speck_adacal.readout.class_counts import extended_channels
 from speck_adacal.readout.early_exit import ExitRule
-from speck_adacal.readout.files import READOUT, readout_of_bundle, readout_to_bytes
+from speck_adacal.readout.readout_files import READOUT, readout_of_bundle, readout_to_bytes
 
 NAMES = ("rose", "lily", "fern")
 

@@ -19,7 +19,7 @@ from speck_adacal.errors import DataError
 from speck_adacal.events.recordings import read_recording
 from speck_adacal.host import EarlyExit, ExitRule
 from speck_adacal.host.sources import fit_to, open_source
-from speck_adacal.readout.files import READOUT, readout_to_bytes
+from speck_adacal.readout.readout_files import READOUT, readout_to_bytes
 
 NAMES = tuple(f"<class {k}>" for k in range(10))
 

@@ -23,7 +23,7 @@ from speck_adacal.host.limits import SessionLimits
 from speck_adacal.readout.early_exit import ExitRule
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin_search.search import FrontSettings
+from speck_adacal.twin_search.front_search import FrontSettings
 from speck_adacal.validation import Count, check_value, checked, from_data
 
 NAN = float("nan")

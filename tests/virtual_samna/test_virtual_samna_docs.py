@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from speck_adacal.chip_description import known_boards
-from speck_adacal.virtual_samna.backend import VARIABLE
 from speck_adacal.virtual_samna.board.declared import (
     BOARDS_VARIABLE,
     SCENE_VARIABLE,
     TIME_VARIABLE,
 )
 from speck_adacal.virtual_samna.configuration import unverified
+from speck_adacal.virtual_samna.stand_in import VARIABLE
 
 PAGE = Path(__file__).parents[2] / "docs" / "virtual-samna.md"
 

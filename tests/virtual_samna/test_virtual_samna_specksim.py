@@ -15,7 +15,7 @@ from speck_adacal.virtual_samna.specksim.layers import (
     SumPooling,
     WeightedEvent,
 )
-from speck_adacal.virtual_samna.specksim.nodes import SpecksimIAFFilterNode
+from speck_adacal.virtual_samna.specksim.specksim_nodes import SpecksimIAFFilterNode
 
 
 def slow_convolution(events, weights, out_shape, stride, padding):

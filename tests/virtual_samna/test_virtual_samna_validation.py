@@ -8,8 +8,8 @@ import pytest
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.virtual_samna.chip import family
 from speck_adacal.virtual_samna.configuration import schemas
+from speck_adacal.virtual_samna.configuration_checks import used_cores
 from speck_adacal.virtual_samna.fields import Int, Pair
-from speck_adacal.virtual_samna.validation import used_cores
 
 
 @pytest.fixture(params=["speck2e", "speck2f"])

@@ -10,11 +10,15 @@ from speck_adacal.errors import ConfigurationError, DeviceError, SettingsError
 from speck_adacal.events.recordings import read_recording
 from speck_adacal.events.types import Events
 from speck_adacal.twin.power import PowerModel
+from speck_adacal.virtual_samna.board.board_engine import Engine
+from speck_adacal.virtual_samna.board.board_inputs import Segment
+from speck_adacal.virtual_samna.board.board_nodes import (
+    DeviceSinkNode,
+    DeviceSourceNode,
+    device_nodes,
+)
 from speck_adacal.virtual_samna.board.board_time import IoModule, StopWatch
 from speck_adacal.virtual_samna.board.declared import BoardDeclaration
-from speck_adacal.virtual_samna.board.engine import Engine
-from speck_adacal.virtual_samna.board.inputs import Segment
-from speck_adacal.virtual_samna.board.nodes import DeviceSinkNode, DeviceSourceNode, device_nodes
 from speck_adacal.virtual_samna.board.power_monitor import PowerModule, PowerMonitor
 from speck_adacal.virtual_samna.board.twin_chip import TwinChip
 from speck_adacal.virtual_samna.chip import ChipFamily, family

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.twin.power import PowerModel
-from speck_adacal.virtual_samna.board.inputs import Command, Segment
+from speck_adacal.virtual_samna.board.board_inputs import Command, Segment
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.virtual_samna.board.board_inputs import Command, Segment
 from speck_adacal.virtual_samna.board.board_time import StopWatch
-from speck_adacal.virtual_samna.board.inputs import Command, Segment
 
 FAR_US = 1 << 62
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from speck_adacal.errors import SettingsError
-from speck_adacal.virtual_samna.board.engine import Engine
-from speck_adacal.virtual_samna.board.nodes import DeviceSourceNode
+from speck_adacal.virtual_samna.board.board_engine import Engine
+from speck_adacal.virtual_samna.board.board_nodes import DeviceSourceNode
 from speck_adacal.virtual_samna.events import MEASUREMENT, event_class
 from speck_adacal.virtual_samna.fields import Real
 from speck_adacal.virtual_samna.graph.batch import Columns

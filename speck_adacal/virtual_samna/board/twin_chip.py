@@ -16,11 +16,11 @@ from speck_adacal.twin.power import Activity, PowerModel
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.simulator import Twin
 from speck_adacal.virtual_samna.board.addresses import CoreMemoryAccess, neuron_place
-from speck_adacal.virtual_samna.board.inputs import Command, Ints, Segment
+from speck_adacal.virtual_samna.board.board_inputs import Command, Ints, Segment
 from speck_adacal.virtual_samna.board.outputs import Output, one
 from speck_adacal.virtual_samna.chip import ChipFamily
+from speck_adacal.virtual_samna.configuration_checks import used_cores
 from speck_adacal.virtual_samna.objects import tensor_of
-from speck_adacal.virtual_samna.validation import used_cores
 
 log = logging.getLogger("speck_adacal.virtual_samna.board")
 

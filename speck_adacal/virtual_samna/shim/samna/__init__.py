@@ -6,7 +6,7 @@ finds the virtual samna, and never an installer.
 
 import sys
 
-from speck_adacal.virtual_samna.backend import ensure_samna
+from speck_adacal.virtual_samna.stand_in import ensure_samna
 
 sys.modules.pop(__name__, None)  # the name is for the virtual samna, which comes now
 ensure_samna("virtual")

@@ -26,7 +26,7 @@ def build() -> dict[str, ModuleType]:
     from speck_adacal.virtual_samna import flasher, gui, old_names, ui
     from speck_adacal.virtual_samna.board import power_monitor as power
     from speck_adacal.virtual_samna.board import registry
-    from speck_adacal.virtual_samna.vectors import Vec2_bool, Vec2_unsigned_char
+    from speck_adacal.virtual_samna.pairs import Vec2_bool, Vec2_unsigned_char
 
     tree: dict[str, ModuleType] = {}
     _add(tree, "samna", "A virtual samna: the vendor's driver, in software.", package=True)
@@ -85,7 +85,7 @@ def _chip(tree: dict[str, ModuleType], chip: str) -> dict[str, Any]:
 
 def _specksim(tree: dict[str, ModuleType]) -> dict[str, Any]:
     from speck_adacal.virtual_samna.graph.nodes import sink_class, source_class
-    from speck_adacal.virtual_samna.specksim import layers, nodes
+    from speck_adacal.virtual_samna.specksim import layers, specksim_nodes
 
     names = ("Convolution2d", "IntegrateAndFire", "SumPooling")
     public = {name: getattr(layers, name) for name in names}
@@ -94,7 +94,7 @@ def _specksim(tree: dict[str, ModuleType]) -> dict[str, Any]:
     _add(tree, "samna.specksim.events", "Events of specksim.", events)
     filters = ("Convolutional", "IAF", "SumPooling")
     filter_names = [f"Specksim{name}FilterNode" for name in filters]
-    classes = {name: getattr(nodes, name) for name in filter_names}
+    classes = {name: getattr(specksim_nodes, name) for name in filter_names}
     _add(tree, "samna.specksim.nodes", "The layers as filters of a graph.", classes)
     ends: dict[str, Any] = {}
     for label, event in (("spike", layers.Spike), ("weighted_event", layers.WeightedEvent)):
@@ -105,14 +105,14 @@ def _specksim(tree: dict[str, ModuleType]) -> dict[str, Any]:
 
 
 def _graph(tree: dict[str, ModuleType]) -> None:
-    from speck_adacal.virtual_samna.graph import graph, jit
+    from speck_adacal.virtual_samna.graph import event_graph, jit
 
     public = {
         **jit.public(),
-        "EventFilterGraph": graph.EventFilterGraph,
-        "sequential": graph.sequential,
-        "source_to": graph.source_to,
-        "sink_from": graph.sink_from,
+        "EventFilterGraph": event_graph.EventFilterGraph,
+        "sequential": event_graph.sequential,
+        "source_to": event_graph.source_to,
+        "sink_from": event_graph.sink_from,
     }
     _add(tree, "samna.graph", "Event filter graphs.", public)
 

@@ -10,7 +10,7 @@ from speck_adacal.virtual_samna.graph.batch import Batch, Columns
 from speck_adacal.virtual_samna.graph.nodes import Node
 
 if TYPE_CHECKING:
-    from speck_adacal.virtual_samna.board.engine import Engine
+    from speck_adacal.virtual_samna.board.board_engine import Engine
 
 
 class DeviceSourceNode(Node):

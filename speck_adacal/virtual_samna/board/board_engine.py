@@ -18,13 +18,13 @@ import numpy as np
 
 from speck_adacal.errors import DeviceError, SpeckAdacalError
 from speck_adacal.twin.power import PowerModel
+from speck_adacal.virtual_samna.board.board_inputs import Command, Segment, sort_input
 from speck_adacal.virtual_samna.board.board_time import (
     STAMP_MASK,
     BoardClock,
     SlowClock,
     StopWatch,
 )
-from speck_adacal.virtual_samna.board.inputs import Command, Segment, sort_input
 from speck_adacal.virtual_samna.board.outputs import ChipModel, Output
 from speck_adacal.virtual_samna.board.pending import FAR_US, Pending
 from speck_adacal.virtual_samna.graph.batch import Batch, Columns

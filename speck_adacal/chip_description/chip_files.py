@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from speck_adacal.chip_description.toml_fields import Fields
-from speck_adacal.chip_description.types import (
+from speck_adacal.chip_description.description import (
     RAILS,
     Board,
     ChipDescription,
     ChipLimits,
     CoreMemory,
 )
+from speck_adacal.chip_description.toml_fields import Fields
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.resources import resource_names, resource_path
 

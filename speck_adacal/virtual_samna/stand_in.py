@@ -143,9 +143,9 @@ def _choose(wanted: str | None) -> SamnaBackend:
             f"The real samna was asked for, but {_why_not(found)}; {INSTALL_HINT}."
         )
     reason = f"{VARIABLE}=virtual" if wanted == "virtual" else _why_not(found)
-    from speck_adacal.virtual_samna import modules
+    from speck_adacal.virtual_samna import samna_modules
 
-    version = modules.install()
+    version = samna_modules.install()
     log.warning("samna: virtual (a dev kit in software), because %s.", reason)
     return SamnaBackend("virtual", version, reason)
 

@@ -29,7 +29,7 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fold import fold
 from speck_adacal.core_layers import QuantisedLayer
 from speck_adacal.errors import BundleError, SpeckAdacalError
-from speck_adacal.recipe.files import recipe_from_data, recipe_to_data
+from speck_adacal.recipe.recipe_files import recipe_from_data, recipe_to_data
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.virtual_samna import ensure_samna
 
