@@ -29,9 +29,9 @@ from speck_adacal.samples.batches import Batches, encode_for, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.bases import Base, base_of, compared, ways_of_biases
+from speck_adacal.twin_search.front_search import find_front
 from speck_adacal.twin_search.policies import choose_policy
 from speck_adacal.twin_search.progress import Progress
-from speck_adacal.twin_search.search import find_front
 from speck_adacal.twin_search.targets import reference_decisions
 from speck_adacal.verbs import fronts
 
