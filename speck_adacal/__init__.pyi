@@ -88,6 +88,7 @@ from .resources import resource_path as resource_path
 from .samples.batches import encode_samples as encode_samples
 from .snn.adapted import AdaptedNetwork as AdaptedNetwork
 from .snn.network import SpikingNetwork as SpikingNetwork
+from .snn.stock import from_sinabs as from_sinabs
 from .twin.assumptions import Assumptions as Assumptions
 from .twin.program import ChipProgram as ChipProgram
 from .twin.program import CoreProgram as CoreProgram

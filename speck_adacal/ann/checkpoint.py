@@ -21,6 +21,9 @@ from speck_adacal.ann.weight_files import is_nir, read_state
 from speck_adacal.bundle import new_file
 from speck_adacal.errors import CheckpointError
 
+# Buffers of spiking layers: where a run left off, no weights.
+_STATES = ("v_mem", "i_syn")
+
 
 def load_network(model_file: str | Path, arch: str | None = None) -> nn.Module:
     """Load a trained network.
@@ -182,8 +185,8 @@ def _load_state(
     network: nn.Module, state: Mapping[str, torch.Tensor], path: Path, name: str
 ) -> None:
     own = network.state_dict()
-    state = without_prefix(state, own)
-    needed = {k for k in own if not k.endswith("num_batches_tracked")}
+    state = {k: v for k, v in without_prefix(state, own).items() if not k.endswith(_STATES)}
+    needed = {k for k in own if not k.endswith(("num_batches_tracked", *_STATES))}
     problems = [f"missing {_listed(needed - state.keys())}"] if needed - state.keys() else []
     if state.keys() - own.keys():
         problems.append(f"unexpected {_listed(state.keys() - own.keys())}")

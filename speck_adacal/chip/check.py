@@ -50,6 +50,11 @@ class CheckResult:
     violations: tuple[Violation, ...]
     change: Change | None = None
 
+    @property
+    def errors(self) -> tuple[Violation, ...]:
+        """The rules without which the network cannot be put on the chip; others are warnings."""
+        return tuple(violation for violation in self.violations if violation.severity == "error")
+
 
 def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult:
     """Check a traced network against the design rules of a chip.

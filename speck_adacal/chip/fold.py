@@ -197,7 +197,9 @@ def _fold_weights(
         )
     out_channels = kernel.shape[0]
     kernel = kernel * signal.amplitude[None, :, None, None]
-    if layer_recipe.readout:
+    if layer_recipe.as_is:
+        pass  # its thresholds are its own
+    elif layer_recipe.readout:
         layer_recipe = fine_readout(layer_recipe, kernel)
     elif not shared and _differ(layer_recipe, relays):
         layer_recipe = balance_channels(layer_recipe, kernel, relays)

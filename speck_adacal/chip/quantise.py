@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip.joint_scale import joint_scale
 from speck_adacal.core_layers import (
     STATE_HIGH,
     STATE_LOW,
@@ -47,7 +48,14 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
     leak = layer.bias if leaks else np.zeros_like(layer.bias)
     start = start_of(layer, folded_steps)
     scale, limited_by = _scale(layer, start, leak)
-    weight = np.clip(np.rint(layer.weight * scale), WEIGHT_LOW, WEIGHT_HIGH)
+    threshold, weight = max(1, int(np.rint(scale))), np.rint(layer.weight * scale)
+    low = _threshold_low(layer.recipe, scale)
+    if layer.recipe.as_is:
+        own = joint_scale(layer, *_limit(layer, start, leak, weights=False))
+        scale, limited_by = own.scale, own.limited_by
+        threshold, weight = own.threshold, own.weight
+        low = STATE_LOW if own.lowest is None else min(-1, own.lowest)
+    weight = np.clip(weight, WEIGHT_LOW, WEIGHT_HIGH)
     if not weight.any():
         raise DesignRuleError(
             f"Layer {layer.name!r}: all weights round to zero at {scale:.3g} integers per "
@@ -57,8 +65,8 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
     return QuantisedLayer(
         folded=layer,
         weight=weight.astype(np.int8),
-        threshold=max(1, int(np.rint(scale))),
-        threshold_low=_threshold_low(layer.recipe, scale),
+        threshold=threshold,
+        threshold_low=low,
         bias=np.rint(leak * scale).astype(np.int16),
         initial=np.clip(np.rint(start * scale), STATE_LOW, STATE_HIGH).astype(np.int16),
         scale=scale,
@@ -77,14 +85,20 @@ def _threshold_low(recipe: LayerRecipe, scale: float) -> int:
 
 def _scale(layer: FoldedLayer, start: Floats, leak: Floats) -> tuple[float, str]:
     """The largest scale at which every weight fits 8 bits, all else 16."""
+    limit, limited_by = _limit(layer, start, leak, weights=True)
+    return _fitting_threshold(layer.weight, limit), limited_by
+
+
+def _limit(layer: FoldedLayer, start: Floats, leak: Floats, *, weights: bool) -> tuple[float, str]:
     limits = {
-        "weights": allowed_scale(layer.weight, WEIGHT_LOW, WEIGHT_HIGH),
         "threshold": float(STATE_HIGH),
         "initial": allowed_scale(start, STATE_LOW, STATE_HIGH),
         "bias": allowed_scale(leak, STATE_LOW, STATE_HIGH),
     }
+    if weights:
+        limits = {"weights": allowed_scale(layer.weight, WEIGHT_LOW, WEIGHT_HIGH), **limits}
     limited_by = min(limits, key=lambda term: limits[term])
-    return _fitting_threshold(layer.weight, limits[limited_by]), limited_by
+    return limits[limited_by], limited_by
 
 
 def allowed_scale(values: Floats, low: int, high: int) -> float:

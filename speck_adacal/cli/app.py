@@ -27,6 +27,7 @@ from speck_adacal.cli import (
     export,
     flash,
     front,
+    import_network,
     report,
     simulate,
     stream,
@@ -47,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _VERBS = (
-    *(demo, check, adapt, front, deploy, simulate, exits, stream),
+    *(demo, check, adapt, import_network, front, deploy, simulate, exits, stream),
     *(autopsy, verify, diff, export, flash, report),
 )
 for module in (*_VERBS, devices, env):

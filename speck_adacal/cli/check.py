@@ -59,7 +59,7 @@ def command(
         result = speck_adacal.check(network, input_shape=shape, chip=chip)
     results = {
         "chip": chip,
-        "fits": not result.violations,
+        "fits": not result.errors,
         "layers": [
             {
                 "name": layer.shape.name,
@@ -73,7 +73,7 @@ def command(
         "smallest_change": None if result.change is None else result.change.text,
     }
     common.show(results, check_table(result), as_json=as_json, quiet=quiet)
-    if result.violations:
+    if result.errors:
         raise typer.Exit(3)
 
 

@@ -124,6 +124,8 @@ class LayerRecipe:
         lower_clip: how far below zero a potential may fall, in firing thresholds; None: open.
         leaks: on the chip, the layer's bias is added at each tick of the slow clock; otherwise a
             window's worth of it is part of the initial potential.
+        as_is: True for a layer that came spiking: its integers are those of sinabs' own
+            discretisation, and nothing is fitted to a trained network.
     """
 
     name: str
@@ -134,6 +136,7 @@ class LayerRecipe:
     readout: bool = False
     lower_clip: float | None = None
     leaks: bool = False
+    as_is: bool = False
 
     def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A number, or one a channel, in the shape that acts on each channel's potentials."""
@@ -203,6 +206,11 @@ class Recipe:
     constant: ConstantChannel | None = None
     step_us: float | None = None
     verdict: Verdict | None = None
+
+    @property
+    def came_spiking(self) -> bool:
+        """Whether the network was a spiking one before: there is no trained network to match."""
+        return any(layer.as_is for layer in self.layers)
 
     def __getitem__(self, name: str) -> LayerRecipe:
         for layer in self.layers:

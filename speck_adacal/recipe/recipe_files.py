@@ -30,6 +30,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             "readout": layer.readout,
             "lower_clip": layer.lower_clip,
             "leaks": layer.leaks,
+            "as_is": layer.as_is,
         }
         for layer in recipe.layers
     ]
@@ -70,6 +71,7 @@ class _StoredLayer:
     readout: bool
     lower_clip: Positive | None = None
     leaks: bool = False
+    as_is: bool = False
 
 
 @checked
@@ -119,4 +121,5 @@ def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRe
         readout=stored.readout,
         lower_clip=stored.lower_clip,
         leaks=stored.leaks,
+        as_is=stored.as_is,
     )

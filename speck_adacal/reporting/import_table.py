@@ -1,0 +1,55 @@
+"""What was taken from a network that came spiking, layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from speck_adacal.snn.adapted import AdaptedNetwork
+
+_ASSUMED = "threshold of an output that does not spike"
+
+
+def imported_layers(adapted: AdaptedNetwork) -> list[dict[str, Any]]:
+    """Thresholds and lower clips as they were taken, for JSON; thresholds in the network's unit."""
+    own = _thresholds(adapted)
+    return [
+        {
+            "name": layer.name,
+            "threshold": own.get(layer.name, float(np.mean(layer.threshold))),
+            "lower_clip_thresholds": layer.lower_clip,
+            "readout": layer.readout,
+        }
+        for layer in adapted.recipe.layers
+    ]
+
+
+def import_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
+    """The layers, what was assumed, and the next command."""
+    table = Table(title="A network that came spiking: kept as it is")
+    for column in ("neurons", "threshold", "lowest potential"):
+        table.add_column(column, justify="left" if column == "neurons" else "right")
+    for row in imported_layers(adapted):
+        clip = row["lower_clip_thresholds"]
+        lowest = "open" if clip is None else f"{-clip * row['threshold']:.4g}"
+        name = row["name"] + (" (readout)" if row["readout"] else "")
+        table.add_row(name, f"{row['threshold']:.4g}", lowest)
+    assumed = [
+        f"The output {name!r} does not spike: it gets a threshold of 1, which the chip needs."
+        for record in adapted.recipe.trace
+        if record.step == _ASSUMED
+        for name in record.values
+    ]
+    following = f"Next: speck-adacal deploy {out} --out OUT.bundle"
+    return Group(table, *assumed, f"Written: {out}", following)
+
+
+def _thresholds(adapted: AdaptedNetwork) -> dict[str, float]:
+    for record in adapted.recipe.trace:
+        if record.step == "came spiking":
+            return dict(record.values)
+    return {}
