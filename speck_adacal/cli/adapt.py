@@ -74,7 +74,7 @@ def command(
         typer.Option(
             help="Choose what becomes of biases and of the lower clip by measuring on the twin, "
             "and correct initial potentials by its rule, to match the trained network. "
-            "Switch off (with --correction none) for a network that was trained as a spiking one."
+            "A network that was trained as a spiking one comes in by `import` instead."
         ),
     ] = True,
     bias: Annotated[
