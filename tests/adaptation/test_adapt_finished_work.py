@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from speck_adacal.adaptation.finished_work import Journal
+from speck_adacal.adaptation.finished_work import FinishedWork
 from speck_adacal.errors import OutputError
 
 RESULT = {"table": np.arange(6.0).reshape(2, 3)}
 
 
 def test_results_come_back(tmp_path):
-    journal = Journal(tmp_path / "work")
+    journal = FinishedWork(tmp_path / "work")
     assert journal.get("a") is None
     journal.put("a", RESULT)
     found = journal.get("a")
@@ -21,7 +21,7 @@ def test_results_come_back(tmp_path):
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "garbage", "other", "zip", "folder", "flipped"])
 def test_what_is_damaged_is_done_again(tmp_path, damage):
-    journal = Journal(tmp_path)
+    journal = FinishedWork(tmp_path)
     journal.put("a", RESULT)
     path = tmp_path / "a.npz"
     sound = path.read_bytes()
@@ -47,4 +47,4 @@ def test_what_is_damaged_is_done_again(tmp_path, damage):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "work").write_text("a file")
     with pytest.raises(OutputError, match=r"work.a\.npz cannot be written"):
-        Journal(tmp_path / "work").put("a", RESULT)
+        FinishedWork(tmp_path / "work").put("a", RESULT)
