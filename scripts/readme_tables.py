@@ -45,19 +45,19 @@ def render_levels(results: dict[str, dict[str, Any]]) -> str:
 
 
 def render_ablation(result: dict[str, Any]) -> str:
-    """One line per row of `benchmarks/ablation.py`; energies beside AdaFire's."""
+    """One line per row of `benchmarks/ablation.py`; energies beside the trained network's."""
     rows = result["rows"]
-    full = next((r["energy_uj"] for r in rows if r["name"].startswith("AdaFire")), None)
+    full = next(r["energy_uj"] for r in rows if r["name"] == "network")
     lines = [
         f"`{result['settings']['network']}`, {result['images']:,} test images; calibrated and "
         f"searched on {result['choices made on']} (`{result['command']}`; accuracy, steps and "
         "SynOps simulated, energies estimated):",
         "",
-        "| network | accuracy | mean T | SynOps (M) | energy (µJ) | of AdaFire |",
+        "| network | accuracy | mean T | SynOps (M) | energy (µJ) | of the network's |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        part = "" if full is None or not row["synops"] else f"{row['energy_uj'] / full:.0%}"
+        part = f"{row['energy_uj'] / full:.0%}"
         lines.append(
             f"| {row['name']} | {row['accuracy']:.2%} | {row['mean_steps']:.2f} | "
             f"{row['synops'] / 1e6:.1f} | {row['energy_uj']:.1f} | {part} |"

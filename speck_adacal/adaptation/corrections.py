@@ -1,7 +1,8 @@
 """Corrections, layer by layer, each on the corrected layers before it (Li et al., ICML 2021).
 
 *Light*: the initial membrane potential per channel, or the bias, moves by the mean residual of
-the layer's output. *Advanced*: weights are solved for by ridge least squares first.
+the layer's output. *Advanced*: weights are solved for by ridge least squares first. *Temporal*:
+the bias, then one for each time step.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from torch import nn
 
 from speck_adacal.adaptation.reconstruct import reconstruct_weights
 from speck_adacal.adaptation.side_by_side import SideBySide
+from speck_adacal.adaptation.temporal import channel_means, fit_output_biases, fit_step_biases
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.adafire import AdaFire
-from speck_adacal.snn.network import SpikingNetwork, spiking_neuron
+from speck_adacal.snn.network import SpikingNetwork, full, key, spiking_neuron
+from speck_adacal.snn.step_bias import StepBiasedOutput
 
 _ROUNDS = 4
+_CHANGE_BIASES = ("bias", "both", "weights", "temporal")
 _CHANNEL_KEEPING = (Kind.ADD, Kind.AVG_POOL, Kind.MAX_POOL)
 
 
@@ -53,31 +57,40 @@ def correct(
 
     Args:
         graph: the network to correct.
-        recipe: its layers' φ, ρ and thresholds; initial potentials are started from.
+        recipe: its layers' φ, ρ and thresholds; initial potentials are started from, biases of
+            steps are not.
         batches: calibration data; the first `settings.correction_samples` are used.
-        settings: which correction.
+        settings: which correction; not "auto" (see `correction_choice`).
         reference: the network whose outputs are the target; `graph` itself by default.
     """
     kind = settings.correction
-    graph = _private(graph) if kind in ("bias", "both", "weights") else graph
+    recipe = replace(
+        recipe, layers=tuple(replace(layer, step_bias=None) for layer in recipe.layers)
+    )
+    graph = _private(graph) if kind in _CHANGE_BIASES else graph
     network = SpikingNetwork(graph, recipe)
     inputs = list(batches.between(0, settings.correction_samples))
     pair = SideBySide(reference or graph_copy(graph), network, inputs, batches, settings.time_steps)
     potentials: dict[str, torch.Tensor] = {}
+    step_biases: dict[str, torch.Tensor] = {}
     errors: dict[str, float] = {}
     for node in pair:
         if node.kind is Kind.ACTIVATION:
             layer = _Layer(node, network.layer(node.name), pair, settings.time_steps)
-            left = layer.shift_bias(graph) if kind in ("bias", "both", "weights") else None
-            if kind in ("potential", "both", "weights") or left is None:
+            left = layer.shift_bias(graph) if kind in _CHANGE_BIASES else None
+            if kind == "temporal":  # what a shift of the potential gives, the first step's has too
+                step_biases[node.name], left = layer.fit_steps()
+            elif kind != "bias" or left is None:
                 left = layer.shift_potential()
             potentials[node.name] = layer.module.initial_potential.detach().clone()
             errors[node.name] = left
         elif kind == "weights" and node.kind in (Kind.CONV, Kind.LINEAR):
             reconstruct_weights(node, graph[node.name], pair, settings.ridge)
+        elif kind == "temporal" and node.name in graph.outputs and len(node.shape) == 1:
+            step_biases[node.name] = _bias_output_steps(node, pair, network, settings.time_steps)
         elif kind in ("bias", "both") and node.name in graph.outputs:
             _shift_output_bias(graph[node.name], pair, network, settings.time_steps)
-    layers = tuple(_with_potential(layer, potentials) for layer in recipe.layers)
+    layers = tuple(_with_found(layer, potentials, step_biases) for layer in recipe.layers)
     return Corrected(replace(recipe, layers=layers), graph, errors)
 
 
@@ -103,8 +116,9 @@ class _Layer:
         best = self.module.initial_potential.detach().clone()
         for _ in range(_ROUNDS):
             start = _per_channel(self.module.initial_potential, self.node.shape[0])
-            moved = start + mean.float() * self.steps
-            bound = limit.expand(moved.shape) if limit.ndim < 2 else limit.amax()
+            per_channel = (-1, *(1,) * (start.ndim - 1))
+            moved = start + mean.float().view(per_channel) * self.steps
+            bound = limit.view(per_channel) if limit.ndim == 1 else limit.amax()
             self._start_at(torch.maximum(torch.minimum(moved, bound), -bound))
             new_error, mean = self.residual()
             if new_error >= error:
@@ -132,6 +146,15 @@ class _Layer:
                 break
             error = new_error
         return error
+
+    def fit_steps(self) -> tuple[torch.Tensor, float]:
+        """Give every step a bias; the table, and the mean squared residual that is left."""
+        source, module = self.node.inputs[0], self.module
+        currents = [values[source][0] for values in self.pair.snn]
+        wanted = channel_means([values[self.node.name] for values in self.pair.ann])
+        table = fit_step_biases(module, currents, wanted, self.steps)
+        module.step_bias = nn.Parameter(table, requires_grad=False)
+        return table, self.residual()[0]
 
     def residual(self) -> tuple[float, torch.Tensor]:
         """ANN minus mean output: mean square, and mean per channel, float64 `[channels]`."""
@@ -163,11 +186,19 @@ class _Layer:
             values[self.node.inputs[0]] = current + change.view(shape), constant
 
 
-def centred_potential(node: Node, layer: LayerRecipe, pair: SideBySide, steps: int) -> LayerRecipe:
-    """`layer` with its potential corrected on what reaches `node` at this point of the pass."""
+def corrected_in_place(
+    node: Node, layer: LayerRecipe, pair: SideBySide, steps: int, *, temporal: bool
+) -> LayerRecipe:
+    """`layer` corrected on what reaches `node` at this point of the pass: its potential, and its
+    steps' biases where the network has such."""
     neuron = spiking_neuron(layer)
-    _Layer(node, neuron, pair, steps).shift_potential()
-    return _with_potential(layer, {layer.name: neuron.initial_potential.detach().clone()})
+    here = _Layer(node, neuron, pair, steps)
+    tables = {}
+    if temporal:
+        tables[layer.name] = here.fit_steps()[0]
+    else:
+        here.shift_potential()
+    return _with_found(layer, {layer.name: neuron.initial_potential.detach().clone()}, tables)
 
 
 def bias_owner(graph: LayerGraph, node: Node) -> Node | None:
@@ -198,6 +229,20 @@ def add_to_bias(module: Any, change: torch.Tensor) -> None:
     module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
 
 
+def _bias_output_steps(
+    node: Node, pair: SideBySide, network: SpikingNetwork, steps: int
+) -> torch.Tensor:
+    """Give each step of an output a bias; the table."""
+    module, wanted, outputs = network.layer(node.name), [], []
+    for ann, snn in zip(pair.ann, pair.snn, strict=True):
+        values = [full(snn[name], steps).flatten(0, 1) for name in node.inputs]
+        outputs.append(module(*values).unflatten(0, (-1, steps)))
+        wanted.append(ann[node.name])
+    table = fit_output_biases(outputs, wanted, steps)
+    network.layers[key(node.name)] = StepBiasedOutput(module, table)
+    return table
+
+
 def _shift_output_bias(node: Node, pair: SideBySide, network: SpikingNetwork, steps: int) -> None:
     """Bring the mean output of a non-spiking output layer to the ANN's."""
     if node.kind not in (Kind.CONV, Kind.LINEAR) or len(node.shape) != 1:
@@ -211,6 +256,14 @@ def _shift_output_bias(node: Node, pair: SideBySide, network: SpikingNetwork, st
 
 def _per_channel(value: torch.Tensor, channels: int) -> torch.Tensor:
     return value.detach().float().expand(channels).clone() if value.ndim < 2 else value.detach()
+
+
+def _with_found(
+    layer: LayerRecipe, potentials: dict[str, torch.Tensor], step_biases: dict[str, torch.Tensor]
+) -> LayerRecipe:
+    table = step_biases.get(layer.name)
+    biases = None if table is None else table.double().numpy()
+    return replace(_with_potential(layer, potentials), step_bias=biases)
 
 
 def _with_potential(layer: LayerRecipe, potentials: dict[str, torch.Tensor]) -> LayerRecipe:

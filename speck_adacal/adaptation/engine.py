@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from speck_adacal.adaptation.corrections import correct
+from speck_adacal.adaptation.correction_choice import choose_correction, held_out_split
 from speck_adacal.adaptation.thresholds import LayerStatistics, observe, thresholds
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.errors import ModelError
@@ -44,12 +45,14 @@ def adapt_graph(
     corrected_graph = graph
     if settings.correction != "none":
         started = time.perf_counter()
-        corrected = correct(graph, recipe, data, settings)
-        recipe, corrected_graph = corrected.recipe, corrected.graph
-        values = {f"mse:{name}": error for name, error in corrected.errors.items()}
+        fitted_on, judge = held_out_split(graph, data, settings)
+        choice = choose_correction(graph, recipe, fitted_on, settings, judge)
+        recipe, corrected_graph = choice.corrected.recipe, choice.corrected.graph
+        values = {f"mse:{name}": error for name, error in choice.corrected.errors.items()}
+        values |= {f"kl:{kind}": kl for kind, kl in choice.kl.items()}
         seconds = time.perf_counter() - started
-        trace.append(StepRecord(f"correction:{settings.correction}", seconds, values))
-    return Recipe(settings, recipe.layers, tuple(trace)), corrected_graph
+        trace.append(StepRecord(f"correction:{choice.kind}", seconds, values))
+    return replace(recipe, trace=tuple(trace)), corrected_graph
 
 
 def recipe_of(
@@ -62,7 +65,7 @@ def recipe_of(
         cap = phi if isinstance(phi, int) else phi.get(name, settings.phi)
         threshold = np.asarray(found[name], dtype=np.float64)
         layers.append(LayerRecipe(name, cap, 1.0, threshold, threshold / 2, layer.readout))
-    return Recipe(settings, tuple(layers))
+    return Recipe(settings, tuple(layers), first_step=settings.first_step or 1)
 
 
 def refuse_silence(graph: LayerGraph) -> None:

@@ -39,9 +39,12 @@ class Measurement:
         agreement: part on which SNN and ANN decide alike.
         spikes: per layer and step, `[layers, T]`, mean over the samples.
         synops: the same for SynOps (the input's first, if it is made of events).
+        energy_of_network: `energy_nj` as a part of one pass of the trained network's, estimated by
+            the same constants.
         energy_nj: estimated: MACs of layers with analog input at every step and SynOps, at the
             constants' prices.
-        outputs: output per step, float32 `[samples, T, classes]`.
+        outputs: output per step, float32 `[samples, T, classes]`; 0 in the steps before the first
+            that counts, so that sums over them decide.
         sample_energy_nj: energy of every sample and step, `[samples, T]`.
     """
 
@@ -54,6 +57,7 @@ class Measurement:
     spikes: Array
     synops: Array
     energy_nj: float
+    energy_of_network: float
     outputs: npt.NDArray[np.float32]
     sample_energy_nj: Array
 
@@ -118,6 +122,7 @@ class Evaluator:
         self.finished = finished or FinishedWork()
         self.fan_out = fan_out(graph)
         self.analog_macs = self._analog_macs()
+        self.network_energy_nj = sum(count_macs(graph).values()) * self.constants.mac_pj / 1000
         with torch.no_grad():
             logits = [self._ann(p) for p in self.inputs]
         self.temperature = temperature or half_uncertain(torch.cat(logits))
@@ -127,13 +132,21 @@ class Evaluator:
 
     def measure(self, recipe: Recipe, graph: LayerGraph | None = None) -> Measurement:
         """Run `recipe` (on the corrected `graph`, if any) on all samples."""
-        graph = graph or self.graph
+        return self._summary(self._figures(recipe, graph or self.graph), recipe)
+
+    def measure_windows(self, recipe: Recipe, graph: LayerGraph) -> list[Measurement]:
+        """The same for each time step, from the first on, as the first that counts; one run."""
+        found = self._figures(recipe, graph)
+        steps = range(1, self.settings.time_steps + 1)
+        return [self._summary(found, replace(recipe, first_step=s)) for s in steps]
+
+    def _figures(self, recipe: Recipe, graph: LayerGraph) -> dict[str, np.ndarray]:
         key = digest("measure", self._data_key, graph, layer_values(recipe.layers))
         found = self.finished.get(key)
         if found is None:
             found = self._run(self.network(graph, recipe))
             self.finished.put(key, found)
-        return self._summary(found)
+        return found
 
     def network(self, graph: LayerGraph, recipe: Recipe) -> SpikingNetwork:
         """The spiking network of a recipe, with SynOps counted."""
@@ -194,9 +207,10 @@ class Evaluator:
             )
         return output
 
-    def _summary(self, found: dict[str, np.ndarray]) -> Measurement:
-        outputs, target = found["outputs"], torch.cat(self.targets)
-        mean = torch.from_numpy(outputs).mean(1)
+    def _summary(self, found: dict[str, np.ndarray], recipe: Recipe) -> Measurement:
+        outputs, target = found["outputs"].copy(), torch.cat(self.targets)
+        mean = recipe.decision_output(torch.from_numpy(outputs))
+        outputs[:, : recipe.first_step - 1] = 0
         scale = best_scale(target, mean, self.temperature) if self.fit_scale else self.output_scale
         kl = self.with_output_scale(scale).distance(target, mean).double().numpy()
         decided, wanted = mean.argmax(1).numpy(), target.argmax(1).numpy()
@@ -214,6 +228,7 @@ class Evaluator:
             spikes=found["spikes"].mean(1),
             synops=synops.mean(1),
             energy_nj=float(energy.sum(1).mean()),
+            energy_of_network=float(energy.sum(1).mean()) / self.network_energy_nj,
             outputs=outputs,
             sample_energy_nj=energy,
         )
@@ -248,7 +263,11 @@ def same_layer(a: LayerRecipe, b: LayerRecipe) -> bool:
 def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:
     """Everything of the layers that decides what a network does, for hashing."""
     return [
-        [x.name, x.phi, x.rho, x.lower_clip, *map(np.asarray, (x.threshold, x.initial_potential))]
+        [
+            [x.name, x.phi, x.rho, x.lower_clip],
+            *map(np.asarray, (x.threshold, x.initial_potential)),
+            [] if x.step_bias is None else x.step_bias,
+        ]
         for x in layers
-        if not x.readout
+        if not x.readout or x.step_bias is not None
     ]

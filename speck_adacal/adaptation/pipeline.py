@@ -13,10 +13,11 @@ import torch
 
 from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
 from speck_adacal.adaptation.changes import PHI, RHO, KindOfChange
-from speck_adacal.adaptation.corrections import correct
+from speck_adacal.adaptation.correction_choice import choose_correction
 from speck_adacal.adaptation.engine import recipe_of, refuse_silence
+from speck_adacal.adaptation.exit_bars import calibrated_exit
 from speck_adacal.adaptation.finished_work import FinishedWork
-from speck_adacal.adaptation.measure import Evaluator
+from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
 from speck_adacal.adaptation.refine import Caps, Instruments, cheapest, fitted, refine
 from speck_adacal.adaptation.search import Limit, Search
@@ -24,7 +25,7 @@ from speck_adacal.adaptation.search_samples import search_samples
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
-from speck_adacal.readout.early_exit import ExitRule, apply_rule, calibrate_exit_rule
+from speck_adacal.readout.early_exit import ExitRule
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe, StepRecord
 from speck_adacal.samples.encoded import encoded_batches
 
@@ -90,27 +91,37 @@ class Pipeline:
         """The same φ in all layers, each at half a threshold."""
         return recipe_of(self._statistics, self.settings, phi)
 
-    def corrected(self, name: str, recipe: Recipe, graph: LayerGraph) -> Stage:
-        """Correct and measure; what was there is kept where the correction does not help."""
+    def corrected(
+        self, name: str, recipe: Recipe, graph: LayerGraph, like: Stage | None = None
+    ) -> Stage:
+        """Correct and measure; what was there is kept where the correction does not help.
+
+        Args:
+            name: of the stage.
+            recipe, graph: what is corrected.
+            like: a stage whose way of correcting is taken over, with the first step that counts;
+                without it held-out samples choose.
+        """
+        settings, judge = self.settings, self.samples.held_out or self.evaluator
+        if like is not None:
+            first, kind = like.recipe.first_step, like.correction
+            recipe = replace(recipe, first_step=first)
+            settings = replace(settings, correction=kind, first_step=first)
         with self._step(name) as values:
             before = self.evaluator.measure(recipe, graph)
             stage = Stage(name, recipe, graph, before.kl, before.synops_per_sample)
-            if self.settings.correction != "none":
-                found = correct(graph, recipe, self._data, self.settings, reference=self.graph)
+            if settings.correction != "none":
+                choice = choose_correction(graph, recipe, self._data, settings, judge, self.graph)
+                found = choice.corrected
                 after = self.evaluator.measure(found.recipe, found.graph)
-                values["kl_uncorrected"] = before.kl
+                values |= {"kl_uncorrected": before.kl, "first_step": found.recipe.first_step}
+                values |= {f"kl:{kind}": kl for kind, kl in choice.kl.items()}
                 if after.kl < before.kl:
                     synops = after.synops_per_sample
                     stage = Stage(name, found.recipe, found.graph, after.kl, synops)
                     before = after
-            values |= {
-                "kl": before.kl,
-                "synops": before.synops_per_sample,
-                "spikes": before.spikes_per_sample,
-                "energy_nj": before.energy_nj,
-                "accuracy": before.accuracy,
-                "agreement": before.agreement,
-            }
+                stage = replace(stage, correction=choice.kind)
+            values |= _figures(before)
         return stage
 
     def search_phi(self, start: Stage, budget: float | None = None) -> Stage:
@@ -148,7 +159,7 @@ class Pipeline:
             return found
         caps = self._caps(found) if limit.synops is None else Caps(np.inf, limit.synops)
         found = self._refined(RHO, found, caps, [])
-        return found if limit.kl is None else cheapest(self._tools(), found, RHO, limit.kl)
+        return found if limit.kl is None else cheapest(self._tools(found), found, RHO, limit.kl)
 
     def search_rho_at(self, start: Stage) -> Stage:
         """ρ per layer at what `start`, a network of uniform ρ, spends."""
@@ -159,7 +170,7 @@ class Pipeline:
         found = self.evaluator.measure(stage.recipe, stage.graph)
         return Caps(found.spikes_per_sample, found.synops_per_sample)
 
-    def _tools(self) -> Instruments:
+    def _tools(self, like: Stage) -> Instruments:
         samples = min(self.settings.correction_samples, self.evaluator.samples)
         return Instruments(
             self.graph,
@@ -168,7 +179,7 @@ class Pipeline:
             self.samples.held_out or self.evaluator,
             list(self._data.between(0, samples)),
             self.settings.time_steps,
-            lambda name, recipe: self.corrected(name, recipe, self.graph),
+            lambda name, recipe: self.corrected(name, recipe, self.graph, like),
             self.plan.jobs,
         )
 
@@ -177,7 +188,7 @@ class Pipeline:
     ) -> Stage:
         """Measured steps from the best of `start` and `others`, these scaled to the caps."""
         with self._step(f"refine:{change.name}") as values:
-            tools = self._tools()
+            tools = self._tools(start)
             begins = [start, *(fitted(tools, r, change, caps) for r in others)]
             if not caps.met(tools, start):
                 begins.append(fitted(tools, start.recipe, change, caps))
@@ -200,7 +211,8 @@ class Pipeline:
                 x if x.readout else x.with_threshold(x.threshold, rho=rho * x.rho)
                 for x in start.recipe.layers
             )
-            stage = self.corrected(f"ρ={rho:g}", replace(start.recipe, layers=layers), start.graph)
+            recipe = replace(start.recipe, layers=layers)
+            stage = self.corrected(f"ρ={rho:g}", recipe, start.graph, start)
             if limit.synops is not None and stage.synops <= limit.synops:
                 return stage
             if limit.kl is not None:
@@ -213,26 +225,8 @@ class Pipeline:
         """Bars that lose at most `plan.exit_loss`, from all calibration samples."""
         with self._step("exit") as values:
             data = Evaluator(self.graph, self._data, self.settings, self._labels, self._finished)
-            found = data.measure(stage.recipe, stage.graph)
-            targets = torch.cat(data.targets).argmax(1).numpy()
-            if data.labels is not None:
-                targets = data.labels.astype(np.int64)
-            rule = calibrate_exit_rule(
-                found.outputs,
-                targets,
-                self.plan.exit_loss,
-                metric=self.plan.exit_metric,
-                seed=self.settings.seed,
-                cost=found.sample_energy_nj.mean(0),
-            )
-            outcome = apply_rule(rule, found.outputs, targets)
-            full = float((found.outputs.mean(1).argmax(1) == targets).mean())
-            values |= {
-                "mean_steps": outcome.mean_windows,
-                "accuracy": outcome.accuracy,
-                "full": full,
-            }
-            values |= {f"bar:{t + 1}": bar for t, bar in enumerate(rule.bars)}
+            rule, figures = calibrated_exit(data, stage, self.plan)
+            values |= figures
         return rule
 
     def run(self) -> PlanOutcome:
@@ -273,8 +267,9 @@ class Pipeline:
                 "measured": float(len(result.trials)),
                 "front": float(len(result.front.cost)),
             }
-        again = self.corrected(f"{name} corrected", result.recipe, start.graph)
-        found = Stage(name, result.recipe, start.graph, result.best.kl, result.best.synops, result)
+        again = self.corrected(f"{name} corrected", result.recipe, start.graph, start)
+        found = replace(start, name=name, recipe=result.recipe, search=result)
+        found = replace(found, kl=result.best.kl, synops=result.best.synops)
         fits = limit.synops is None or again.synops <= limit.synops
         if again.kl <= found.kl and fits:
             found = replace(found, recipe=again.recipe, graph=again.graph, kl=again.kl)
@@ -287,6 +282,18 @@ class Pipeline:
         started = time.perf_counter()
         yield values
         self.records.append(StepRecord(name, time.perf_counter() - started, values))
+
+
+def _figures(found: Measurement) -> dict[str, float]:
+    return {
+        "kl": found.kl,
+        "synops": found.synops_per_sample,
+        "spikes": found.spikes_per_sample,
+        "energy_nj": found.energy_nj,
+        "energy_of_network": found.energy_of_network,
+        "accuracy": found.accuracy,
+        "agreement": found.agreement,
+    }
 
 
 def run_plan(

@@ -102,6 +102,7 @@ class Stage:
         kl: measured on the search samples, nats.
         synops: SynOps a sample, measured on them.
         search: how it was found, where it was searched.
+        correction: how it was corrected.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Stage:
     kl: float
     synops: float
     search: SearchResult | None = None
+    correction: str = "none"
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from speck_adacal.adaptation.changes import KindOfChange
-from speck_adacal.adaptation.corrections import centred_potential
+from speck_adacal.adaptation.corrections import corrected_in_place
 from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.plan import Stage
 from speck_adacal.adaptation.proposals import Options, proposals
@@ -206,14 +206,15 @@ def paired(before: Measurement, after: Measurement) -> tuple[float, float]:
 
 @torch.no_grad()
 def centre(tools: Instruments, stage: Stage, offered: Options) -> dict[str, list[LayerRecipe]]:
-    """Candidates with the potential that suits each in the present network."""
+    """Candidates, each corrected for the present network."""
+    temporal = stage.recipe.has_step_biases
     network = SpikingNetwork(stage.graph, stage.recipe)
     pair = SideBySide(tools.graph, network, tools.inputs, tools.search.batches, tools.steps)
     found: dict[str, list[LayerRecipe]] = {}
     for node in pair:
         if node.kind is Kind.ACTIVATION and offered.get(node.name):
             found[node.name] = [
-                centred_potential(node, x.uncorrected(), pair, tools.steps)
+                corrected_in_place(node, x.uncorrected(), pair, tools.steps, temporal=temporal)
                 for x in offered[node.name]
             ]
     return found

@@ -66,12 +66,19 @@ class TableWork:
                     ahead = dict(values)
                     network.reset(nodes[at:])
                     run_nodes(network, nodes[at:], ahead, steps, {output})
-                    self._note(result, row, column, ahead[output][0].mean(1), target, network)
+                    self._note(
+                        result,
+                        row,
+                        column,
+                        self.recipe.decision_output(ahead[output][0]),
+                        target,
+                        network,
+                    )
                     network._activity = dict(before)
                 network.layers[key(node.name)] = own
                 network.reset(nodes[at:])
             run_nodes(network, (node,), values, steps, self.graph.read_after(node.name))
-        last = values[output][0].mean(1)
+        last = self.recipe.decision_output(values[output][0])
         result["reference_kl"] = self.evaluator.distance(target, last).numpy()
         spikes, synops = _totals(network)
         result["reference_spikes"], result["reference_synops"] = np.array(spikes), np.array(synops)

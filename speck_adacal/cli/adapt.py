@@ -64,8 +64,14 @@ def command(
     time_steps: Annotated[int, typer.Option("--time-steps", "-T", help="T, steps a sample.")] = 8,
     phi: Annotated[int, typer.Option("--phi", help="φ, most spikes of a neuron a step.")] = 1,
     correction: Annotated[
-        str, typer.Option("--correction", help="potential, bias, both, weights or none.")
-    ] = "potential",
+        str,
+        typer.Option(
+            "--correction",
+            help="potential, bias, both, weights, temporal (a bias for each time step; in time "
+            "steps only), none, or auto: potential for events, the best of both and temporal, by "
+            "held-out samples, for analog input.",
+        ),
+    ] = "auto",
     per_channel: Annotated[
         bool, typer.Option("--per-channel", help="One threshold per channel, not per layer.")
     ] = False,

@@ -64,7 +64,7 @@ def measure_levels(
     truth = checked_labels(labels, batches.samples, deployment.classes)
     ran = [
         ("ann", "trained network", lambda: np.concatenate(list(decide_ann(adapted, batches)))),
-        ("snn", "burst-firing, float", lambda: np.concatenate(list(decide_snn(adapted, batches)))),
+        ("snn", _snn_meaning(adapted), lambda: np.concatenate(list(decide_snn(adapted, batches)))),
         (
             "quantized",
             "8-bit weights, time-stepped (sinabs)",
@@ -89,11 +89,22 @@ def decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArra
             yield adapted.ann.run(batch)[adapted.ann.outputs[0]].flatten(1).argmax(1).numpy()
 
 
+def _snn_meaning(adapted: AdaptedNetwork) -> str:
+    """What the level runs; biases of single time steps are nowhere else."""
+    recipe, meaning = adapted.recipe, "burst-firing, float"
+    if recipe.has_step_biases:
+        meaning += ", with biases per time step, which the chip has not"
+    if recipe.first_step > 1:
+        meaning += f"; steps {recipe.first_step} to {recipe.settings.time_steps} decide"
+    return meaning
+
+
 def decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
     """Decisions of the time-stepped spiking network, int64 `[batch]` each."""
     with torch.no_grad():
         for batch in batches:
-            yield adapted.network(batch).sum(1).flatten(1).argmax(1).numpy()
+            outputs = adapted.network(batch)
+            yield adapted.recipe.decision_output(outputs).flatten(1).argmax(1).numpy()
 
 
 def decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:

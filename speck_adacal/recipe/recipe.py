@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,11 @@ from speck_adacal.errors import SettingsError
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.validation import Count, CountOrZero, Positive, Share, checked, one_of
+
+if TYPE_CHECKING:
+    import torch
+
+CORRECTIONS = ("auto", "potential", "bias", "both", "weights", "temporal", "none")
 
 
 @checked
@@ -27,7 +32,12 @@ class AdaptSettings:
         percentile: for `threshold_method="percentile"`, in percent.
         per_channel: one threshold per channel instead of one per layer.
         correction: `"potential"` (initial membrane potential), `"bias"`, `"both"`, `"weights"`
-            (advanced calibration) or `"none"`.
+            (advanced calibration), `"temporal"` (one bias per channel and time step, beside the
+            bias; of time steps only, the chip has none), `"none"`, or `"auto"`: where the input is
+            made of events, `"potential"`, which the chip has too; where it is analog, `"temporal"`
+            if it helps on held-out samples, else `"both"`.
+        first_step: the first time step, from 1, whose outputs count in a decision; None takes all
+            of them, or with temporal biases those that do best on held-out samples.
         input_coding: `"events"`: inputs are spike counts per step (deterministic rate coding
             of images, or binned recordings); `"analog"`: the first layer sees the same analog
             input at every step (the paper's coding of static images).
@@ -74,7 +84,8 @@ class AdaptSettings:
     threshold_method: Annotated[str, one_of("mse", "max", "percentile")] = "mse"
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     per_channel: bool = False
-    correction: Annotated[str, one_of("potential", "bias", "both", "weights", "none")] = "potential"
+    correction: Annotated[str, one_of(*CORRECTIONS)] = "auto"
+    first_step: Count | None = None
     input_coding: Annotated[str, one_of("events", "analog")] = "events"
     input_burst: Count = 4
     batch_size: Count = 128
@@ -91,6 +102,11 @@ class AdaptSettings:
     max_pooling_loss: Share = 0.15
 
     def __post_init__(self) -> None:
+        if self.first_step is not None and self.first_step > self.time_steps:
+            raise SettingsError(
+                f"AdaptSettings.first_step must be at most time_steps, {self.time_steps}, so that "
+                f"a step is left to decide from; found {self.first_step}."
+            )
         if self.estimator == "twin" and self.input_coding != "events":
             raise SettingsError(
                 "AdaptSettings.estimator='twin' needs input_coding='events', which is what the "
@@ -126,6 +142,9 @@ class LayerRecipe:
             window's worth of it is part of the initial potential.
         as_is: True for a layer that came spiking: its integers are those of sinabs' own
             discretisation, and nothing is fitted to a trained network.
+        step_bias: what is added to each channel's input at each time step, float64
+            `[T, channels]`, in units of the activation (of a readout layer: added to the output);
+            None for nothing. It exists in time steps only.
     """
 
     name: str
@@ -137,6 +156,7 @@ class LayerRecipe:
     lower_clip: float | None = None
     leaks: bool = False
     as_is: bool = False
+    step_bias: npt.NDArray[np.float64] | None = None
 
     def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A number, or one a channel, in the shape that acts on each channel's potentials."""
@@ -160,8 +180,9 @@ class LayerRecipe:
         )
 
     def uncorrected(self) -> LayerRecipe:
-        """The layer as before any correction: at half its firing threshold."""
-        return replace(self, initial_potential=np.asarray(self.firing_threshold / 2))
+        """The layer as before any correction: at half its firing threshold, without biases."""
+        start = np.asarray(self.firing_threshold / 2)
+        return replace(self, initial_potential=start, step_bias=None)
 
     @property
     def lowest_potential(self) -> npt.NDArray[np.float64] | None:
@@ -197,6 +218,7 @@ class Recipe:
     recordings, `1 / settings.input_burst` for rate-coded images. `constant` is the channel that is
     sent beside every input, where biases are carried by events. `step_us` is the duration of a time
     step, where a bias leaks: the slow clock ticks once in it. `verdict` says what the network kept.
+    `first_step` is the first time step, from 1, whose outputs count in a decision.
     """
 
     settings: AdaptSettings
@@ -206,6 +228,16 @@ class Recipe:
     constant: ConstantChannel | None = None
     step_us: float | None = None
     verdict: Verdict | None = None
+    first_step: int = 1
+
+    @property
+    def has_step_biases(self) -> bool:
+        """Whether time steps have biases of their own, which a chip cannot have."""
+        return any(layer.step_bias is not None for layer in self.layers)
+
+    def decision_output(self, outputs: torch.Tensor) -> torch.Tensor:
+        """What decides, from outputs `[batch, T, …]`: their mean from `first_step` on."""
+        return outputs[:, min(self.first_step, outputs.shape[1]) - 1 :].mean(1)
 
     @property
     def came_spiking(self) -> bool:

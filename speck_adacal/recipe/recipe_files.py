@@ -17,6 +17,7 @@ from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.validation import Count, Positive, checked, from_data
 
 _POTENTIAL = "initial_potential/"
+_STEP_BIAS = "step_bias/"
 
 
 def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -37,6 +38,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
     data = {
         "settings": recipe.settings.to_dict(),
         "input_amplitude": recipe.input_amplitude,
+        "first_step": recipe.first_step,
         "layers": layers,
         "trace": [
             {"step": record.step, "values": _finite(record.values)} for record in recipe.trace
@@ -51,6 +53,11 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
     tensors = {
         _POTENTIAL + layer.name: torch.tensor(layer.initial_potential, dtype=torch.float64)
         for layer in recipe.layers
+    }
+    tensors |= {
+        _STEP_BIAS + layer.name: torch.tensor(layer.step_bias, dtype=torch.float64)
+        for layer in recipe.layers
+        if layer.step_bias is not None
     }
     return data, tensors
 
@@ -86,6 +93,7 @@ class _StoredRecipe:
     constant: ConstantChannel | None = None
     step_us: Positive | None = None
     verdict: Verdict | None = None
+    first_step: Count = 1
 
 
 def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Recipe:
@@ -103,11 +111,13 @@ def recipe_from_data(data: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
         constant=stored.constant,
         step_us=stored.step_us,
         verdict=stored.verdict,
+        first_step=stored.first_step,
     )
 
 
 def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRecipe:
     potential = tensors.get(_POTENTIAL + stored.name)
+    step_bias = tensors.get(_STEP_BIAS + stored.name)
     if potential is None:
         raise BundleError(
             f"The stored recipe has no initial potential of layer {stored.name!r}; make it again."
@@ -122,4 +132,5 @@ def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRe
         lower_clip=stored.lower_clip,
         leaks=stored.leaks,
         as_is=stored.as_is,
+        step_bias=None if step_bias is None else step_bias.numpy(),
     )

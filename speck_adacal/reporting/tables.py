@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
     """The recipe, layer by layer, and the next command."""
-    settings = adapted.recipe.settings
-    table = Table(title=f"Recipe: T = {settings.time_steps}, correction: {settings.correction}")
+    recipe, settings = adapted.recipe, adapted.recipe.settings
+    done = [r.step.split(":")[1] for r in recipe.trace if r.step.startswith("correction:")]
+    title = f"Recipe: T = {settings.time_steps}, correction: {(done or [settings.correction])[-1]}"
+    if recipe.first_step > 1:
+        title += f"; steps {recipe.first_step} to {settings.time_steps} decide"
+    table = Table(title=title)
     for column in ("layer", "φ", "ρ", "threshold V_th"):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for layer in adapted.recipe.layers:

@@ -17,6 +17,7 @@ from speck_adacal.snn._kernel import Array
 from speck_adacal.snn._values import Values, broadcastable, check_settings, constant
 from speck_adacal.snn.fused import Settings, Tally, fused_forward, fused_usable
 from speck_adacal.snn.spike_counts import count_afterwards
+from speck_adacal.snn.step_bias import biased
 
 
 class _Flat(NamedTuple):
@@ -43,6 +44,8 @@ class AdaFire(sl.StatefulLayer):
             `spike_threshold`; half the firing threshold θ by default.
         min_v_mem: lower clip of the membrane potential, the same forms as `spike_threshold`;
             none by default.
+        step_bias: added to the input of each channel at each step, `[T, channels]`; none by
+            default.
         emit_counts: emit spike counts `k` instead of amplitudes `k · θ`.
 
     Shape:
@@ -64,6 +67,7 @@ class AdaFire(sl.StatefulLayer):
         initial_potential: Values | None = None,
         min_v_mem: Values | None = None,
         *,
+        step_bias: torch.Tensor | None = None,
         emit_counts: bool = False,
     ) -> None:
         super().__init__(state_names=["v_mem"])
@@ -76,6 +80,8 @@ class AdaFire(sl.StatefulLayer):
             initial_potential = self.theta / 2
         self.initial_potential = constant(initial_potential)
         self.min_v_mem = None if min_v_mem is None else constant(min_v_mem)
+        self.step_bias = None if step_bias is None else constant(step_bias)
+        self.steps_run = 0
         self.emit_counts = emit_counts
         self._flat = _Flat((), torch.empty(0), np.empty(0, np.float32))
 
@@ -114,7 +120,11 @@ class AdaFire(sl.StatefulLayer):
                 fused kernel only, and only if it is contiguous, so go on with what is returned.
             tally: where to count spikes and SynOps, as the kernel goes; see `snn.spike_counts`.
         """
-        if self.fuses(current):
+        fused = self.fuses(current)
+        if self.step_bias is not None:
+            current, out = biased(self.step_bias, self.steps_run, current, time_steps, out)
+            self.steps_run += time_steps
+        if fused:
             return self._fused(current, time_steps, out, tally)
         spikes = self._plain(current, time_steps)
         if tally:
@@ -183,6 +193,7 @@ class AdaFire(sl.StatefulLayer):
 
     def reset_states(self, randomize: bool = False, value_ranges: Any = None) -> None:
         """Back to the initial potential; random potentials in [0, θ) (or the range) if asked."""
+        self.steps_run = 0
         if self.v_mem.numel() == 0:
             return
         parts = self.v_mem.ndim - 1
@@ -209,8 +220,13 @@ class AdaFire(sl.StatefulLayer):
         layer by `v_mem.fill_`, not by `reset_states`.
 
         Raises:
-            ModelError: this layer emits amplitudes, which sinabs' layer cannot.
+            ModelError: this layer emits amplitudes, or has biases per step, which sinabs' cannot.
         """
+        if self.step_bias is not None:
+            raise ModelError(
+                "sinabs' neurons have no biases per time step; calibrate without correction="
+                "'temporal' what is to be exported."
+            )
         if not self.emit_counts:
             raise ModelError(
                 "Only a layer that emits counts has a counterpart in sinabs; fold its thresholds "
@@ -247,7 +263,7 @@ class AdaFire(sl.StatefulLayer):
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Take over shapes too, so that any saved layer loads into any other."""
-        for name in ("v_mem", "spike_threshold", "initial_potential", "min_v_mem"):
+        for name in ("v_mem", "spike_threshold", "initial_potential", "min_v_mem", "step_bias"):
             saved, own = state_dict.get(prefix + name), getattr(self, name)
             if saved is not None and own is not None and saved.shape != own.shape:
                 empty = torch.empty_like(saved)
@@ -262,46 +278,11 @@ class AdaFire(sl.StatefulLayer):
             "rho": float(self.rho),
             "initial_potential": self.initial_potential.detach().clone(),
             "min_v_mem": None if self.min_v_mem is None else self.min_v_mem.detach().clone(),
+            "step_bias": None if self.step_bias is None else self.step_bias.detach().clone(),
             "emit_counts": self.emit_counts,
         }
 
     def __deepcopy__(self, memo: Any = None) -> AdaFire:
         copy = super().__deepcopy__(memo)
-        copy.v_mem = self.v_mem.detach().clone()
+        copy.v_mem, copy.steps_run = self.v_mem.detach().clone(), self.steps_run
         return copy.train(self.training)
-
-
-class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
-    """`AdaFire` on `[batch * time, *shape]`, like sinabs' `IAFSqueeze`.
-
-    Args:
-        batch_size: batch size, or None where `num_timesteps` is given.
-        num_timesteps: time steps, or None where `batch_size` is given.
-        kwargs: as for `AdaFire`.
-    """
-
-    def __init__(
-        self, batch_size: int | None = None, num_timesteps: int | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.squeeze_init(batch_size, num_timesteps)
-
-    def forward(self, input_data: torch.Tensor) -> torch.Tensor:
-        """Run all time steps of `[batch * time, *shape]`."""
-        return self.squeeze_forward(input_data, super().forward)
-
-    def as_iaf(self) -> nn.Module:
-        """The same neurons as sinabs' own `IAFSqueeze`; see `AdaFire.as_iaf`."""
-        plain = super().as_iaf()
-        layer = sl.IAFSqueeze(
-            batch_size=None if self.batch_size < 0 else self.batch_size,
-            num_timesteps=None if self.num_timesteps < 0 else self.num_timesteps,
-            spike_threshold=plain.spike_threshold.detach(),  # type: ignore[operator]
-            spike_fn=plain.spike_fn,
-            min_v_mem=None if plain.min_v_mem is None else plain.min_v_mem.detach(),  # type: ignore[operator]
-        )
-        return self._start_like(layer)
-
-    @property
-    def _param_dict(self) -> dict[str, Any]:
-        return self.squeeze_param_dict(super()._param_dict)

@@ -26,7 +26,8 @@ def mean_on_constant(
     Returns:
         float32 `[batch, *shape]`.
     """
-    if neurons.emit_counts or not neurons.fuses(current):
+    plain = neurons.emit_counts or neurons.step_bias is not None
+    if plain or not neurons.fuses(current):
         every = Tally(tally.fans, *np.empty((2, len(current), time_steps)))
         mean = neurons.run(current, time_steps, tally=every).mean(1)
         tally.spikes[:, 0], tally.synops[:, 0] = every.spikes.sum(1), every.synops.sum(1)

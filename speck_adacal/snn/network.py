@@ -16,6 +16,7 @@ from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.spike_counts import Tallies
 from speck_adacal.snn.spiking_max import SpikingMaxPool
+from speck_adacal.snn.step_bias import StepBiasedOutput
 from speck_adacal.snn.synops import fan_out
 
 V = TypeVar("V")
@@ -82,7 +83,7 @@ class SpikingNetwork(nn.Module):
         """Membrane potentials (of `nodes`, or all) back to their initial values."""
         for node in self.graph.nodes[1:] if nodes is None else nodes:
             module = self.layer(node.name)
-            if isinstance(module, AdaFire | SpikingMaxPool):
+            if isinstance(module, AdaFire | SpikingMaxPool | StepBiasedOutput):
                 module.reset_states()
 
     def forward(self, x: torch.Tensor, *, reset: bool = True) -> Any:
@@ -207,7 +208,15 @@ def _run_node(
         return spikes, False
     if isinstance(module, SpikingMaxPool) and not inputs[0][1]:
         return module(inputs[0][0]), False
+    if isinstance(module, StepBiasedOutput):
+        value, constant = _run_plain_node(module.module, inputs, steps, spare)
+        return module(full((value, constant), steps)), False
     plain = module.pool if isinstance(module, SpikingMaxPool) else module
+    return _run_plain_node(plain, inputs, steps, spare)
+
+
+def _run_plain_node(plain: nn.Module, inputs: list[Value], steps: int, spare: bool) -> Value:
+    """A module without neurons; once where all its inputs are constant."""
     constant = all(c for _, c in inputs)
     tensors = [t if constant else full((t, c), steps) for t, c in inputs]
     batch, length = tensors[0].shape[:2]
@@ -235,9 +244,13 @@ def _spiking_module(node: Node, recipe: Layers) -> nn.Module:
         raise ModelError(f"Node {node.name!r} has no module to run.")
     if node.kind is Kind.MAX_POOL:
         return SpikingMaxPool(node.module)
-    if node.kind is not Kind.ACTIVATION:
-        return node.module
-    return spiking_neuron(recipe[node.name])
+    if node.kind is Kind.ACTIVATION:
+        return spiking_neuron(recipe[node.name])
+    layers = recipe.layers if isinstance(recipe, Recipe) else recipe.values()
+    for layer in layers:
+        if layer.name == node.name and layer.step_bias is not None:
+            return StepBiasedOutput(node.module, torch.as_tensor(layer.step_bias))
+    return node.module
 
 
 def spiking_neuron(layer: LayerRecipe) -> AdaFire:
@@ -249,4 +262,5 @@ def spiking_neuron(layer: LayerRecipe) -> AdaFire:
         rho=layer.rho,
         initial_potential=torch.as_tensor(layer.initial_potential),
         min_v_mem=None if lowest is None else torch.as_tensor(lowest),
+        step_bias=None if layer.step_bias is None else torch.as_tensor(layer.step_bias),
     )

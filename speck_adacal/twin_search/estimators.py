@@ -61,7 +61,8 @@ def time_stepped(
     decisions, spikes, synops = [], [], []
     with torch.no_grad():
         for batch in batches:
-            decisions.append(network(batch).sum(1).flatten(1).argmax(1).numpy())
+            outputs = point.recipe.decision_output(network(batch))
+            decisions.append(outputs.flatten(1).argmax(1).numpy())
             activity = network.activity().values()
             spikes.append(_totals([layer.spikes for layer in activity]))
             synops.append(_totals([layer.synops for layer in activity if layer.synops is not None]))

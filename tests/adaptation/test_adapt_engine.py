@@ -104,7 +104,7 @@ def test_adam_comes_near_the_closed_form(monkeypatch):
     for seed in range(3):
         graph = trace(small_network(seed), (1, 8, 8))
         for way in errors:
-            monkeypatch.setattr(reconstruct, "_LARGEST", 0 if way == "adam" else 4608)
+            monkeypatch.setattr(reconstruct, "LARGEST_FAN_IN", 0 if way == "adam" else 4608)
             kind = "none" if way == "none" else "weights"
             recipe, corrected = adapt_graph(graph, [x], AdaptSettings(correction=kind, **common))
             errors[way] += error_of(graph, recipe, corrected, x, 4)
@@ -229,3 +229,19 @@ def test_a_network_without_rectifiers_is_refused():
     graph = trace(nn.Sequential(nn.Linear(2, 2)), (2,))
     with pytest.raises(ModelError, match="no layer would spike"):
         adapt_graph(graph, [torch.zeros(1, 2)], AdaptSettings(input_coding="analog"))
+
+
+def test_potentials_of_single_neurons_are_corrected_by_their_channel():
+    """A layer whose neurons start at different potentials, on maps as wide as it has channels."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(27, 2))
+    graph, x = trace(model, (1, 5, 5)), torch.rand(60, 1, 5, 5)
+    settings_ = AdaptSettings(time_steps=2, input_coding="analog", correction="potential")
+    data = encoded_batches([x], graph.input_shape, settings_)
+    recipe = recipe_of(observe(graph, data), settings_, 1)
+    start = recipe["1"].firing_threshold * torch.rand(3, 3, 3, dtype=torch.float64).numpy()
+    layers = [replace(recipe.layers[0], initial_potential=start), *recipe.layers[1:]]
+    found = correct(graph, replace(recipe, layers=tuple(layers)), data, settings_)
+    moved = found.recipe["1"].initial_potential - start
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-6)
+    assert np.abs(moved).max() > 0

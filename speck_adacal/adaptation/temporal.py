@@ -1,0 +1,84 @@
+"""Biases per channel and time step: every step's mean output is the trained network's.
+
+After forward temporal bias correction (ECCV-24). A layer of spiking neurons is late: its first
+steps give too little, and what follows makes up for it, so that a mean over few steps is wrong
+even where a mean over many is right. Layer by layer, each on the corrected ones before it, a
+channel's bias at a step is what brings its mean output over samples and places to the mean
+activation. It costs no spikes: what a layer gives in all stays what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from speck_adacal.snn._values import broadcastable
+from speck_adacal.snn.adafire import AdaFire
+
+_HALVINGS = 10  # of where a bias may lie: a thousandth of what a channel can give is left
+
+
+@torch.no_grad()
+def fit_step_biases(
+    neurons: AdaFire, currents: Sequence[torch.Tensor], wanted: torch.Tensor, steps: int
+) -> torch.Tensor:
+    """The bias of each channel at each step, float32 `[steps, channels]`.
+
+    Args:
+        neurons: thresholds, φ and initial potentials; their state is left alone.
+        currents: inputs of all samples, each `[batch, steps or 1, channels, *places]`.
+        wanted: mean activation of each channel, `[channels]`.
+        steps: T.
+    """
+    axes = currents[0].ndim - 2
+    theta = broadcastable(neurons.theta, axes)
+    start = broadcastable(neurons.initial_potential, axes)
+    low = None if neurons.min_v_mem is None else broadcastable(neurons.min_v_mem, axes)
+    phi = neurons.max_num_spikes_per_bin
+    potentials = [(torch.zeros_like(c[:, 0]) + start) for c in currents]
+    reachable = torch.minimum(wanted, phi * neurons.theta.expand(len(wanted)))
+    table, widest = torch.zeros(steps, len(wanted)), phi * neurons.theta.expand(len(wanted))
+
+    def fired(potential: torch.Tensor) -> torch.Tensor:
+        return (potential / theta).floor().clamp(0, phi) * theta
+
+    for step in range(steps):
+        for potential, current in zip(potentials, currents, strict=True):
+            potential += current[:, step if current.shape[1] > 1 else 0]
+        low_end, high_end = -widest, widest  # the mean output rises with the bias
+        for _ in range(_HALVINGS):
+            middle = (low_end + high_end) / 2
+            bias = broadcastable(middle, axes)
+            too_low = channel_means([fired(p + bias) for p in potentials]) < reachable
+            low_end = torch.where(too_low, middle, low_end)
+            high_end = torch.where(too_low, high_end, middle)
+        table[step] = (low_end + high_end) / 2
+        bias = broadcastable(table[step], axes)
+        for potential in potentials:
+            potential += bias
+            potential -= fired(potential)
+            if low is not None:
+                torch.maximum(potential, low, out=potential)
+    return table
+
+
+def fit_output_biases(
+    outputs: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], steps: int
+) -> torch.Tensor:
+    """What is missing of each step's mean output, float32 `[steps, classes]`.
+
+    Args:
+        outputs: of an output layer that does not spike, each `[batch, steps or 1, classes]`.
+        wanted: the trained network's, each `[batch, classes]`.
+        steps: T.
+    """
+    found = torch.cat([o.expand(-1, steps, -1) for o in outputs]).double().mean(0)
+    return (torch.cat(list(wanted)).double().mean(0) - found).float()
+
+
+def channel_means(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mean over all samples and places of each channel, `[channels]`."""
+    sums = sum(v.flatten(2).sum((0, 2)) if v.ndim > 2 else v.sum(0) for v in values)
+    places = sum(v.numel() // v.shape[1] for v in values)
+    return torch.as_tensor(sums) / places
