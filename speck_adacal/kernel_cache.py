@@ -1,8 +1,8 @@
 """Compiled kernels whose code comes from more than one file.
 
 Numba's cache on disk notices changes of a function's own file only, while kernels bake in constants
-and functions of their neighbours. Such a kernel takes a stamp, a number that changes with all its
-sources, says when it was compiled from others, and is compiled afresh then.
+and functions of their neighbours. Such a kernel takes a checksum of all its sources, says when it
+was compiled from others, and is compiled afresh then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 _COMPILING = threading.Lock()
 
 
-def source_stamp(folder: Path, names: Iterable[str]) -> int:
+def sources_checksum(folder: Path, names: Iterable[str]) -> int:
     """CRC of source files; 0 where they cannot be read (an installation in a zip file)."""
     crc = 0
     for name in names:

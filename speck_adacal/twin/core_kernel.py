@@ -1,6 +1,6 @@
 """What one core does: an input event, a tick of the slow clock.
 
-Compiled; all arguments are integers and addresses, see `memory`.
+Compiled; all arguments are integers and addresses, see `raw_memory`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Between two cores: a spike's order, monitor, decimator and route, and what is refused.
 
-Compiled; all arguments are integers and addresses, see `memory`.
+Compiled; all arguments are integers and addresses, see `raw_memory`.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ frames, one frame for the spikes of one event in one core; breadth-first order i
 an event is delivered the kernel makes sure that its worst case fits the buffers; if not, it
 returns and continues, after the caller has grown them, where it stopped.
 
-All arguments are integers: addresses (see `memory`), lengths and options. `core_kernel` has the
-work inside one core, `delivery` what happens between two.
+`core_kernel` has the work inside one core, `delivery` what happens between two, `kernel_job` what
+all of it works on.
 """
 
 from __future__ import annotations
@@ -25,110 +25,136 @@ from speck_adacal.twin.delivery import (
     send,
     worst_tick,
 )
+from speck_adacal.twin.kernel_sources import CHECKSUM
 from speck_adacal.twin.raw_memory import load8, load64, setting, store64
-from speck_adacal.twin.source_stamp import STAMP
 
-DONE, GROW_PENDING, GROW_LOG, STALE = 0, 1, 2, 3
+GOING, DONE, GROW_PENDING, GROW_LOG, STALE = -1, 0, 1, 2, 3
 
-# Places in `control`: where the kernel stands between two calls.
+# Places in `Job.control`: where the kernel stands between two calls.
 ROOT, DEPTH, PENDING, LOGGED, CURRENT, HEAD, SLOT, CONTROLS = range(8)
 FRAMES = at.CORES + 2  # the deepest chain passes every core once
 FRAME = 3  # first waiting spike, end, slot of its next destination
 
 
-@njit(cache=True, nogil=True)
-def run_events(  # type: ignore[no-untyped-def]
-    stamp,
-    root_source,
-    root_word,
-    roots,
-    table,
-    routes,
-    fan_out,
-    reach,
-    tick_order,
-    tick_cores,
-    weights,
-    bias,
-    state,
-    peak,
-    masks,
-    pending,
-    pending_room,
-    frames,
-    log,
-    log_root,
-    log_room,
-    load,
-    counters,
-    control,
-    order,
-    options,
-):
-    """Run the root events from where `control` stands; see the module for what it returns.
+@njit
+def _tick(job, root, mask, logged):  # type: ignore[no-untyped-def]
+    """A root event that is a tick: what stops it (or `GOING`), waiting spikes, logged spikes."""
+    fires = job.options & LEAK_FIRES
+    worst = worst_tick(mask, job.table, job.tick_order, job.cores) if fires else 0
+    if worst > job.room:
+        return GROW_PENDING, 0, logged
+    if logged + worst > job.log_room:
+        return GROW_LOG, 0, logged
+    count = 0
+    for place in range(job.cores):
+        core = setting(job.tick_order, place)
+        if (mask >> core) & 1:
+            start, row = count, job.table + core * at.COLUMNS * 8
+            end = tick_spikes(
+                core,
+                row,
+                job.bias,
+                job.state,
+                job.peak,
+                job.pending,
+                count,
+                job.counters,
+                fires,
+                job.options & WRAP,
+            )
+            count, logged = send(
+                core,
+                start,
+                end,
+                root,
+                row,
+                job.order,
+                job.pending,
+                job.log,
+                job.log_root,
+                logged,
+                job.counters,
+                job.options,
+            )
+    return GOING, count, logged
 
-    Args:
-        stamp: `stamp.STAMP`; a kernel compiled from other sources returns `STALE`.
-        root_source: int8 `[roots]`, source row of `routes`, or `TICK_ROW`.
-        root_word: int64 `[roots]`, packed event, or the mask of leaking cores.
-        table, routes, fan_out, reach, tick_order, weights, bias: the arrays of `Layout`.
-        state: int16. `peak`: int16 like it for the highest potentials, or 0.
-        masks: int64, room for one event's vectors.
-        pending: int64 `[pending_room]`, waiting spikes. `frames`: int64 `[FRAMES, 3]`.
-        log, log_root: int64 `[log_room]`, monitored spikes and the index of their root event.
-        load: int64 `[roots, CORES, 2]` for events and SynOps by root event and core, or 0.
-        counters: int64 `[CORES, COUNTERS]`. `control`: int64 `[CONTROLS]`.
-        order: number of the spike order. `options`: bits.
+
+@njit(inline="always")
+def _room_for(job, target, row, count, logged):  # type: ignore[no-untyped-def]
+    """What must grow before an event may be delivered, or `GOING`."""
+    if target == at.READOUT:
+        return GROW_LOG if logged == job.log_room else GOING
+    worst = setting(row, at.WORST_SPIKES)
+    if count + worst > job.room:
+        return GROW_PENDING
+    return GROW_LOG if logged + worst > job.log_room else GOING
+
+
+@njit(inline="always")
+def _deliver(job, root, event, target, row, count, logged):  # type: ignore[no-untyped-def]
+    """One event at a core: the new ends of the waiting spikes and of the log."""
+    if refused(target, event, row, job.counters):
+        return count, logged
+    end, synops = event_spikes(
+        target,
+        event,
+        row,
+        job.reach,
+        job.weights,
+        job.state,
+        job.peak,
+        job.masks,
+        job.pending,
+        count,
+        job.options & WRAP,
+    )
+    count_events(job.counters, target, 1, end - count, synops)
+    if job.load:
+        record_load(job.load, root, target, synops)
+    if end == count:
+        return count, logged
+    return send(
+        target,
+        count,
+        end,
+        root,
+        row,
+        job.order,
+        job.pending,
+        job.log,
+        job.log_root,
+        logged,
+        job.counters,
+        job.options,
+    )
+
+
+@njit(cache=True, nogil=True)
+def run_events(checksum, job):  # type: ignore[no-untyped-def]
+    """Run the root events of a `Job` from where its `control` stands.
+
+    Returns `DONE`, what must grow first, or `STALE` where it was compiled from other sources than
+    those of `checksum` (see `kernel_cache`).
     """
-    if stamp != STAMP:
+    if checksum != CHECKSUM:
         return STALE
-    wrap = options & WRAP
-    breadth = options & BREADTH_FIRST
-    fires = options & LEAK_FIRES
+    breadth, control, frames = job.options & BREADTH_FIRST, job.control, job.frames
     depth, count, logged = load64(control, DEPTH), load64(control, PENDING), load64(control, LOGGED)
     head, slot, root = load64(control, HEAD), load64(control, SLOT), load64(control, CURRENT)
     next_root = load64(control, ROOT)
-    status = -1
-    while status < 0:
+    status = GOING
+    while status == GOING:
         if depth == 0:  # nothing waits: take the next root event
-            if next_root == roots:
+            if next_root == job.roots:
                 status = DONE
                 break
-            source = load8(root_source, next_root)
-            word = load64(root_word, next_root)
+            source, word = load8(job.root_source, next_root), load64(job.root_word, next_root)
             if source == at.TICK_ROW:
-                worst = worst_tick(word, table, tick_order, tick_cores) if fires else 0
-                if worst > pending_room:
-                    status = GROW_PENDING
+                status, count, logged = _tick(job, next_root, word, logged)
+                if status != GOING:
                     break
-                if logged + worst > log_room:
-                    status = GROW_LOG
-                    break
-                count = 0
-                for place in range(tick_cores):
-                    core = setting(tick_order, place)
-                    if (word >> core) & 1:
-                        start = count
-                        row = table + core * at.COLUMNS * 8
-                        count = tick_spikes(
-                            core, row, bias, state, peak, pending, count, counters, fires, wrap
-                        )
-                        count, logged = send(
-                            core,
-                            start,
-                            count,
-                            next_root,
-                            row,
-                            order,
-                            pending,
-                            log,
-                            log_root,
-                            logged,
-                            counters,
-                            options,
-                        )
             else:
-                store64(pending, 0, (source << 48) | word)
+                store64(job.pending, 0, (source << 48) | word)
                 count = 1
             root = next_root
             next_root += 1
@@ -144,56 +170,24 @@ def run_events(  # type: ignore[no-untyped-def]
                 head, slot = load64(frames, frame), load64(frames, frame + 2)
                 count = load64(frames, frame + 1)
             continue
-        word = load64(pending, head)
+        word = load64(job.pending, head)
         source = word >> 48
-        event = routed(word, routes + (source * at.ROUTES + slot) * at.ROUTE_COLUMNS * 8)
+        event = routed(word, job.routes + (source * at.ROUTES + slot) * at.ROUTE_COLUMNS * 8)
         target = event >> 48
-        row = table + target * at.COLUMNS * 8
-        if target == at.READOUT:
-            if logged == log_room:
-                status = GROW_LOG
-                break
-        else:
-            worst = setting(row, at.WORST_SPIKES)
-            if count + worst > pending_room:
-                status = GROW_PENDING
-                break
-            if logged + worst > log_room:
-                status = GROW_LOG
-                break
+        row = job.table + target * at.COLUMNS * 8
+        status = _room_for(job, target, row, count, logged)
+        if status != GOING:
+            break
         slot += 1
-        if slot == setting(fan_out, source):
+        if slot == setting(job.fan_out, source):
             slot = 0
             head += 1
         if target == at.READOUT:
-            store64(log, logged, event)
-            store64(log_root, logged, root)
+            store64(job.log, logged, event)
+            store64(job.log_root, logged, root)
             logged += 1
             continue
-        if refused(target, event, row, counters):
-            continue
-        end, synops = event_spikes(
-            target, event, row, reach, weights, state, peak, masks, pending, count, wrap
-        )
-        count_events(counters, target, 1, end - count, synops)
-        if load:
-            record_load(load, root, target, synops)
-        if end == count:
-            continue
-        end, logged = send(
-            target,
-            count,
-            end,
-            root,
-            row,
-            order,
-            pending,
-            log,
-            log_root,
-            logged,
-            counters,
-            options,
-        )
+        end, logged = _deliver(job, root, event, target, row, count, logged)
         if end == count:
             continue
         if breadth:
@@ -205,6 +199,12 @@ def run_events(  # type: ignore[no-untyped-def]
         store64(frames, frame + FRAME + 1, end)
         head, slot, count = count, 0, end
         depth += 1
+    _keep(control, depth, count, logged, head, slot, root, next_root)
+    return status
+
+
+@njit
+def _keep(control, depth, count, logged, head, slot, root, next_root):  # type: ignore[no-untyped-def]
     store64(control, DEPTH, depth)
     store64(control, PENDING, count)
     store64(control, LOGGED, logged)
@@ -212,4 +212,3 @@ def run_events(  # type: ignore[no-untyped-def]
     store64(control, SLOT, slot)
     store64(control, CURRENT, root)
     store64(control, ROOT, next_root)
-    return status

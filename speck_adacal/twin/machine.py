@@ -10,16 +10,27 @@ import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.kernel_cache import compile_afresh
-from speck_adacal.twin import core_kernel, delivery, tree_kernel
-from speck_adacal.twin import event_kernel as kernel
+from speck_adacal.twin import core_kernel, delivery, event_kernel, tree_kernel
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
+from speck_adacal.twin.kernel_job import Job, job_of
+from speck_adacal.twin.kernel_sources import CHECKSUM
 from speck_adacal.twin.layout import Layout, aligned
-from speck_adacal.twin.source_stamp import STAMP
 
 Words = npt.NDArray[np.int64]
 _FIRST_CAPACITY = 1 << 12
 _LARGEST_CAPACITY = 1 << 31
+_OF_LAYOUT = (
+    "table",
+    "routes",
+    "fan_out",
+    "incoming",
+    "reach",
+    "core_order",
+    "tick_order",
+    "weights",
+    "bias",
+)
 _ORDERS = ("row_column_feature", "feature_row_column", "reversed")
 
 
@@ -79,7 +90,7 @@ class Machine:
         self._log = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._log_root = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
         self._masks = np.zeros(layout.most_vectors, dtype=np.int64)
-        self._frames = np.zeros((kernel.FRAMES, kernel.FRAME), dtype=np.int64)
+        self._frames = np.zeros((event_kernel.FRAMES, event_kernel.FRAME), dtype=np.int64)
         self.reset()
 
     def reset(self) -> None:
@@ -114,83 +125,60 @@ class Machine:
         )
 
     def _run(self, source: npt.NDArray[np.int8], word: Words, load: Words) -> int:
-        control = np.zeros(kernel.CONTROLS, dtype=np.int64)
-        layout = self.layout
+        control = np.zeros(event_kernel.CONTROLS, dtype=np.int64)
         while True:
-            status = kernel.run_events(
-                STAMP,
-                _address(source),
-                _address(word),
-                len(source),
-                _address(layout.table),
-                _address(layout.routes),
-                _address(layout.fan_out),
-                _address(layout.reach),
-                _address(layout.tick_order),
-                len(layout.tick_order),
-                _address(layout.weights),
-                _address(layout.bias),
-                _address(self.state),
-                _address(self.peak),
-                _address(self._masks),
-                _address(self._pending),
-                self._pending.shape[1],
-                _address(self._frames),
-                _address(self._log),
-                _address(self._log_root),
-                len(self._log),
-                _address(load),
-                _address(self.counters),
-                _address(control),
-                self._order,
-                self._options,
-            )
-            if status == kernel.DONE:
-                return int(control[kernel.LOGGED])
-            self._resolve(status, kernel.run_events)
+            job = self._job(root_source=source, root_word=word, load=load, control=control)
+            status = event_kernel.run_events(CHECKSUM, job)
+            if status == event_kernel.DONE:
+                return int(control[event_kernel.LOGGED])
+            self._resolve(status, event_kernel.run_events)
 
     def _run_tree(self, source: npt.NDArray[np.int8], word: Words, load: Words) -> int:
+        given: dict[str, npt.NDArray[Any]] = {
+            "root_source": source,
+            "root_word": word,
+            "load": load,
+        }
         control = np.zeros(1, dtype=np.int64)
         turns = np.zeros((at.CORES, tree_kernel.TURNS), dtype=np.int64)
-        layout = self.layout
         while True:
-            status = tree_kernel.run_tree(
-                STAMP,
-                _address(source),
-                _address(word),
-                len(source),
-                _address(layout.table),
-                _address(layout.incoming),
-                _address(layout.reach),
-                _address(layout.core_order),
-                len(layout.core_order),
-                _address(layout.weights),
-                _address(layout.bias),
-                _address(self.state),
-                _address(self.peak),
-                _address(self._masks),
-                _address(self._pending),
-                _address(self._pending_root),
-                self._pending.shape[1],
-                _address(turns),
-                _address(self._log),
-                _address(self._log_root),
-                len(self._log),
-                _address(load),
-                _address(self.counters),
-                _address(control),
-                self._order,
-                self._options,
-            )
-            if status == kernel.DONE:
+            job = self._job(**given, control=control, turns=turns)
+            status = tree_kernel.run_tree(CHECKSUM, job)
+            if status == event_kernel.DONE:
                 return int(control[0])
             self._resolve(status, tree_kernel.run_tree)
 
+    def _job(self, **given: npt.NDArray[Any]) -> Job:
+        """What a kernel is given: this call's arrays, the layout's, and the buffers as they are."""
+        layout = self.layout
+        arrays = {
+            **given,
+            **{name: getattr(layout, name) for name in _OF_LAYOUT},
+            "state": self.state,
+            "peak": self.peak,
+            "masks": self._masks,
+            "pending": self._pending,
+            "pending_root": self._pending_root,
+            "frames": self._frames,
+            "log": self._log,
+            "log_root": self._log_root,
+            "counters": self.counters,
+        }
+        return job_of(
+            arrays,
+            roots=len(given["root_source"]),
+            cores=len(layout.core_order),
+            room=self._pending.shape[1],
+            log_room=len(self._log),
+            order=self._order,
+            options=self._options,
+        )
+
     def _resolve(self, status: int, function: Any) -> None:
         """Do what a kernel that stopped early asks for."""
-        if status == kernel.STALE:
+        if status == event_kernel.STALE:
             compile_afresh(function)
-        elif status == kernel.GROW_PENDING:
+        elif status == event_kernel.GROW_PENDING:
             self._pending = _doubled(self._pending)
             if self._as_tree:
                 self._pending_root = _doubled(self._pending_root)
@@ -205,11 +193,6 @@ def _doubled(words: Words) -> Words:
             "feed the recording in shorter chunks."
         )
     return np.concatenate([words, np.zeros_like(words)], axis=-1)
-
-
-def _address(array: npt.NDArray[np.generic]) -> int:
-    """Address of a contiguous array's data, 0 for an empty one."""
-    return int(array.ctypes.data) if array.size else 0
 
 
 def _options(assumptions: Assumptions) -> int:

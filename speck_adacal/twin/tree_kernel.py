@@ -5,10 +5,10 @@ There a core's input order does not depend on what the others do in between, so 
 through many events in a row, until its buffer of outgoing spikes is full or its input used up:
 the code and memory of one core stay in the nearest cache. It is always the core furthest downstream
 that has something to do whose turn it is, so that the buffers stay small however many spikes there
-are. Results are those of `kernel.run_events`, bit for bit, but for the order in which spikes of
-*different* cores are logged.
+are. Results are those of `event_kernel.run_events`, bit for bit, but for the order in which spikes
+of *different* cores are logged.
 
-Compiled; all arguments are integers and addresses, see `memory`.
+Compiled; `kernel_job` says what it works on.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from speck_adacal.twin import layout as at
 from speck_adacal.twin.core_kernel import count_events, event_spikes, tick_spikes
 from speck_adacal.twin.delivery import LEAK_FIRES, WRAP, record_load, refused, routed, send
 from speck_adacal.twin.event_kernel import DONE, GROW_LOG, GROW_PENDING, STALE
+from speck_adacal.twin.kernel_sources import CHECKSUM
 from speck_adacal.twin.raw_memory import load8, load64, setting, store64
-from speck_adacal.twin.source_stamp import STAMP
 
 FULL = 2048  # waiting spikes at which the cores downstream get their turn
 
@@ -53,25 +53,24 @@ def _next_root(root, roots, root_source, root_word, core, from_dvs):  # type: ig
 
 
 @njit
-def _furthest(  # type: ignore[no-untyped-def]
-    root_source, root_word, roots, incoming, core_order, cores, waiting_root, room, turns
-):
+def _furthest(job):  # type: ignore[no-untyped-def]
     """The core furthest downstream that has something to do, or -1; brings `OPEN` up to date."""
-    found = -1
-    for place in range(cores):
-        core = setting(core_order, place)
-        source = setting(_entry(incoming, core), 0)
+    turns, found = job.turns, -1
+    for place in range(job.cores):
+        core = setting(job.core_order, place)
+        source = setting(_entry(job.incoming, core), 0)
         root = load64(turns, _turn(core, NEXT_ROOT))
-        root = _next_root(root, roots, root_source, root_word, core, source == at.DVS_ROW)
+        from_dvs = source == at.DVS_ROW
+        root = _next_root(root, job.roots, job.root_source, job.root_word, core, from_dvs)
         store64(turns, _turn(core, NEXT_ROOT), root)
-        first, limit = root, roots
+        first, limit = root, job.roots
         if 0 <= source < at.CORES:
             limit = load64(turns, _turn(source, OPEN))
             spike = load64(turns, _turn(core, TAKEN))
             if spike < load64(turns, _turn(source, WAITING)):
                 found = core
-                first = min(first, load64(waiting_root + source * room * 8, spike))
-        if root < roots and root <= limit:
+                first = min(first, load64(job.pending_root + source * job.room * 8, spike))
+        if root < job.roots and root <= limit:
             found = core
         store64(turns, _turn(core, OPEN), min(first, limit))
     return found
@@ -86,120 +85,112 @@ def _empty(core, incoming, turns):  # type: ignore[no-untyped-def]
             store64(turns, _turn(target, TAKEN), 0)
 
 
-@njit(cache=True, nogil=True)
-def run_tree(  # type: ignore[no-untyped-def]
-    stamp,
-    root_source,
-    root_word,
-    roots,
-    table,
-    incoming,
-    reach,
-    core_order,
-    cores,
-    weights,
-    bias,
-    state,
-    peak,
-    masks,
-    waiting,
-    waiting_root,
-    room,
-    turns,
-    log,
-    log_root,
-    log_room,
-    load,
-    counters,
-    control,
-    order,
-    options,
-):
-    """Run all root events; like `kernel.run_events` but for these arguments.
+@njit(inline="always")
+def _room_for(job, logged, most):  # type: ignore[no-untyped-def]
+    """What must grow before so many spikes can come about, or `DONE`."""
+    if logged + most > job.log_room:
+        return GROW_LOG
+    return GROW_PENDING if most > job.room else DONE
 
-    Args:
-        incoming: int64 `[CORES, 1 + ROUTE_COLUMNS]`, each core's source row (-1: none) and route.
-        core_order: int64 `[cores]`, each core after its source.
-        waiting, waiting_root: int64 `[CORES, room]`, spikes behind each core and their root events.
-        turns: int64 `[CORES, TURNS]`, zeros at first: where each core stands.
-        control: int64 `[1]`, spikes logged.
-    """
-    if stamp != STAMP:
-        return STALE
-    wrap = options & WRAP
-    fires = options & LEAK_FIRES
-    logged = load64(control, 0)
-    status = DONE
-    while status == DONE:
-        core = _furthest(
-            root_source, root_word, roots, incoming, core_order, cores, waiting_root, room, turns
-        )
-        if core < 0:
+
+@njit
+def _ticked(job, core, row, own, count):  # type: ignore[no-untyped-def]
+    return tick_spikes(
+        core,
+        row,
+        job.bias,
+        job.state,
+        job.peak,
+        own,
+        count,
+        job.counters,
+        job.options & LEAK_FIRES,
+        job.options & WRAP,
+    )
+
+
+@njit(inline="always")
+def _run_core(job, core, logged):  # type: ignore[no-untyped-def]
+    """One turn of a core: until its input is used up, its room is taken, or something must grow."""
+    roots, room, turns, wrap = job.roots, job.room, job.turns, job.options & WRAP
+    row, entry = job.table + core * at.COLUMNS * 8, _entry(job.incoming, core)
+    source = setting(entry, 0)
+    from_dvs = source == at.DVS_ROW
+    spikes, limit = 0, roots
+    if 0 <= source < at.CORES:
+        spikes = load64(turns, _turn(source, WAITING))
+        limit = load64(turns, _turn(source, OPEN))
+    source_at, source_root = job.pending + source * room * 8, job.pending_root + source * room * 8
+    own, own_root = job.pending + core * room * 8, job.pending_root + core * room * 8
+    worst = setting(row, at.WORST_SPIKES)
+    neurons = setting(row, at.HEIGHT) * setting(row, at.WIDTH) * setting(row, at.FEATURES)
+    spike = load64(turns, _turn(core, TAKEN))
+    root = load64(turns, _turn(core, NEXT_ROOT))
+    status, count, taken, spiked, operations = DONE, 0, 0, 0, 0
+    while True:
+        direct = root < roots and root <= limit
+        if spike < spikes:
+            direct = direct and root <= load64(source_root, spike)
+        elif not direct:
             break
-        _empty(core, incoming, turns)
-        row = table + core * at.COLUMNS * 8
-        entry = _entry(incoming, core)
-        source = setting(entry, 0)
-        from_dvs = source == at.DVS_ROW
-        spikes, limit = 0, roots
-        if 0 <= source < at.CORES:
-            spikes = load64(turns, _turn(source, WAITING))
-            limit = load64(turns, _turn(source, OPEN))
-        source_at, source_root = waiting + source * room * 8, waiting_root + source * room * 8
-        own, own_root = waiting + core * room * 8, waiting_root + core * room * 8
-        worst = setting(row, at.WORST_SPIKES)
-        neurons = setting(row, at.HEIGHT) * setting(row, at.WIDTH) * setting(row, at.FEATURES)
-        spike = load64(turns, _turn(core, TAKEN))
-        root = load64(turns, _turn(core, NEXT_ROOT))
-        count, taken, spiked, operations = 0, 0, 0, 0
-        while True:
-            direct = root < roots and root <= limit
-            if spike < spikes:
-                direct = direct and root <= load64(source_root, spike)
-            elif not direct:
-                break
-            tick = direct and load8(root_source, root) == at.TICK_ROW
-            most = neurons if tick else worst
-            cause = root if direct else load64(source_root, spike)
-            # The worst case must fit before anything is changed.
-            if logged + most > log_room:
-                status = GROW_LOG
-            elif most > room:
-                status = GROW_PENDING
-            if status != DONE or count >= FULL or count + most > room:
-                break
-            if direct:
-                event = (core << 48) | load64(root_word, root)
-                if from_dvs and load8(root_source, root) == at.DVS_ROW:
-                    event = routed(load64(root_word, root), entry + 8)
-                root = _next_root(root + 1, roots, root_source, root_word, core, from_dvs)
-            else:
-                event = routed(load64(source_at, spike), entry + 8)
-                spike += 1
-            if tick:
-                end = tick_spikes(core, row, bias, state, peak, own, count, counters, fires, wrap)
-            elif refused(core, event, row, counters):
-                continue
-            else:
-                end, synops = event_spikes(
-                    core, event, row, reach, weights, state, peak, masks, own, count, wrap
-                )
-                taken += 1
-                spiked += end - count
-                operations += synops
-                if load:
-                    record_load(load, cause, core, synops)
-            if end == count:
-                continue
+        tick = direct and load8(job.root_source, root) == at.TICK_ROW
+        cause = root if direct else load64(source_root, spike)
+        # The worst case must fit before anything is changed.
+        status = _room_for(job, logged, neurons if tick else worst)
+        if status != DONE or count >= FULL or count + (neurons if tick else worst) > room:
+            break
+        if direct:
+            event = (core << 48) | load64(job.root_word, root)
+            if from_dvs and load8(job.root_source, root) == at.DVS_ROW:
+                event = routed(load64(job.root_word, root), entry + 8)
+            root = _next_root(root + 1, roots, job.root_source, job.root_word, core, from_dvs)
+        else:
+            event = routed(load64(source_at, spike), entry + 8)
+            spike += 1
+        if tick:
+            end = _ticked(job, core, row, own, count)
+        elif refused(core, event, row, job.counters):
+            continue
+        else:
+            end, synops = event_spikes(
+                core, event, row, job.reach, job.weights, job.state, job.peak, job.masks, own,
+                count, wrap,
+            )  # fmt: skip
+            taken += 1
+            spiked += end - count
+            operations += synops
+            if job.load:
+                record_load(job.load, cause, core, synops)
+        if end > count:
             start = count
             count, logged = send(
-                core, start, end, cause, row, order, own, log, log_root, logged, counters, options
-            )
+                core, start, end, cause, row, job.order, own, job.log, job.log_root, logged,
+                job.counters, job.options,
+            )  # fmt: skip
             for i in range(start, count):
                 store64(own_root, i, cause)
-        count_events(counters, core, taken, spiked, operations)
-        store64(turns, _turn(core, WAITING), count)
-        store64(turns, _turn(core, TAKEN), spike)
-        store64(turns, _turn(core, NEXT_ROOT), root)
-    store64(control, 0, logged)
+    count_events(job.counters, core, taken, spiked, operations)
+    store64(turns, _turn(core, WAITING), count)
+    store64(turns, _turn(core, TAKEN), spike)
+    store64(turns, _turn(core, NEXT_ROOT), root)
+    return status, logged
+
+
+@njit(cache=True, nogil=True)
+def run_tree(checksum, job):  # type: ignore[no-untyped-def]
+    """Run all root events of a `Job`; returns as `event_kernel.run_events` does.
+
+    `control[0]` counts the spikes logged.
+    """
+    if checksum != CHECKSUM:
+        return STALE
+    logged = load64(job.control, 0)
+    status = DONE
+    while status == DONE:
+        core = _furthest(job)
+        if core < 0:
+            break
+        _empty(core, job.incoming, job.turns)
+        status, logged = _run_core(job, core, logged)
+    store64(job.control, 0, logged)
     return status

@@ -2,7 +2,7 @@
 
 `LANES` neurons at a time: load, saturating (or wrapping) 16-bit add, clamp from below, store,
 compare; a comparison comes back as the bits of an int64, one a lane. These are LLVM's portable
-vectors: one AVX-512, two AVX2 or four SSE or NEON instructions each. `memory` makes numba
+vectors: one AVX-512, two AVX2 or four SSE or NEON instructions each. `raw_memory` makes numba
 intrinsics of them.
 """
 

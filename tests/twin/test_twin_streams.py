@@ -10,7 +10,7 @@ import pytest
 from oracle.random_programs import random_events, random_program
 
 from speck_adacal.events.types import Events
-from speck_adacal.kernel_cache import source_stamp
+from speck_adacal.kernel_cache import sources_checksum
 from speck_adacal.twin import Assumptions, Destination, Twin
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.layout import lay_out
@@ -157,16 +157,16 @@ def test_an_hour_of_events_needs_no_more_memory_than_a_minute(make_core, make_pr
 
 
 def test_a_kernel_from_other_sources_is_not_trusted(make_core, make_program, monkeypatch, pulses):
-    """Numba's disk cache overlooks changes in neighbouring files; the stamp does not."""
-    from speck_adacal.twin import machine, tree_kernel
-    from speck_adacal.twin import source_stamp as stamp
+    """Numba's disk cache overlooks changes in neighbouring files; the checksum does not."""
+    from speck_adacal.twin import kernel_sources, machine, tree_kernel
 
-    assert source_stamp(Path(stamp.__file__).parent, stamp.SOURCES) == stamp.STAMP != 0
+    folder = Path(kernel_sources.__file__).parent
+    assert sources_checksum(folder, kernel_sources.SOURCES) == kernel_sources.CHECKSUM != 0
     asked = []
 
     def pretend(function):
         def run(given, *arguments):
-            assert given == stamp.STAMP
+            assert given == kernel_sources.CHECKSUM
             return function(given if asked else given + 1, *arguments)
 
         run.recompile = lambda: asked.append(function)

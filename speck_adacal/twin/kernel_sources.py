@@ -1,10 +1,10 @@
-"""The stamp of the event loops' sources (see `kernel_cache`)."""
+"""The checksum of the event loops' sources (see `kernel_cache`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from speck_adacal.kernel_cache import source_stamp
+from speck_adacal.kernel_cache import sources_checksum
 
 SOURCES = (
     "layout.py",
@@ -12,7 +12,8 @@ SOURCES = (
     "raw_memory.py",
     "core_kernel.py",
     "delivery.py",
+    "kernel_job.py",
     "event_kernel.py",
     "tree_kernel.py",
 )
-STAMP = source_stamp(Path(__file__).parent, SOURCES)
+CHECKSUM = sources_checksum(Path(__file__).parent, SOURCES)
