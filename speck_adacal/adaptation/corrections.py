@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.adaptation.reconstruct import reconstruct_weights
-from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.adaptation.temporal import channel_means, fit_output_biases, fit_step_biases
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from speck_adacal.adaptation.side_by_side import SideBySide
+from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 from speck_adacal.samples.batches import Batches

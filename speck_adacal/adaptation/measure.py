@@ -66,6 +66,18 @@ class Measurement:
         """All spikes of all layers, a mean over the samples."""
         return float(self.spikes.sum())
 
+    def figures(self) -> dict[str, float]:
+        """Plain numbers, for a trace."""
+        return {
+            "kl": self.kl,
+            "synops": self.synops_per_sample,
+            "spikes": self.spikes_per_sample,
+            "energy_nj": self.energy_nj,
+            "energy_of_network": self.energy_of_network,
+            "accuracy": self.accuracy,
+            "agreement": self.agreement,
+        }
+
     @property
     def synops_per_sample(self) -> float:
         """All SynOps, a mean over the samples."""

@@ -17,7 +17,7 @@ from speck_adacal.adaptation.correction_choice import choose_correction
 from speck_adacal.adaptation.engine import recipe_of, refuse_silence
 from speck_adacal.adaptation.exit_bars import calibrated_exit
 from speck_adacal.adaptation.finished_work import FinishedWork
-from speck_adacal.adaptation.measure import Evaluator, Measurement
+from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
 from speck_adacal.adaptation.refine import Caps, Instruments, cheapest, fitted, refine
 from speck_adacal.adaptation.search import Limit, Search
@@ -121,7 +121,7 @@ class Pipeline:
                     stage = Stage(name, found.recipe, found.graph, after.kl, synops)
                     before = after
                 stage = replace(stage, correction=choice.kind)
-            values |= _figures(before)
+            values |= before.figures()
         return stage
 
     def search_phi(self, start: Stage, budget: float | None = None) -> Stage:
@@ -245,18 +245,17 @@ class Pipeline:
         self, name: str, start: Stage, candidates: dict, at: tuple[int, ...], limit: Limit
     ) -> Stage:
         with self._step(f"search:{name}") as values:
-            plan = self.plan
             search = Search(
                 self.evaluator,
                 start.recipe,
                 candidates,
                 graph=start.graph,
-                jobs=plan.jobs,
-                mode=plan.mode,
-                epsilon=plan.epsilon,
+                jobs=self.plan.jobs,
+                mode=self.plan.mode,
+                epsilon=self.plan.epsilon,
                 table_evaluator=self.samples.table,
             )
-            result = search.run(limit, [at], plan.evaluations)
+            result = search.run(limit, [at], self.plan.evaluations)
             values |= {
                 "kl_start": start.kl,
                 "synops_start": start.synops,
@@ -268,13 +267,11 @@ class Pipeline:
                 "front": float(len(result.front.cost)),
             }
         again = self.corrected(f"{name} corrected", result.recipe, start.graph, start)
+        best, fits = result.best, limit.synops is None or again.synops <= limit.synops
+        if again.kl <= best.kl and fits:
+            return replace(again, name=name, search=result, correction=start.correction)
         found = replace(start, name=name, recipe=result.recipe, search=result)
-        found = replace(found, kl=result.best.kl, synops=result.best.synops)
-        fits = limit.synops is None or again.synops <= limit.synops
-        if again.kl <= found.kl and fits:
-            found = replace(found, recipe=again.recipe, graph=again.graph, kl=again.kl)
-            found = replace(found, synops=again.synops)
-        return found
+        return replace(found, kl=best.kl, synops=best.synops)
 
     @contextmanager
     def _step(self, name: str) -> Iterator[dict[str, float]]:
@@ -282,18 +279,6 @@ class Pipeline:
         started = time.perf_counter()
         yield values
         self.records.append(StepRecord(name, time.perf_counter() - started, values))
-
-
-def _figures(found: Measurement) -> dict[str, float]:
-    return {
-        "kl": found.kl,
-        "synops": found.synops_per_sample,
-        "spikes": found.spikes_per_sample,
-        "energy_nj": found.energy_nj,
-        "energy_of_network": found.energy_of_network,
-        "accuracy": found.accuracy,
-        "agreement": found.agreement,
-    }
 
 
 def run_plan(

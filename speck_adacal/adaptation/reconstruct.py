@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from speck_adacal.adaptation.side_by_side import SideBySide
+from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.ann.graph import Node
 from speck_adacal.rewriting.least_squares import LARGEST_FAN_IN, RidgeFit
 

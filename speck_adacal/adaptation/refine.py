@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.adaptation.changes import KindOfChange
 from speck_adacal.adaptation.corrections import corrected_in_place
 from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.plan import Stage
 from speck_adacal.adaptation.proposals import Options, proposals
 from speck_adacal.adaptation.sensitivity import sensitivity
-from speck_adacal.adaptation.side_by_side import SideBySide
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.network import SpikingNetwork

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.pareto import Frontier, frontier
-from speck_adacal.adaptation.progress import progress
+from speck_adacal.adaptation.progress_bar import progress
 from speck_adacal.adaptation.sensitivity import SensitivityTable, sensitivity
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from speck_adacal.adaptation.finished_work import digest
 from speck_adacal.adaptation.linear_response import images_at_once
 from speck_adacal.adaptation.measure import Evaluator, layer_values
-from speck_adacal.adaptation.progress import progress
+from speck_adacal.adaptation.progress_bar import progress
 from speck_adacal.adaptation.table_in_situ import TableWork
 from speck_adacal.adaptation.table_isolated import Candidates
 from speck_adacal.ann.graph import LayerGraph
