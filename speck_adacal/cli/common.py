@@ -134,6 +134,20 @@ def parse_numbers(text: str) -> list[float]:
     return numbers
 
 
+def parse_counts(text: str | None, option: str) -> tuple[int, ...] | None:
+    """`"4,2"` to `(4, 2)`.
+
+    Raises:
+        SettingsError: it is no list of positive numbers.
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise SettingsError(f"{option} is {text!r}; give positive numbers such as 4,2.")
+    return tuple(int(part) for part in parts)
+
+
 def parse_slice(text: str | None) -> slice:
     """`"0:200"`, `":200"` or `"200"` (the first 200) to a slice.
 

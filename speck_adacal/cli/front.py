@@ -45,6 +45,21 @@ def command(
         Path | None, typer.Option("--figure", help="Draw the front (.svg, .png or .pdf).")
     ] = None,
     points: Annotated[int, typer.Option("--points", min=1, help="Most points of the front.")] = 12,
+    time_steps: Annotated[
+        str | None,
+        typer.Option(
+            "--time-steps",
+            help="Numbers of time steps to try beside the network's own, such as 4,2; of images a "
+            "half and a quarter if left out.",
+        ),
+    ] = None,
+    input_bursts: Annotated[
+        str | None,
+        typer.Option(
+            "--input-bursts",
+            help="The same for the events that a pixel may send in a step; a half if left out.",
+        ),
+    ] = None,
     chip: common.Chip = DEFAULT_CHIP,
     as_json: common.Json = False,
     seed: common.Seed = 0,
@@ -62,7 +77,12 @@ def command(
     from speck_adacal.reporting.front_files import FRONT, front_to_bytes
     from speck_adacal.reporting.front_table import front_table
 
-    settings = speck_adacal.FrontSettings(points=points, seed=seed)
+    settings = speck_adacal.FrontSettings(
+        points=points,
+        seed=seed,
+        time_steps=common.parse_counts(time_steps, "--time-steps"),
+        input_bursts=common.parse_counts(input_bursts, "--input-bursts"),
+    )
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), common.status("Searching the front", quiet=hushed):
         data = speck_adacal.load_samples(calibration).part(common.parse_slice(samples))

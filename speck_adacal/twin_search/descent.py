@@ -99,14 +99,14 @@ class Descent:
         self, best: Candidate, price: float, moves: Iterable[tuple[Move, Move]], first_look: float
     ) -> Candidate:
         """Each pair of opposite moves once; late layers first, so that inputs can be kept."""
-        self._finish(best)
+        self.finish(best)
         self._runner.keep(best.apply(self.base))
         for pair in moves:
             for move in pair:
                 candidate = move(best)
                 if self._hopeless(candidate, best, price, first_look):
                     continue
-                self._finish(candidate)
+                self.finish(candidate)
                 gain, error = self._gain(candidate, best, price, len(self._labels))
                 if gain > max(_SMALLEST_GAIN, self._steps.errors_to_keep * error):
                     best = candidate
@@ -144,7 +144,7 @@ class Descent:
     def _outcome(self, candidate: Candidate) -> Outcome:
         return self.tried[candidate] if candidate in self.tried else self._begun[candidate]
 
-    def _finish(self, candidate: Candidate) -> None:
+    def finish(self, candidate: Candidate) -> None:
         if candidate not in self.tried:
             self._run_until(candidate, len(self._labels))
             self.tried[candidate] = self._begun.pop(candidate)

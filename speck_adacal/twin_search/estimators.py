@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from speck_adacal.samples.batches import Batches
-from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.front import FrontPoint
 
 
@@ -45,18 +44,15 @@ class StepEstimate:
     layers: tuple[LayerGap, ...]
 
 
-def time_stepped(
-    adapted: AdaptedNetwork, point: FrontPoint, batches: Batches, labels: npt.ArrayLike
-) -> StepEstimate:
+def time_stepped(point: FrontPoint, batches: Batches, labels: npt.ArrayLike) -> StepEstimate:
     """Run a point of the front in time steps.
 
     Args:
-        adapted: the network whose front it is.
         point: the point.
         batches: the held-out samples, on which the twin's spikes were counted.
         labels: int `[samples]`.
     """
-    network = replace(adapted, recipe=point.recipe).network
+    network = point.network.network
     network.count_synops()
     decisions, spikes, synops = [], [], []
     with torch.no_grad():

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.recipe.recipe import Recipe
+from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.candidate_runs import Outcome
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ class FrontPoint:
     """One recipe of the front. Every figure is *simulated* on the chip twin.
 
     Attributes:
-        recipe: thresholds and initial potentials.
+        network: the adapted network under the point's recipe.
         loss: log loss on the recordings searched on.
         synops: SynOps a recording there.
         accuracy: share of right decisions on the held-out recordings.
@@ -30,7 +31,7 @@ class FrontPoint:
         layer_synops, layer_spikes: of each of them, a held-out recording's mean.
     """
 
-    recipe: Recipe
+    network: AdaptedNetwork
     loss: float
     synops: float
     accuracy: float
@@ -43,7 +44,7 @@ class FrontPoint:
     @classmethod
     def measured(
         cls,
-        recipe: Recipe,
+        network: AdaptedNetwork,
         loss: float,
         searched: Outcome,
         held_out: Outcome,
@@ -54,7 +55,7 @@ class FrontPoint:
         right = held_out.decisions == labels
         share = (right.sum() + 2) / (len(right) + 4)
         return cls(
-            recipe=recipe,
+            network=network,
             loss=loss,
             synops=searched.mean_synops,
             accuracy=float(right.mean()),
@@ -65,9 +66,17 @@ class FrontPoint:
             layer_spikes=tuple(held_out.spikes.mean(axis=0).tolist()),
         )
 
+    @property
+    def recipe(self) -> Recipe:
+        """Time steps, thresholds and initial potentials."""
+        return self.network.recipe
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
+        settings = self.recipe.settings
         return {
+            "time_steps": settings.time_steps,
+            "input_burst": settings.input_burst,
             "synops": self.held_out_synops,
             "accuracy": self.accuracy,
             "standard_error": self.standard_error,
@@ -129,15 +138,24 @@ class Front:
             and (min_accuracy is None or point.accuracy >= min_accuracy)
         ]
         if not fitting:
-            cheapest, best = self.points[0].synops, max(p.accuracy for p in self.points)
-            raise SettingsError(
-                f"No point of the front has at most {max_synops} SynOps and at least "
-                f"{min_accuracy} accuracy; it begins at {cheapest:,.0f} SynOps and reaches "
-                f"{best:.1%}. Relax the limit, or give more recordings."
-            )
+            raise SettingsError(self._nothing_fits(max_synops, min_accuracy))
         if min_accuracy is not None:
             return min(fitting, key=lambda point: point.synops)
         return min(fitting, key=lambda point: point.loss)
+
+    def _nothing_fits(self, max_synops: float | None, min_accuracy: float | None) -> str:
+        first, best = self.points[0], max(p.accuracy for p in self.points)
+        wanted = [] if max_synops is None else [f"at most {max_synops:,.0f} SynOps"]
+        wanted += [] if min_accuracy is None else [f"at least {min_accuracy:.1%} accuracy"]
+        steps, burst = first.recipe.settings.time_steps, first.recipe.settings.input_burst
+        return (
+            f"No point of the front has {' and '.join(wanted)}; it begins at {first.synops:,.0f} "
+            f"SynOps (T = {steps}, input bursts of {burst}; {first.layer_synops[0]:,.0f} of them "
+            f"by the input's events in the first layer) and reaches {best:.1%}. Lower "
+            "FrontSettings.time_steps or input_bursts (`front --time-steps, --input-bursts`), give "
+            "higher prices or more recordings, or a network with a stride or fewer channels in "
+            "its first layer."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -8,6 +8,7 @@ recordings that the search never sees tells what each is worth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -29,10 +30,12 @@ from speck_adacal.validation import (
     OneOrMore,
     Positive,
     PositiveOrZero,
+    Several,
     checked,
 )
 
 Note = Callable[[str], None]
+_MOST_OTHERS = 2  # starts searched beside the network's own
 Factor = Annotated[float, Field(gt=1)]
 
 
@@ -41,6 +44,10 @@ class FrontSettings:
     """How the front is searched.
 
     Attributes:
+        time_steps: numbers of time steps to try beside the network's own; None: for images a half
+            and a quarter of these. With fewer, an image costs fewer input events.
+        input_bursts: the same for the events that a pixel of an image may send in a step; None: a
+            half.
         prices: log loss that a doubling of the SynOps may cost, one descent for each, in order.
         rounds: of a descent; where a round finds nothing the steps are halved.
         factor: first step of thresholds.
@@ -55,6 +62,8 @@ class FrontSettings:
         SettingsError: a field is out of range.
     """
 
+    time_steps: Several[Count] | None = None
+    input_bursts: Several[Count] | None = None
     prices: OneOrMore[PositiveOrZero] = (0.02, 0.06, 0.15, 0.25, 0.4)
     rounds: Count = 2
     factor: Factor = 1.25
@@ -69,6 +78,25 @@ class FrontSettings:
         """Sizes of the moves."""
         return Steps(self.rounds, self.factor, self.shift, self.channel_factor)
 
+    @property
+    def faster_steps(self) -> Steps:
+        """The same for layers only."""
+        return Steps(self.rounds, self.factor, self.shift, None)
+
+    def split(self, samples: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Indices of the samples that are held out, and of those searched on."""
+        order = np.random.default_rng(self.seed).permutation(samples)
+        hold, fit = np.split(order, [max(1, round(self.held_out * samples))])
+        return hold, fit
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a search starts: a calibrated network, and the recordings as it sees them."""
+
+    adapted: AdaptedNetwork
+    recordings: Sequence[Events]
+
 
 def find_front(
     adapted: AdaptedNetwork,
@@ -77,6 +105,7 @@ def find_front(
     *,
     settings: FrontSettings | None = None,
     chip: str = DEFAULT_CHIP,
+    others: Sequence[Start] = (),
     threads: int | None = None,
     note: Note | None = None,
 ) -> Front:
@@ -90,6 +119,7 @@ def find_front(
         labels: int `[n]`, the true classes or a reference's decisions.
         settings: see `FrontSettings`.
         chip: a name of `chip_description.known_chips()`.
+        others: further starts, such as the network adapted for fewer time steps.
         threads: of the twin; by default one a processor.
         note: told in words what was found, descent by descent.
 
@@ -103,41 +133,97 @@ def find_front(
             f"A front needs at least {FEWEST} recordings, found {len(recordings)}; give more."
         )
     truth = checked_labels(labels, len(recordings))
-    order = np.random.default_rng(settings.seed).permutation(len(recordings))
-    hold, fit = np.split(order, [max(1, round(settings.held_out * len(order)))])
-    runner = TwinEvaluator(adapted, [recordings[i] for i in fit], chip=chip, threads=threads)
-    checked_labels(truth, len(truth), runner.classes)
-    descent = Descent(adapted.recipe, runner, truth[fit], settings.steps)
-    best = descent.start()
-    for price in settings.prices:  # each from where the last one ended
-        best = descent.descend(best, price)
-        if note:
-            note(
-                f"price {price:g}: {descent.share_right(best):.1%} at "
-                f"{descent.tried[best].mean_synops / 1e6:.2f} M SynOps, "
-                f"{runner.evaluations:.0f} recipes run"
-            )
-    # A twin of its own: nothing of the held-out part is known to the search.
-    judge = TwinEvaluator(adapted, [recordings[i] for i in hold], chip=chip, threads=threads)
-    points = tuple(
-        FrontPoint.measured(
-            recipe := candidate.apply(adapted.recipe),
-            descent.loss(candidate),
-            descent.tried[candidate],
-            judge.run(recipe),
-            truth[hold],
-            judge.names,
-        )
-        for candidate in _front_of(descent, settings.points)
-    )
-    spent = round(runner.evaluations + judge.evaluations)
+    hold, fit = settings.split(len(recordings))
+    starts = (Start(adapted, recordings), *others)
+    searches = [
+        _Search(start, fit, truth, settings.faster_steps if i else settings.steps, chip, threads)
+        for i, start in enumerate(starts)
+    ]
+    checked_labels(truth, len(truth), searches[0].runner.classes)
+    for search in _worth_searching(searches):
+        search.descend(settings.prices, note)
+    tried = [(search, candidate) for search in searches for candidate in search.descent.tried]
+    synops = np.array([search.descent.tried[c].mean_synops for search, c in tried])
+    losses = np.array([search.descent.loss(c) for search, c in tried])
+    best = non_dominated(synops, losses)
+    chosen = [tried[i] for i in best[thinned(synops[best], settings.points)]]
+    points = tuple(search.point(candidate, hold, truth) for search, candidate in chosen)
+    spent = round(sum(search.evaluations for search in searches))
     return Front(points, chip, spent, len(fit), tuple(hold.tolist()))
 
 
-def _front_of(descent: Descent, points: int) -> list[Candidate]:
-    """The non-dominated candidates, by rising SynOps, at most so many."""
-    candidates = list(descent.tried)
-    synops = np.array([descent.tried[c].mean_synops for c in candidates])
-    losses = np.array([descent.loss(c) for c in candidates])
-    best = non_dominated(synops, losses)
-    return [candidates[i] for i in best[thinned(synops[best], points)]]
+class _Search:
+    """The search from one start, and the judge of what it finds."""
+
+    def __init__(
+        self,
+        start: Start,
+        fit: npt.NDArray[np.int64],
+        truth: npt.NDArray[np.int64],
+        steps: Steps,
+        chip: str,
+        threads: int | None,
+    ) -> None:
+        self._start, self._chip, self._threads = start, chip, threads
+        recordings = [start.recordings[i] for i in fit]
+        self.runner = TwinEvaluator(start.adapted, recordings, chip=chip, threads=threads)
+        self.descent = Descent(start.adapted.recipe, self.runner, truth[fit], steps)
+        self.descent.finish(self.descent.start())
+        self._judge: TwinEvaluator | None = None
+
+    @property
+    def evaluations(self) -> float:
+        judged = 0.0 if self._judge is None else self._judge.evaluations
+        return self.runner.evaluations + judged
+
+    @property
+    def begin(self) -> tuple[float, float]:
+        """SynOps and log loss of the start."""
+        start = self.descent.start()
+        return self.descent.tried[start].mean_synops, self.descent.loss(start)
+
+    def descend(self, prices: Sequence[float], note: Note | None) -> None:
+        best = self.descent.start()
+        for price in prices:  # each from where the last one ended
+            best = self.descent.descend(best, price)
+            if note:
+                settings = self._start.adapted.recipe.settings
+                note(
+                    f"T = {settings.time_steps}, bursts of {settings.input_burst}, price "
+                    f"{price:g}: {self.descent.share_right(best):.1%} at "
+                    f"{self.descent.tried[best].mean_synops / 1e6:.2f} M SynOps, "
+                    f"{self.runner.evaluations:.0f} recipes run"
+                )
+
+    def point(
+        self,
+        candidate: Candidate,
+        hold: npt.NDArray[np.int64],
+        truth: npt.NDArray[np.int64],
+    ) -> FrontPoint:
+        adapted = self._start.adapted
+        if self._judge is None:  # a twin of its own: the search knows nothing of these recordings
+            recordings = [self._start.recordings[i] for i in hold]
+            self._judge = TwinEvaluator(adapted, recordings, chip=self._chip, threads=self._threads)
+        recipe = candidate.apply(adapted.recipe)
+        return FrontPoint.measured(
+            replace(adapted, recipe=recipe),
+            self.descent.loss(candidate),
+            self.descent.tried[candidate],
+            self._judge.run(recipe),
+            truth[hold],
+            self._judge.names,
+        )
+
+
+def _worth_searching(searches: Sequence[_Search]) -> list[_Search]:
+    """The first, and those others whose starts no other start beats in both log loss and SynOps, at
+    most two, the cheapest first."""
+    begins = [search.begin for search in searches]
+    free = [
+        i
+        for i, (synops, loss) in enumerate(begins)
+        if i and not any(s <= synops and less < loss for s, less in begins)
+    ]
+    chosen = sorted(free, key=lambda i: begins[i])[:_MOST_OTHERS]
+    return [searches[0], *(searches[i] for i in chosen)]

@@ -33,7 +33,6 @@ from speck_adacal.twin_search.front_search import find_front
 from speck_adacal.twin_search.policies import choose_policy
 from speck_adacal.twin_search.progress import Progress
 from speck_adacal.twin_search.targets import reference_decisions
-from speck_adacal.verbs import fronts
 
 
 def check(
@@ -102,7 +101,7 @@ def adapt(
     shaped = rewrite_for_cores(graph, calibration_set, settings)
     ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
     work = None if folder is None else Path(folder)
-    bases = [_base(graph, shaped, calibration_set, way, plan, work) for way in ways]
+    bases = [calibrated(graph, shaped, calibration_set, way, plan, work) for way in ways]
     if settings.input_coding != "events":
         return bases[0].adapted
     adapted, batches = bases[0].adapted, bases[0].batches
@@ -114,7 +113,7 @@ def adapt(
     if settings.estimator == "twin":
         wanted = reference_decisions(adapted, batches) if truth is None else truth
         front = find_front(adapted, batches.recordings(), wanted)
-        adapted = fronts.with_front_point(adapted, front.choose(max_synops=settings.max_synops))
+        adapted = front.choose(max_synops=settings.max_synops).network
     judges = replace(everything.part(held_out or seen), constant=adapted.recipe.constant)
     found = measure_verdict(adapted, judges, _of(labels, held_out or seen), held_out=bool(held_out))
     return replace(adapted, recipe=replace(adapted.recipe, verdict=found))
@@ -124,23 +123,30 @@ def _of(labels: Any, indices: Sequence[int]) -> npt.NDArray[np.int64] | None:
     return None if labels is None else np.asarray(labels, dtype=np.int64)[list(indices)]
 
 
-def _base(
+def calibrated(
     graph: LayerGraph,
     shaped: Rewriting,
     batches: Batches,
     settings: AdaptSettings,
-    plan: AdaptPlan | None,
-    folder: Path | None,
+    plan: AdaptPlan | None = None,
+    folder: Path | None = None,
 ) -> Base:
-    """The network rewritten and calibrated in time steps, for one way of its biases."""
+    """The network calibrated in time steps, for one way of its biases.
+
+    Args:
+        graph: the traced network.
+        shaped: the same rewritten for cores.
+        batches: the calibration set, encoded.
+        settings, plan, folder: as for `adapt`.
+    """
     rewriting = rewrite_biases(shaped, batches, settings)
     batches = replace(batches, constant=rewriting.constant)
     if plan is None:
-        recipe, calibrated = adapt_graph(rewriting.graph, batches, settings)
+        recipe, changed = adapt_graph(rewriting.graph, batches, settings)
     else:
         plan = replace(plan, exit_early=False)
         result = run_plan(rewriting.graph, batches, settings, plan, folder=folder).result
-        recipe, calibrated = result.recipe, result.graph
+        recipe, changed = result.recipe, result.graph
     recipe = replace(
         recipe,
         input_amplitude=batches.amplitude,
@@ -148,7 +154,7 @@ def _base(
         trace=(*rewriting.trace, *recipe.trace),
     )
     rewritten = None if rewriting.graph is graph else rewriting.graph
-    return base_of(AdaptedNetwork(graph, calibrated, recipe, rewritten), batches)
+    return base_of(AdaptedNetwork(graph, changed, recipe, rewritten), batches)
 
 
 def deploy(

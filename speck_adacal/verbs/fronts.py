@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from speck_adacal.chip_description import DEFAULT_CHIP
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.verdict import measure_verdict
-from speck_adacal.samples.batches import encode_for
+from speck_adacal.rewriting.rewrite import Rewriting, rewrite_for_cores
+from speck_adacal.samples.batches import Batches, Form, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.twin_search.correction import correct_on_twin
+from speck_adacal.twin_search.descent import FEWEST
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.twin_search.front import Front, FrontPoint
-from speck_adacal.twin_search.front_search import FrontSettings, find_front
+from speck_adacal.twin_search.front_search import FrontSettings, Start, find_front
 from speck_adacal.twin_search.targets import reference_decisions
+from speck_adacal.verbs.conversion import calibrated
 
 
 def front(
@@ -28,6 +35,9 @@ def front(
 ) -> Front:
     """Adapt further with the chip twin in the loop: the front of accuracy and SynOps.
 
+    Thresholds and initial potentials are searched from the network as it is, and of images also
+    from the same adapted for fewer time steps and smaller input bursts: input events set a floor.
+
     Args:
         adapted: the result of `adapt`, where the search starts.
         calibration: recordings, or images, as for `adapt`; a few hundred.
@@ -39,9 +49,86 @@ def front(
         CalibrationError: too few samples, of a wrong shape, or another number of labels.
         ModelError: the chip cannot run the network.
     """
+    settings = settings or FrontSettings()
     batches = encode_for(calibration, adapted.ann.input_shape, adapted.recipe)
-    targets = reference_decisions(adapted, batches) if labels is None else labels
-    return find_front(adapted, batches.recordings(), targets, settings=settings, chip=chip)
+    if labels is None:
+        targets = reference_decisions(adapted, batches)
+    else:
+        targets = checked_labels(labels, batches.samples)
+    variants = _variants(adapted, batches, settings) if batches.samples >= FEWEST else []
+    others = _starts(adapted, batches, targets, variants, settings, chip)
+    return find_front(
+        adapted, batches.recordings(), targets, settings=settings, chip=chip, others=others
+    )
+
+
+def _variants(
+    adapted: AdaptedNetwork, batches: Batches, settings: FrontSettings
+) -> list[tuple[int, int]]:
+    """Time steps and input bursts to try beside the network's own; bursts are of images only, and
+    so are costs that time steps save."""
+    own = adapted.recipe.settings
+    if batches.form not in (Form.IMAGES, Form.RECORDINGS):
+        return []
+    images = batches.form is Form.IMAGES
+    halves = (own.time_steps // 2, own.time_steps // 4) if images else ()
+    steps = halves if settings.time_steps is None else settings.time_steps
+    half = (own.input_burst // 2,)
+    bursts = half if settings.input_bursts is None else settings.input_bursts
+    both = ((own.time_steps, *steps), (own.input_burst, *(bursts if images else ())))
+    found = {(t, b) for t, b in itertools.product(*both) if t and b}
+    return sorted(found - {(own.time_steps, own.input_burst)}, reverse=True)
+
+
+def _starts(
+    adapted: AdaptedNetwork,
+    batches: Batches,
+    targets: npt.NDArray[np.int64],
+    variants: Sequence[tuple[int, int]],
+    settings: FrontSettings,
+    chip: str,
+) -> list[Start]:
+    """The network adapted for each of the variants, on nothing but what the search sees."""
+    if not variants:
+        return []
+    _, fit = settings.split(batches.samples)
+    seen = batches.part(fit.tolist())
+    shaped = rewrite_for_cores(adapted.ann, seen, adapted.recipe.settings)
+    return [_start(adapted, shaped, batches, fit, targets, *variant, chip) for variant in variants]
+
+
+def _start(
+    adapted: AdaptedNetwork,
+    shaped: Rewriting,
+    batches: Batches,
+    fit: npt.NDArray[np.int64],
+    targets: npt.NDArray[np.int64],
+    time_steps: int,
+    burst: int,
+    chip: str,
+) -> Start:
+    """The network adapted once more, for other time steps and bursts, under the policies that it
+    has."""
+    own = adapted.recipe
+    way = "leak" if any(layer.leaks for layer in own.layers) else "initial"
+    settings = replace(
+        own.settings,
+        time_steps=time_steps,
+        input_burst=burst,
+        bias=way if own.constant is None else "events",
+    )
+    everything = replace(batches, settings=settings, constant=None)
+    base = calibrated(adapted.ann, shaped, everything.part(fit.tolist()), settings)
+    layers = tuple(
+        replace(layer, lower_clip=own[layer.name].lower_clip, leaks=own[layer.name].leaks)
+        for layer in base.adapted.recipe.layers
+    )
+    network = replace(base.adapted, recipe=replace(base.adapted.recipe, layers=layers))
+    few = range(min(base.batches.samples, settings.correction_samples))
+    if settings.chip_correction:
+        wanted = targets[fit][: len(few)]
+        network = correct_on_twin(network, base.batches.part(few), wanted, chip=chip)
+    return Start(network, replace(everything, constant=network.recipe.constant).recordings())
 
 
 def front_in_steps(
@@ -55,17 +142,23 @@ def front_in_steps(
         found: the result of `front`.
         calibration, labels: as given there.
     """
+    indices = found.held_out_indices
     batches = encode_for(calibration, adapted.ann.input_shape, adapted.recipe)
-    part = batches.part(found.held_out_indices)
-    targets = reference_decisions(adapted, part)
+    targets = reference_decisions(adapted, batches.part(indices))
     if labels is not None:
-        targets = np.asarray(labels)[list(found.held_out_indices)]
-    return tuple(time_stepped(adapted, point, part, targets) for point in found.points)
+        targets = np.asarray(labels)[list(indices)]
+    seen = [
+        encode_for(calibration, adapted.ann.input_shape, point.recipe).part(indices)
+        for point in found.points
+    ]
+    return tuple(
+        time_stepped(point, part, targets) for point, part in zip(found.points, seen, strict=True)
+    )
 
 
 def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:
     """The network under the recipe of a point of its front, ready for `deploy`."""
-    return replace(adapted, recipe=point.recipe)
+    return replace(point.network, ann=adapted.ann)
 
 
 def judged(

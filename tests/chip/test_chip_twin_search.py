@@ -192,7 +192,7 @@ def test_wrong_estimators_are_refused(wrong):
 def test_bad_input(adapted):
     with pytest.raises(CalibrationError, match="at least 20"):
         find_front(adapted, recordings(4), LABELS[:4])
-    with pytest.raises(CalibrationError, match="one label each"):
+    with pytest.raises(CalibrationError, match="give one each"):
         find_front(adapted, recordings(24), LABELS[:4])
     wrongs = ({"prices": ()}, {"held_out": 1.0}, {"rounds": 0}, {"factor": 1.0})
     for wrong in (*wrongs, {"channel_factor": 1.0}):
