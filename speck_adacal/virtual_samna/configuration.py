@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.chip_description import ChipDescription, ChipLimits, load_chip_description
 from speck_adacal.virtual_samna.fields import (
     Array,
     Bool,
@@ -23,6 +23,7 @@ from speck_adacal.virtual_samna.fields import (
     Tensor,
 )
 from speck_adacal.virtual_samna.objects import SchemaObject, define
+from speck_adacal.virtual_samna.pairs import Vec2_bool, Vec2_unsigned_char
 
 _M = Evidence("M")
 
@@ -42,18 +43,24 @@ _RANDOMISE = "default not public; above threshold_low, so that randomised states
 
 def schemas(chip: ChipDescription) -> dict[str, Schema]:
     """Fields by class, in an order in which nested classes come first."""
-    limits = chip.limits
-    cores = len(chip.cores)
-    last_pixel, last_feature = limits.sensor_size - 1, limits.features - 1
-    first_divider, last_divider = chip.clock_dividers
+    return {
+        **_core_schemas(chip),
+        **_sensor_schemas(chip.limits),
+        **_factory_schemas(chip),
+        **_whole_schemas(chip),
+    }
+
+
+def _core_schemas(chip: ChipDescription) -> dict[str, Schema]:
+    limits, cores = chip.limits, range(len(chip.cores))
+    last_feature = limits.features - 1
     weight, potential, bias = (
         f"int{n}" for n in (limits.weight_bits, limits.potential_bits, limits.bias_bits)
     )
-    destinations = limits.fan_out
     return {
         "CnnLayerDestination": {
             "enable": Bool(),
-            "layer": Int("uint8", choices=(*range(cores), chip.readout_layer)),
+            "layer": Int("uint8", choices=(*cores, chip.readout_layer)),
             "pooling": Int("uint8", 1, choices=limits.poolings),
             "feature_shift": Int(
                 "uint16", high=last_feature, evidence=Evidence("M", "upper limit assumed")
@@ -61,7 +68,7 @@ def schemas(chip: ChipDescription) -> dict[str, Schema]:
         },
         "DvsLayerDestination": {
             "enable": Bool(),
-            "layer": Int("uint8", choices=tuple(range(cores))),
+            "layer": Int("uint8", choices=tuple(cores)),
         },
         "CnnLayerSize": {
             "size": Pair(Int("uint8", low=1), (1, 1), _M),
@@ -76,7 +83,7 @@ def schemas(chip: ChipDescription) -> dict[str, Schema]:
         },
         "CnnLayerConfig": {
             "biases": Tensor(("feature",), bias, _M),
-            "destinations": Array("CnnLayerDestination", destinations),
+            "destinations": Array("CnnLayerDestination", limits.fan_out),
             "dimensions": Nested("CnnLayerDimensions"),
             "input_congestion_balancer_enable": Bool(),
             "leak_enable": Bool(),
@@ -90,10 +97,16 @@ def schemas(chip: ChipDescription) -> dict[str, Schema]:
             "threshold_low": Int(potential, -127, evidence=_unknown("default not public")),
             "weights": Tensor(("out_feature", "in_feature", "x", "y"), weight),
         },
+    }
+
+
+def _sensor_schemas(limits: ChipLimits) -> dict[str, Schema]:
+    last_pixel = limits.sensor_size - 1
+    return {
         "DvsLayerConfig": {
             "cut": Pair(Int("uint8", high=last_pixel), (last_pixel, last_pixel), _M),
             "origin": Pair(Int("uint8", high=last_pixel), (0, 0)),
-            "destinations": Array("DvsLayerDestination", destinations),
+            "destinations": Array("DvsLayerDestination", limits.fan_out),
             "merge": Bool(),
             "mirror": Pair(Bool(), (False, False)),
             "mirror_diagonal": Bool(),
@@ -114,21 +127,12 @@ def schemas(chip: ChipDescription) -> dict[str, Schema]:
             "threshold": Int("uint16", 1, evidence=_assumed("default and width not public")),
             "internal_slow_clk": Bool(),
         },
-        "ReadoutConfig": {
-            "enable": Bool(),
-            "internal_slow_clk": Bool(evidence=_M),
-            "low_pass_filter_disable": Bool(),
-            "low_pass_filter32_not16": Bool(),
-            "monitor_enable": Bool(),
-            "readout_pin_monitor_enable": Bool(),
-            "output_mode_sel": Int("uint8", high=3, evidence=_M),
-            "readout_configuration_sel": Int("uint8", high=3, evidence=_M),
-            "threshold": Int("uint16", evidence=_M),
-            "output_neuron_num": Int(
-                "uint8", high=chip.readout_classes, evidence=_assumed("width not public")
-            ),
-            "override_threshold_max": Bool(evidence=_unknown("type not public")),
-        },
+    }
+
+
+def _factory_schemas(chip: ChipDescription) -> dict[str, Schema]:
+    first_divider, last_divider = chip.clock_dividers
+    return {
         "FactoryDvsFilterConfig": {"filter_clk_enable": Bool(evidence=_M)},
         "FactoryDvsLayerConfig": {
             **{f"current_out{i}": Int("uint8", high=63, evidence=_M) for i in range(1, 5)},
@@ -152,11 +156,31 @@ def schemas(chip: ChipDescription) -> dict[str, Schema]:
             "monitor_dual_channel": Bool(evidence=_M),
             "dvs_filter": Nested("FactoryDvsFilterConfig", _M),
             "dvs_layer": Nested("FactoryDvsLayerConfig", _M),
-            "cnn_layers": Array("FactoryCnnLayerConfig", cores, _M),
+            "cnn_layers": Array("FactoryCnnLayerConfig", len(chip.cores), _M),
+        },
+    }
+
+
+def _whole_schemas(chip: ChipDescription) -> dict[str, Schema]:
+    return {
+        "ReadoutConfig": {
+            "enable": Bool(),
+            "internal_slow_clk": Bool(evidence=_M),
+            "low_pass_filter_disable": Bool(),
+            "low_pass_filter32_not16": Bool(),
+            "monitor_enable": Bool(),
+            "readout_pin_monitor_enable": Bool(),
+            "output_mode_sel": Int("uint8", high=3, evidence=_M),
+            "readout_configuration_sel": Int("uint8", high=3, evidence=_M),
+            "threshold": Int("uint16", evidence=_M),
+            "output_neuron_num": Int(
+                "uint8", high=chip.readout_classes, evidence=_assumed("width not public")
+            ),
+            "override_threshold_max": Bool(evidence=_unknown("type not public")),
         },
         "DebugConfig": {},
         "SpeckConfiguration": {
-            "cnn_layers": Array("CnnLayerConfig", cores),
+            "cnn_layers": Array("CnnLayerConfig", len(chip.cores)),
             "dvs_layer": Nested("DvsLayerConfig"),
             "dvs_filter": Nested("DvsFilterConfig"),
             "readout": Nested("ReadoutConfig"),
@@ -168,7 +192,8 @@ def schemas(chip: ChipDescription) -> dict[str, Schema]:
 
 def configuration_classes(chip: str) -> dict[str, type[Any]]:
     """The configuration classes of a chip, by name."""
-    family: dict[str, type[SchemaObject]] = {}
+    pairs: dict[str, type[SchemaObject]] = {c.__name__: c for c in (Vec2_bool, Vec2_unsigned_char)}
+    family = dict(pairs)
     for name, schema in schemas(load_chip_description(chip)).items():
         family[name] = define(
             name,
@@ -177,7 +202,7 @@ def configuration_classes(chip: str) -> dict[str, type[Any]]:
             qualified=f"{chip}::configuration::{name}",
             family=family,
         )
-    return dict(family)
+    return {name: cls for name, cls in family.items() if name not in pairs}
 
 
 def unverified() -> list[tuple[str, str, str]]:

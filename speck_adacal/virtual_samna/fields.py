@@ -209,11 +209,16 @@ class Array:
 
 @dataclass(frozen=True)
 class Pair:
-    """An x, y pair: `Vec2_unsigned_char` or `Vec2_bool`."""
+    """An x, y pair: `Vec2_unsigned_char` or `Vec2_bool`, by name among the chip's classes."""
 
     of: Int | Bool
     default: tuple[int, int]
     evidence: Evidence = Evidence()
+
+    @property
+    def type_name(self) -> str:
+        """Name of the pair's class."""
+        return "Vec2_bool" if isinstance(self.of, Bool) else "Vec2_unsigned_char"
 
 
 Kind = Bool | Int | Real | Text | Free | Tensor | Nested | Array | Pair

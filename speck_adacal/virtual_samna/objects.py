@@ -14,7 +14,6 @@ import numpy as np
 from speck_adacal.virtual_samna import serial
 from speck_adacal.virtual_samna.fields import (
     Array,
-    Bool,
     FieldValueError,
     Kind,
     Nested,
@@ -30,7 +29,7 @@ class SchemaObject:
 
     __slots__ = ()
     SCHEMA: ClassVar[Schema] = {}
-    FAMILY: ClassVar[Mapping[str, type[SchemaObject]]] = {}
+    FAMILY: ClassVar[Mapping[str, type[Any]]] = {}
     QUALIFIED: ClassVar[str] = ""
 
     def __init__(self, **values: Any) -> None:
@@ -90,7 +89,7 @@ class SchemaObject:
         if isinstance(kind, Array):
             return FixedArray(self.FAMILY[kind.type_name], kind.length)
         if isinstance(kind, Pair):
-            return _pair_class(kind)(*kind.default)
+            return self.FAMILY[kind.type_name](*kind.default)
         return kind.default
 
     def _coerce(self, name: str, kind: Kind, value: Any) -> Any:
@@ -100,7 +99,7 @@ class SchemaObject:
         if isinstance(kind, Array):
             return FixedArray(self.FAMILY[kind.type_name], kind.length, where, value)
         if isinstance(kind, Pair):
-            return as_pair(_pair_class(kind), where, value)
+            return as_pair(self.FAMILY[kind.type_name], where, value)
         return kind.coerce(where, value)
 
     def _clone(self) -> Any:
@@ -229,12 +228,6 @@ def _tensor_reader(slot: str) -> Callable[[SchemaObject], Any]:
         return array.tolist() if array.size else []
 
     return read
-
-
-def _pair_class(kind: Pair) -> type[Any]:
-    from speck_adacal.virtual_samna import pairs
-
-    return pairs.Vec2_bool if isinstance(kind.of, Bool) else pairs.Vec2_unsigned_char
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -9,15 +9,19 @@ So files made here are for reading back here; no claim is made for the vendor's 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.virtual_samna.fields import Array, Nested, Pair, Schema
 
-if TYPE_CHECKING:
-    from speck_adacal.virtual_samna.objects import SchemaObject
-
 ROOT = "value0"
+
+
+class WithSchema(Protocol):
+    """What can be written: an object whose fields a schema names (`objects.SchemaObject`)."""
+
+    SCHEMA: ClassVar[Schema]
+    QUALIFIED: ClassVar[str]
 
 
 def camel(name: str) -> str:
@@ -26,7 +30,7 @@ def camel(name: str) -> str:
     return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
-def dumps(item: SchemaObject) -> str:
+def dumps(item: WithSchema) -> str:
     """JSON text of `item` under the root key."""
     return json.dumps({ROOT: plain(item)}, indent=4)
 
@@ -44,7 +48,7 @@ def plain(item: Any) -> dict[str, Any]:
     return result
 
 
-def loads(item: SchemaObject, text: str) -> None:
+def loads(item: WithSchema, text: str) -> None:
     """Set every field of `item` from JSON text.
 
     Raises:

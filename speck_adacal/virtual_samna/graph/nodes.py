@@ -6,16 +6,32 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from speck_adacal.virtual_samna.fields import FieldValueError
 from speck_adacal.virtual_samna.graph.batch import Batch, Columns, as_list
 
-if TYPE_CHECKING:
-    from speck_adacal.virtual_samna.graph.worker import Worker
-
-
 LOOK_AGAIN_S = 0.05
+
+
+class Carrier(Protocol):
+    """What carries batches from node to node: the thread of a graph (`worker.Worker`)."""
+
+    was_started: bool
+
+    @property
+    def abandoned(self) -> bool:
+        """True once the graph object is gone."""
+
+    @property
+    def is_running(self) -> bool:
+        """True between a start and the end of the matching stop."""
+
+    def post(self, target: Node, batch: Batch) -> None:
+        """Queue a batch for `target`."""
+
+    def settle(self, visited: set[object]) -> None:
+        """Wait until all that was written before now has been carried to the end."""
 
 
 class Node:
@@ -31,8 +47,8 @@ class Node:
     poll_s: float = 0.0
 
     def __init__(self) -> None:
-        self._edges: tuple[tuple[Worker, weakref.ref[Node]], ...] = ()
-        self._feeders: tuple[Worker, ...] = ()
+        self._edges: tuple[tuple[Carrier, weakref.ref[Node]], ...] = ()
+        self._feeders: tuple[Carrier, ...] = ()
         self._wiring = threading.RLock()  # garbage collection may detach while we attach
         self._busy = threading.Lock()
 
@@ -55,7 +71,7 @@ class Node:
         for worker, target in self.targets():
             worker.post(target, batch)
 
-    def targets(self) -> list[tuple[Worker, Node]]:
+    def targets(self) -> list[tuple[Carrier, Node]]:
         """The nodes that this one feeds, each with the graph it is fed through."""
         return [
             (worker, target)
@@ -63,7 +79,7 @@ class Node:
             if not worker.abandoned and (target := ref()) is not None
         ]
 
-    def _attach(self, worker: Worker, target: Node) -> None:
+    def _attach(self, worker: Carrier, target: Node) -> None:
         edge = (worker, weakref.ref(target))
         with self._wiring:
             if edge not in self._edges:
@@ -73,7 +89,7 @@ class Node:
             if worker not in target._feeders:
                 target._feeders = (*target._feeders, worker)
 
-    def _detach(self, worker: Worker) -> None:
+    def _detach(self, worker: Carrier) -> None:
         with self._wiring:
             self._edges = tuple(e for e in self._edges if e[0] is not worker)
             self._feeders = tuple(f for f in self._feeders if f is not worker)

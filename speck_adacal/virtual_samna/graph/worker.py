@@ -15,11 +15,9 @@ import time
 import weakref
 from collections import deque
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from speck_adacal.virtual_samna.graph.batch import Batch
-    from speck_adacal.virtual_samna.graph.nodes import Node
+from speck_adacal.virtual_samna.graph.batch import Batch
+from speck_adacal.virtual_samna.graph.nodes import Node
 
 log = logging.getLogger("speck_adacal.virtual_samna.graph")
 
