@@ -47,7 +47,7 @@ def deployment_for(time_steps: int, seed: int) -> Deployment:
         simulated_recordings(digits.calibration_images[:128], spread=Spread(), seed=seed)
     )
     network = load_network(resource_path("datasets", "nmnist_cnn.safetensors"))
-    settings = AdaptSettings(time_steps=time_steps, phi=PHI, seed=seed)
+    settings = AdaptSettings(time_steps=time_steps, phi=PHI, seed=seed, reset_each=True)
     return deploy(adapt(network, recordings, input_shape=(2, 34, 34), settings=settings))
 
 

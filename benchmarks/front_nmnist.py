@@ -109,7 +109,7 @@ def synops_until(
 def searched(network: torch.nn.Module, calibration: Half) -> tuple[AdaptedNetwork, Front, float]:
     """The front of one half, and the seconds it took from the trained network on."""
     started = time.perf_counter()
-    settings = AdaptSettings(correction="none", chip_correction=False)
+    settings = AdaptSettings(correction="none", chip_correction=False, reset_each=True)
     shape = calibration[0][0].shape
     adapted = adapt(network, calibration[0], input_shape=shape, settings=settings)
     front = speck_adacal.front(adapted, *calibration, chip=CHIP)

@@ -31,7 +31,7 @@ network = load_network(demo_checkpoint_path("nmnist_cnn"))
 calibration = list(islice(simulated_recordings(digits.calibration_images, spread=Spread()), 64))
 shown = list(islice(simulated_recordings(digits.images, spread=Spread(), seed=1), 100))
 
-settings = AdaptSettings(time_steps=16, phi=4)
+settings = AdaptSettings(time_steps=16, phi=4, reset_each=True)
 adapted = adapt(network, calibration, input_shape=(2, 34, 34), settings=settings)
 deployment = deploy(adapted, chip="speck2f")
 simulation = simulate(deployment, shown)

@@ -33,7 +33,7 @@ WINDOW_US = 10_000
 digits = load_demo_digits()
 network = load_network(demo_checkpoint_path("nmnist_cnn"))
 calibration = list(islice(simulated_recordings(digits.calibration_images, spread=Spread()), 96))
-settings = AdaptSettings(time_steps=16, phi=4)
+settings = AdaptSettings(time_steps=16, phi=4, reset_each=True)
 deployment = deploy(adapt(network, calibration[:64], input_shape=(2, 34, 34), settings=settings))
 
 readout, _ = exits(

@@ -56,7 +56,7 @@ for _ in range(60):
 
 with torch.no_grad():
     trained = (network(counts[100:]).argmax(1).numpy() == labels[100:]).mean()
-settings = AdaptSettings(time_steps=8)
+settings = AdaptSettings(time_steps=8, reset_each=True)
 deployment = deploy(adapt(network, recordings[:100], input_shape=SHAPE, settings=settings))
 simulation = simulate(deployment, recordings[100:])
 print(f"the trained network: {trained:.0%} of 60 recordings right")

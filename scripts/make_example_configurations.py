@@ -75,7 +75,7 @@ EXAMPLES = {
         (2, 34, 34),
         through_camera,
         "shipped MNIST digits through the camera model (no real recordings)",
-        AdaptSettings(time_steps=16),
+        AdaptSettings(time_steps=16, reset_each=True),
     ),
 }
 

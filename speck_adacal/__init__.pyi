@@ -64,6 +64,7 @@ from .host.session import Session as Session
 from .host.sources import open_source as open_source
 from .host.twin_backend import TwinBackend as TwinBackend
 from .host.windows import windows_of as windows_of
+from .inspection.continuous import ContinuousSimulation as ContinuousSimulation
 from .inspection.exit_calibration import ExitCheck as ExitCheck
 from .readout.decision import Decision as Decision
 from .readout.decision import Moment as Moment

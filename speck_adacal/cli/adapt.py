@@ -92,6 +92,15 @@ def command(
             "from the chip's own sensor).",
         ),
     ] = "measured",
+    reset_each: Annotated[
+        bool,
+        typer.Option(
+            "--reset-each",
+            help="States are reset before each recording (samples that a host feeds one by one). "
+            "Without it, recordings of events are taken for a stream that is never reset, as at a "
+            "camera; images are single samples always.",
+        ),
+    ] = False,
     search_phi: Annotated[
         bool, typer.Option("--search-phi", help="Choose φ per layer at the SynOps of --phi.")
     ] = False,
@@ -135,6 +144,7 @@ def command(
         estimator=estimator,
         max_synops=max_synops,
         bias=bias,
+        reset_each=reset_each or None,
     )
     plan = None
     if search_phi or search_rho:

@@ -22,6 +22,24 @@ def command(
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
     ] = None,
+    continuous: Annotated[
+        bool,
+        typer.Option(
+            "--continuous",
+            help="Recordings on end in random order (--seed), never reset: as at a camera.",
+        ),
+    ] = False,
+    gap_ms: Annotated[
+        float, typer.Option("--gap-ms", min=0, help="Silence behind each, for --continuous.")
+    ] = 0.0,
+    window_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--window-ms",
+            min=0.01,
+            help="Sliding window for --continuous; a third of the median recording by default.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write decisions and counts to this .npz.")
     ] = None,
@@ -32,17 +50,38 @@ def command(
 ) -> None:
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
     common.refuse_early(out, force=force)
-    from speck_adacal import load_deployment, load_samples, simulate
+    from rich.console import Group, RenderableType
+
+    from speck_adacal import (
+        ContinuousSimulation,
+        Simulation,
+        load_deployment,
+        load_samples,
+        simulate,
+    )
+    from speck_adacal.reporting.stream_table import stream_table, stream_to_dict
     from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
     from speck_adacal.reporting.tables import simulation_table
 
     with common.calm_libraries(quiet=quiet), common.status("Simulating", quiet=quiet or as_json):
         deployment = load_deployment(bundle, seed=seed)
         data = load_samples(events).part(common.parse_slice(samples))
-        simulation = simulate(deployment, data.inputs)
+        apart = simulate(deployment, data.inputs)
+        simulation: Simulation = apart
+        if continuous:
+            simulation = simulate(
+                deployment,
+                data.inputs,
+                continuous=True,
+                gap_us=round(gap_ms * 1000),
+                window_us=None if window_ms is None else round(window_ms * 1000),
+                seed=seed or 0,
+            )
         if out is not None:
             write_simulation(simulation, data.labels, out, force=force)
     results = simulation_to_dict(deployment, simulation, data.labels)
-    common.show(
-        results, simulation_table(deployment, simulation, data.labels), as_json=as_json, quiet=quiet
-    )
+    table: RenderableType = simulation_table(deployment, simulation, data.labels)
+    if isinstance(simulation, ContinuousSimulation):
+        results["continuous"] = stream_to_dict(simulation, apart, data.labels)
+        table = Group(table, stream_table(simulation, apart, data.labels))
+    common.show(results, table, as_json=as_json, quiet=quiet)

@@ -13,7 +13,7 @@ from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
-from speck_adacal.readout.class_counts import counts_at
+from speck_adacal.readout.class_counts import counts_at, leaders
 from speck_adacal.readout.class_map import ClassMap
 from speck_adacal.readout.decision import Ints
 from speck_adacal.readout.early_exit import FEWEST, calibrate_exit_rule
@@ -57,7 +57,8 @@ def windowed_output(
         until = np.searchsorted(spikes.t_us, ends, side="left")
         until[-1] = len(spikes)
         labels = class_map.of(spikes.channel, spikes.y, spikes.x)
-        counts[index], found[index] = counts_at(labels, until, class_map.classes)
+        counts[index], reached = counts_at(labels, until, class_map.classes)
+        found[index] = leaders(counts[index], reached)
     return WindowedOutput(np.diff(counts, axis=1, prepend=0), found)
 
 

@@ -15,10 +15,13 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.mapping import run_quantised
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.events.labels import checked_labels
+from speck_adacal.inspection.continuous import run_on_end
 from speck_adacal.readout.class_counts import leaders_of_steps
 from speck_adacal.recipe.verdict import accuracy_error
-from speck_adacal.samples.batches import Batches, encode_for
+from speck_adacal.samples.batches import Batches, Form, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
+
+NEVER_RESET = "never reset"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class LevelResult:
     """Accuracy at one level.
 
     Attributes:
-        level: `"ann"`, `"snn"`, `"quantized"` or `"event"`.
+        level: `"ann"`, `"snn"`, `"quantized"`, `"event"`, or for recordings of events
+            `"never reset"` too: on end in random order, with states carried over.
         meaning: what runs at this level, in words.
         accuracy: share of right decisions.
         standard_error: of `accuracy` (binomial, with two successes and two failures added as
@@ -79,6 +83,15 @@ def measure_levels(
     results.append(
         _result("event", "chip twin, event by event", simulation.decisions, truth, seconds)
     )
+    if batches.form is Form.RECORDINGS:
+        results.append(
+            _timed(
+                NEVER_RESET,
+                "chip twin, recordings on end",
+                lambda: run_on_end(deployment, recordings).decisions,
+                truth,
+            )
+        )
     return tuple(results), simulation
 
 

@@ -16,6 +16,7 @@ from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.simulation import run_on_twin
 from speck_adacal.errors import DesignRuleError, ModelError, SettingsError
+from speck_adacal.inspection.continuous import run_on_end
 from speck_adacal.inspection.levels import decide_ann, decide_quantised, decide_snn
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.recipe.verdict import (
@@ -27,7 +28,7 @@ from speck_adacal.recipe.verdict import (
     accuracy_error,
     share_right,
 )
-from speck_adacal.samples.batches import Batches
+from speck_adacal.samples.batches import Batches, Form
 from speck_adacal.snn.adapted import AdaptedNetwork
 
 _SMALLEST_CAUSE = 0.003  # share of right decisions that is worth a word
@@ -78,12 +79,16 @@ def measure_verdict(
         deployment = deploy_network(adapted, chip=chip)
     except (ModelError, DesignRuleError, SettingsError):
         return verdict
-    run = run_on_twin(deployment, batches.recordings())
+    recordings = batches.recordings()
+    stream = run_on_end(deployment, recordings) if batches.form is Form.RECORDINGS else None
+    for_stream = stream if adapted.recipe.settings.never_reset else None
+    run = for_stream or run_on_twin(deployment, recordings)
     right, synops = int(np.count_nonzero(run.decisions == truth)), float(run.synops.mean())
     energy = estimate_energy(adapted.ann, synops)
     verdict = replace(
         verdict,
         chip=right / len(truth),
+        never_reset=None if stream is None else share_right(stream.decisions, truth),
         standard_error=accuracy_error(right, len(truth)),
         synops=synops,
         chip_nj=energy.snn_nj,

@@ -80,7 +80,7 @@ def leaders_of_steps(spikes: npt.ArrayLike) -> Ints:
 
 
 def counts_at(labels: Ints, until: Ints, classes: int) -> tuple[Ints, Ints]:
-    """Counts of a sequence of spikes, and who leads, at several moments.
+    """Counts of a sequence of spikes at several moments.
 
     Args:
         labels: int64 `[n]`, class of each spike in their order; -1 for none.
@@ -88,7 +88,8 @@ def counts_at(labels: Ints, until: Ints, classes: int) -> tuple[Ints, Ints]:
         classes: their number.
 
     Returns:
-        Counts until then int64 `[moments, classes]`, and leaders int64 `[moments]`.
+        Counts until then, and when each class got the last of its spikes (their number in the
+        sequence, from 1), both int64 `[moments, classes]`.
     """
     moment = np.searchsorted(until, np.arange(len(labels)), side="right")
     meant = np.flatnonzero((labels >= 0) & (moment < len(until)))
@@ -97,14 +98,13 @@ def counts_at(labels: Ints, until: Ints, classes: int) -> tuple[Ints, Ints]:
     reached = np.zeros_like(counts)
     np.add.at(counts, at, 1)
     np.maximum.at(reached, at, meant + 1)
-    counts = counts.cumsum(axis=0)
-    return counts, leaders(counts, np.maximum.accumulate(reached, axis=0))
+    return counts.cumsum(axis=0), np.maximum.accumulate(reached, axis=0)
 
 
 def count(labels: Ints, classes: int) -> tuple[Ints, int]:
     """Counts int64 `[classes]` of a whole sequence of spikes, and its leader; see `counts_at`."""
-    counts, found = counts_at(labels, np.array([len(labels)]), classes)
-    return counts[0], int(found[0])
+    counts, reached = counts_at(labels, np.array([len(labels)]), classes)
+    return counts[0], int(leaders(counts, reached)[0])
 
 
 class ClassCounts:

@@ -66,6 +66,9 @@ class AdaptSettings:
             biases from there, which is exact), `"initial"` (as part of the initial membrane
             potential) or `"leak"` (on the slow clock; for input from the chip's own sensor). See
             `ChipPolicy` for the last two.
+        reset_each: whether states are reset before each sample (samples that a host feeds one by
+            one) or never (a camera); with None `adapt` takes recordings of events for a stream
+            that is never reset, and everything else for single samples.
         constant_rate: for `bias="events"`, events of each place of the constant channel in a time
             step. More of them cost SynOps, and leave weights more of the eight bits.
         max_pooling: `"refit"`: average pooling takes the place of max pooling, which no core can
@@ -100,6 +103,7 @@ class AdaptSettings:
     constant_rate: Count = 2
     max_pooling: Annotated[str, one_of("refit", "keep")] = "refit"
     max_pooling_loss: Share = 0.15
+    reset_each: bool | None = None
 
     def __post_init__(self) -> None:
         if self.first_step is not None and self.first_step > self.time_steps:
@@ -117,6 +121,17 @@ class AdaptSettings:
                 f"AdaptSettings.max_synops needs estimator='twin'; found {self.max_synops!r} with "
                 f"{self.estimator!r}."
             )
+
+    @property
+    def never_reset(self) -> bool:
+        """Whether the network is for a stream; where it was not said, it is not."""
+        return self.reset_each is False
+
+    def for_stream(self) -> AdaptSettings:
+        """The same for a stream that is never reset: initial potentials are worth nothing there,
+        and are not corrected."""
+        correction = {"potential": "none", "both": "bias"}.get(self.correction, self.correction)
+        return replace(self, correction=correction, chip_correction=False, reset_each=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

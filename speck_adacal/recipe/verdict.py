@@ -12,6 +12,7 @@ from speck_adacal.validation import CountOrZero, PositiveOrZero, Share, checked,
 
 LABELS, AGREEMENT = "labels", "trained network"
 WORTH_SAYING = 0.01  # of the accuracy: a point
+TOLERATED_FALL = 0.02  # share of right decisions that may depend on resets
 
 
 @checked
@@ -44,6 +45,9 @@ class Verdict:
         chip: for the chip twin, event by event (simulated); None where the network cannot be
             deployed.
         standard_error: of `chip` (Agresti and Coull).
+        never_reset: share for the chip twin on recordings on end, which nobody resets; None for
+            images, of which each is a sample of its own. A network for a stream is judged by it:
+            `chip` is the same.
         synops: SynOps a sample on the twin.
         chip_nj, trained_nj: energy a sample (estimated): of the chip's SynOps and of the trained
             network's multiply-accumulates.
@@ -62,6 +66,7 @@ class Verdict:
     chip_nj: PositiveOrZero
     trained_nj: PositiveOrZero
     causes: tuple[Cause, ...] = ()
+    never_reset: Share | None = None
 
     @property
     def lost(self) -> float:
@@ -88,6 +93,9 @@ class Verdict:
             for cause in self.causes
         ]
         found = [self.line()]
+        if self.chip is not None and self.never_reset is not None:
+            warning = fall_never_reset(self.chip, self.never_reset)
+            found += [] if warning is None else [warning]
         if self.lost > WORTH_SAYING:
             said = ", ".join(causes) or "no single cause was found"
             found.append(f"The chip loses {100 * self.lost:.1f} points: {said}.")
@@ -101,6 +109,17 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {**asdict(self), "causes": [asdict(cause) for cause in self.causes]}
+
+
+def fall_never_reset(accuracy: float, never_reset: float) -> str | None:
+    """What to say where a network loses much because nobody resets it; None where it does not."""
+    if accuracy - never_reset <= TOLERATED_FALL:
+        return None
+    return (
+        f"Never reset, as at a camera, {never_reset:.1%} of the decisions are right, with a reset "
+        f"before each recording {accuracy:.1%}: neurons remember what inhibited them. Adapt on "
+        "recordings of events without --reset-each, or deploy with --lower-clip 0.5."
+    )
 
 
 def accuracy_error(right: int, samples: int) -> float:

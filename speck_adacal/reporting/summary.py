@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from speck_adacal.bundle import new_file
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.chip_description import load_chip_description
-from speck_adacal.inspection.levels import LevelResult, measure_levels
-from speck_adacal.recipe.verdict import Verdict
+from speck_adacal.inspection.levels import NEVER_RESET, LevelResult, measure_levels
+from speck_adacal.recipe.verdict import Verdict, fall_never_reset
 from speck_adacal.reporting.details import Details, measure_details
 from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.samples.batches import encode_for
@@ -159,13 +159,21 @@ def summarise(
         events=float(simulation.events.mean()),
         energy=estimate_energy(deployment.adapted.ann, float(simulation.synops.mean())),
         undecided=int(np.count_nonzero(simulation.decisions < 0)),
-        warnings=tuple(str(violation) for violation in deployment.violations),
+        warnings=(*map(str, deployment.violations), *_never_reset(levels)),
         seconds=time.perf_counter() - start,
         command=command,
         errors=_error_parts(deployment, samples),
         details=found,
         verdict=deployment.adapted.recipe.verdict,
     )
+
+
+def _never_reset(levels: Sequence[LevelResult]) -> Iterator[str]:
+    """What to say of a network that loses much where nobody resets it."""
+    for level in levels:
+        if level.level == NEVER_RESET:
+            said = fall_never_reset(accuracy_of(levels, "event"), level.accuracy)
+            yield from () if said is None else (said,)
 
 
 def _error_parts(deployment: Deployment, samples: Any) -> tuple[LayerError, ...]:

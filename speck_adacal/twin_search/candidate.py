@@ -131,19 +131,23 @@ class Move:
         return replace(candidate, channel_gains=changed)
 
 
-def layer_moves(recipe: Recipe, factor: float, shift: float) -> Iterator[tuple[Move, Move]]:
+def layer_moves(
+    recipe: Recipe, factor: float, shift: float, clip: float
+) -> Iterator[tuple[Move, Move]]:
     """Pairs of opposite moves, from the last layer to the first: late ones are cheap to try.
 
-    The readout's threshold is not among them, since its spikes cost nothing.
+    The readout's threshold is not among them, since its spikes cost nothing; initial potentials
+    are not where `shift` is 0, since they are worth nothing.
     """
     hidden = {i for i, layer in enumerate(recipe.layers) if not layer.readout}
     for layer in reversed(range(len(recipe.layers))):
         if layer in hidden:
             yield Move("gain", layer, factor), Move("gain", layer, 1 / factor)
-            yield Move("start", layer, -shift), Move("start", layer, shift)
+            if shift:
+                yield Move("start", layer, -shift), Move("start", layer, shift)
         if {layer, layer + 1} <= hidden:
             yield Move("share", layer, factor), Move("share", layer, 1 / factor)
-        yield Move("clip", layer, 0.5), Move("clip", layer, 2.0)
+        yield Move("clip", layer, 1 / clip), Move("clip", layer, clip)
 
 
 def channel_moves(
@@ -156,4 +160,5 @@ def channel_moves(
                 Move("share", layer, factor, channel),
                 Move("share", layer, 1 / factor, channel),
             )
-            yield Move("start", layer, -shift, channel), Move("start", layer, shift, channel)
+            if shift:
+                yield Move("start", layer, -shift, channel), Move("start", layer, shift, channel)

@@ -21,8 +21,10 @@ from speck_adacal.chip.fold import fold
 from speck_adacal.chip.quantise import quantise
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.core_layers import FoldedLayer, QuantisedLayer
+from speck_adacal.events.on_end import Stream, alone
+from speck_adacal.events.on_end import on_end as put_on_end
 from speck_adacal.events.types import Events
-from speck_adacal.readout.class_counts import count
+from speck_adacal.readout.class_counts import counts_at, leaders
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.rules.fan_out import is_chain
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -36,6 +38,7 @@ from speck_adacal.twin import (
 )
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 _KEPT_PER_LAYER = 2
 _MOST_CHANNELS = 64  # of a layer whose channels are changed one by one
 
@@ -47,14 +50,15 @@ class Outcome:
     Attributes:
         counts: int64 `[recordings, classes]` output spikes.
         decisions: int64 `[recordings]`, see `readout.class_counts.leaders`.
-        synops: int64 `[recordings, layers]`, in order of the signal.
-        spikes: int64 `[recordings, layers]`.
+        synops: float64 `[recordings, layers]`, in order of the signal; of recordings on end, of
+            which only the sum is known, the mean for each.
+        spikes: float64 `[recordings, layers]`, likewise.
     """
 
     counts: Ints
     decisions: Ints
-    synops: Ints
-    spikes: Ints
+    synops: Floats
+    spikes: Floats
 
     @property
     def mean_synops(self) -> float:
@@ -79,7 +83,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class _Arrival:
-    """What reaches a layer, by recording, and what the layers before it spent."""
+    """What reaches a layer, by stream, and what the layers before it spent."""
 
     events: tuple[Events, ...]
     synops: Ints
@@ -105,8 +109,11 @@ class TwinEvaluator:
         recordings: inputs, of the network's input shape.
         chip: a name of `chip_description.known_chips()`.
         threads: by default one a processor.
+        on_end: how many recordings stand on end without a reset between them: 1 to run each from
+            the configured state.
 
     Attributes:
+        on_end: as given.
         evaluations: recipes run so far; one on a part of the recordings counts as that part.
         classes: the network's number of classes.
         names: of the layers on cores, in order of the signal (as in the recipe).
@@ -125,6 +132,7 @@ class TwinEvaluator:
         *,
         chip: str = DEFAULT_CHIP,
         threads: int | None = None,
+        on_end: int = 1,
     ) -> None:
         deployment = deploy_network(adapted, chip=chip)
         self.adapted = adapted
@@ -142,29 +150,40 @@ class TwinEvaluator:
         self._step_us = adapted.recipe.step_us
         self._threads = threads
         self._kept: list[OrderedDict[bytes, _Arrival]] = [OrderedDict() for _ in self._cores]
-        nothing = np.zeros((len(recordings), 0), dtype=np.int64)
-        self._input = _Arrival(tuple(recordings), nothing, nothing)
+        self.on_end = on_end
+        self._streams = tuple(
+            alone(recordings[start])
+            if on_end == 1
+            else put_on_end(recordings[start : start + on_end])
+            for start in range(0, len(recordings), on_end)
+        )
+        nothing = np.zeros((len(self._streams), 0), dtype=np.int64)
+        self._input = _Arrival(tuple(x.events for x in self._streams), nothing, nothing)
 
     def run(self, recipe: Recipe, part: slice = slice(None)) -> Outcome:
         """Run a recipe, from the first layer on whose input is not known.
 
         Args:
             recipe: thresholds and initial potentials.
-            part: which recordings.
+            part: which recordings; where they stand on end it must hold whole streams.
         """
         layers = self._quantised(recipe)
         first, arrival = self._deepest(_prefix_keys(layers))
         twin = self._twin(layers, first, self._cores[-1])
-        prepared = arrival.prepared(twin, part)
+        streams = self._streams_of(part)
+        prepared = arrival.prepared(twin, streams)
         self.evaluations += len(prepared) / len(arrival.events)
         runs = twin.run_many(prepared, threads=self._threads)
         tail = list(self._cores[first:])
-        counted = [self._counted(run.output) for run in runs]
+        chosen = self._streams[streams]
+        counted = [self._counted(x, run.output) for x, run in zip(chosen, runs, strict=True)]
+        synops = np.hstack([arrival.synops[streams], [run.synops_per_core[tail] for run in runs]])
+        spikes = np.hstack([arrival.spikes[streams], [run.spikes_per_core[tail] for run in runs]])
         return Outcome(
-            counts=np.stack([counts for counts, _ in counted]),
-            decisions=np.array([leader for _, leader in counted]),
-            synops=np.hstack([arrival.synops[part], [run.synops_per_core[tail] for run in runs]]),
-            spikes=np.hstack([arrival.spikes[part], [run.spikes_per_core[tail] for run in runs]]),
+            counts=np.concatenate([counts for counts, _ in counted]),
+            decisions=np.concatenate([decided for _, decided in counted]),
+            synops=_shared(synops, chosen),
+            spikes=_shared(spikes, chosen),
         )
 
     def keep(self, recipe: Recipe, upto: int | None = None) -> None:
@@ -182,8 +201,17 @@ class TwinEvaluator:
             while len(kept) > _KEPT_PER_LAYER:
                 kept.popitem(last=False)
 
-    def _counted(self, output: Spikes) -> tuple[Ints, int]:
-        return count(self._class_map.of(output.channel, output.y, output.x), self.classes)
+    def _streams_of(self, part: slice) -> slice:
+        start, stop, _ = part.indices(sum(map(len, self._streams)))
+        return slice(start // self.on_end, -(-stop // self.on_end))
+
+    def _counted(self, stream: Stream, output: Spikes) -> tuple[Ints, Ints]:
+        """Counts by recording and class, and decisions by recording."""
+        labels = self._class_map.of(output.channel, output.y, output.x)
+        until = np.append(np.searchsorted(output.t_us, stream.starts_us[1:]), len(labels))
+        counts, reached = counts_at(labels, until, self.classes)
+        own = np.diff(counts, axis=0, prepend=0)
+        return own, leaders(own, reached)
 
     def _quantised(self, recipe: Recipe) -> tuple[QuantisedLayer, ...]:
         steps = recipe.settings.time_steps
@@ -268,3 +296,9 @@ def _pooled(spikes: Spikes, pool: int) -> Events:
         channel=spikes.channel,
         shape=(channels, -(-height // pool), -(-width // pool)),
     )
+
+
+def _shared(by_stream: Ints, streams: Sequence[Stream]) -> Floats:
+    """What a stream spent, in equal parts by recording."""
+    sizes = np.array([len(stream) for stream in streams])
+    return np.repeat(by_stream / sizes[:, None], sizes, axis=0)

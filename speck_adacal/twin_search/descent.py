@@ -31,8 +31,10 @@ class Steps:
 
     Attributes:
         rounds: over the layers; where one finds nothing the steps are halved.
-        factor, shift: of a layer's threshold and initial potential.
+        factor, shift: of a layer's threshold and initial potential; a shift of 0 leaves initial
+            potentials alone.
         channel_factor: of a channel's threshold; None leaves channels alone.
+        clip: factor of a layer's lower clip.
         errors_to_keep: standard errors by which a move must gain to be kept.
     """
 
@@ -40,6 +42,7 @@ class Steps:
     factor: float
     shift: float
     channel_factor: float | None
+    clip: float = 2.0
     errors_to_keep: float = 0.5
 
 
@@ -74,10 +77,10 @@ class Descent:
 
     def descend(self, best: Candidate, price: float) -> Candidate:
         """From `best` down to less log loss plus `price` times the doublings of SynOps."""
-        factor, shift = self._steps.factor, self._steps.shift
+        factor, shift, clip = self._steps.factor, self._steps.shift, self._steps.clip
         for _ in range(self._steps.rounds):
             found = self._round(
-                best, price, layer_moves(self.base, factor, shift), _FIRST_OF_LAYERS
+                best, price, layer_moves(self.base, factor, shift, clip), _FIRST_OF_LAYERS
             )
             if found == best:
                 factor, shift = float(np.sqrt(factor)), shift / 2
@@ -120,7 +123,7 @@ class Descent:
     ) -> bool:
         """Whether some of the recordings show already that a candidate is no gain."""
         for share in _LOOKS:
-            until = max(FEWEST, round(share * len(self._labels)))
+            until = self._whole_streams(max(FEWEST, round(share * len(self._labels))))
             if share < first_look or until >= len(self._labels):
                 continue
             self._run_until(candidate, until)
@@ -128,6 +131,11 @@ class Descent:
             if gain < -_ERRORS_OF_DOUBT * error:
                 return True
         return False
+
+    def _whole_streams(self, recordings: int) -> int:
+        """At least so many recordings, up to the end of a stream."""
+        each = self._runner.on_end
+        return -(-recordings // each) * each
 
     def _gain(
         self, candidate: Candidate, best: Candidate, price: float, until: int

@@ -34,6 +34,10 @@ from speck_adacal.validation import (
     checked,
 )
 
+_FINE_CLIP = 1.5
+_ON_END = 25
+"""Recordings of a stream in the search: long enough that its start does not matter, short enough
+that a candidate can be judged by some of the streams."""
 Note = Callable[[str], None]
 _MOST_OTHERS = 2  # starts searched beside the network's own
 Factor = Annotated[float, Field(gt=1)]
@@ -111,7 +115,9 @@ def find_front(
 ) -> Front:
     """Search the front of a network on recordings.
 
-    No weight is trained: only thresholds and initial potentials change.
+    No weight is trained: only thresholds, lower clips and initial potentials change. A network that
+    was adapted for a stream is judged on recordings on end, with states carried over; its initial
+    potentials stay.
 
     Args:
         adapted: the calibrated network, where the search starts.
@@ -166,7 +172,12 @@ class _Search:
     ) -> None:
         self._start, self._chip, self._threads = start, chip, threads
         recordings = [start.recordings[i] for i in fit]
-        self.runner = TwinEvaluator(start.adapted, recordings, chip=chip, threads=threads)
+        self._never_reset = start.adapted.recipe.settings.never_reset
+        each = _ON_END if self._never_reset else 1
+        self.runner = TwinEvaluator(
+            start.adapted, recordings, chip=chip, threads=threads, on_end=each
+        )
+        steps = _for_streams(steps) if self._never_reset else steps
         self.descent = Descent(start.adapted.recipe, self.runner, truth[fit], steps)
         self.descent.finish(self.descent.start())
         self._judge: TwinEvaluator | None = None
@@ -204,7 +215,10 @@ class _Search:
         adapted = self._start.adapted
         if self._judge is None:  # a twin of its own: the search knows nothing of these recordings
             recordings = [self._start.recordings[i] for i in hold]
-            self._judge = TwinEvaluator(adapted, recordings, chip=self._chip, threads=self._threads)
+            each = len(recordings) if self._never_reset else 1
+            self._judge = TwinEvaluator(
+                adapted, recordings, chip=self._chip, threads=self._threads, on_end=each
+            )
         recipe = candidate.apply(adapted.recipe)
         return FrontPoint.measured(
             replace(adapted, recipe=recipe),
@@ -214,6 +228,12 @@ class _Search:
             truth[hold],
             self._judge.names,
         )
+
+
+def _for_streams(steps: Steps) -> Steps:
+    """Moves of a network that is never reset: none of initial potentials, which are worth nothing,
+    and finer ones of the lower clip, which decides how long inhibition is remembered."""
+    return replace(steps, shift=0.0, clip=_FINE_CLIP)
 
 
 def _worth_searching(searches: Sequence[_Search]) -> list[_Search]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +21,20 @@ from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.chip_description import DEFAULT_CHIP
+from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
+from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.inspection.verdict import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
-from speck_adacal.samples.batches import Batches, encode_for, encode_samples
+from speck_adacal.samples.batches import Batches, Form, encode_for, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.bases import Base, base_of, compared, ways_of_biases
 from speck_adacal.twin_search.front_search import find_front
 from speck_adacal.twin_search.policies import choose_policy
 from speck_adacal.twin_search.progress import Progress
+from speck_adacal.twin_search.stream_fit import fit_to_stream
 from speck_adacal.twin_search.targets import reference_decisions
 
 
@@ -94,6 +97,8 @@ def adapt(
     everything = encode_samples(calibration, graph.input_shape, settings)
     if labels is not None:
         labels = checked_labels(labels, everything.samples)
+    everything = replace(everything, settings=_for_use(settings, everything.form))
+    settings = everything.settings
     held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
     seen = remaining_indices(everything.samples, held_out)
     truth = _of(labels, seen)
@@ -105,7 +110,9 @@ def adapt(
     if settings.input_coding != "events":
         return bases[0].adapted
     adapted, batches = bases[0].adapted, bases[0].batches
-    if settings.chip_correction:
+    if settings.never_reset:
+        adapted = fit_to_stream(adapted, batches, truth)
+    elif settings.chip_correction:
         adapted = choose_policy(
             compared(bases, measured=settings.bias == "measured"), truth, progress=progress
         )
@@ -157,6 +164,20 @@ def calibrated(
     return base_of(AdaptedNetwork(graph, changed, recipe, rewritten), batches)
 
 
+def _for_use(settings: AdaptSettings, form: Form) -> AdaptSettings:
+    """The settings, with what they leave open: a stream that is never reset, or single samples."""
+    if settings.reset_each is not None and not settings.never_reset:
+        return settings
+    if form is Form.RECORDINGS:
+        return settings.for_stream()
+    if settings.never_reset:
+        raise CalibrationError(
+            "A network for a stream (reset_each=False) is adapted on recordings of events, found "
+            f"{form.value}; give a list of Events, or leave reset_each out."
+        )
+    return replace(settings, reset_each=True)
+
+
 def deploy(
     adapted: AdaptedNetwork, *, chip: str = DEFAULT_CHIP, policy: ChipPolicy | None = None
 ) -> Deployment:
@@ -175,17 +196,48 @@ def deploy(
     return deploy_network(adapted, chip=chip, policy=policy)
 
 
-def simulate(deployment: Deployment, events: Any) -> Simulation:
+@overload
+def simulate(deployment: Deployment, events: Any) -> Simulation: ...
+
+
+@overload
+def simulate(
+    deployment: Deployment,
+    events: Any,
+    *,
+    continuous: Literal[True],
+    gap_us: int = ...,
+    window_us: int | None = ...,
+    seed: int = ...,
+) -> ContinuousSimulation: ...
+
+
+def simulate(
+    deployment: Deployment,
+    events: Any,
+    *,
+    continuous: bool = False,
+    gap_us: int = 0,
+    window_us: int | None = None,
+    seed: int = 0,
+) -> Simulation:
     """Run a deployment on the chip twin.
 
     Args:
         deployment: the result of `deploy`.
         events: one `Events`, a list of them, or images `[n, channels, height, width]` with
             values 0 to 1, which are rate-coded.
+        continuous: put the recordings on end in random order, and never reset the chip, as at a
+            camera; without it every sample begins with the configured states.
+        gap_us, window_us, seed: of a continuous run: silence behind each recording, length of the
+            sliding window (a third of the median recording by default), seed of the order.
 
     Raises:
         CalibrationError: there are no samples, or of a wrong shape or range.
+        EventError: the gap or the window is out of range.
     """
     adapted = deployment.adapted
-    batches = encode_for(events, adapted.ann.input_shape, adapted.recipe)
-    return run_on_twin(deployment, batches.recordings())
+    recordings = encode_for(events, adapted.ann.input_shape, adapted.recipe).recordings()
+    if not continuous:
+        return run_on_twin(deployment, recordings)
+    return run_on_end(deployment, recordings, gap_us=gap_us, window_us=window_us, seed=seed)

@@ -66,7 +66,7 @@ def adapted():
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_()
-    settings = AdaptSettings(chip_correction=False, bias="initial")
+    settings = AdaptSettings(chip_correction=False, bias="initial", reset_each=True)
     return adapt(network, recordings(20), input_shape=(2, 10, 10), settings=settings)
 
 
@@ -86,7 +86,7 @@ def test_a_kept_prefix_changes_nothing(adapted, depth):
     events = recordings(6)
     evaluator = TwinEvaluator(adapted, events)
     evaluator.keep(adapted.recipe, depth)
-    layers = layer_moves(adapted.recipe, 1.3, 0.25)
+    layers = layer_moves(adapted.recipe, 1.3, 0.25, 2.0)
     channels = list(channel_moves(evaluator.channels, 1.5, 0.25))
     assert len(channels) == 2 * (4 + 6)  # the readout's are left alone
     base = Candidate.base(adapted.recipe, evaluator.channels)
@@ -156,7 +156,8 @@ def test_adapting_with_the_twin_as_estimator(adapted):
     network = nn.Sequential(
         nn.Conv2d(2, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2, bias=False)
     )
-    events, plain = recordings(40), AdaptSettings(chip_correction=False, bias="initial")
+    events = recordings(40)
+    plain = AdaptSettings(chip_correction=False, bias="initial", reset_each=True)
     start = adapt(network, events, input_shape=(2, 10, 10), settings=plain)
     front = speck_adacal.front(start, events, LABELS)
     wanted = front.choose(max_synops=front.points[0].synops)
@@ -225,7 +226,7 @@ def test_a_descent_ends_where_it_is_told_what_it_found(adapted):
         adapted.recipe,
         TwinEvaluator(adapted, events),
         LABELS,
-        Steps(rounds=1, factor=1.25, shift=0.25, channel_factor=1.5),
+        Steps(rounds=1, factor=1.25, shift=0.25, clip=2.0, channel_factor=1.5),
     )
     start = descent.start()
     end = descent.descend(start, price)
