@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.events.labels import checked_labels
+
 Floats = npt.NDArray[np.float64]
 # Logit of a class that has all output spikes. Fixed: one that is fitted would call few errors
 # certainty, and reward whatever memorises the calibration set.
@@ -31,4 +33,4 @@ def log_loss(counts: npt.NDArray[np.int64], targets: Floats) -> float:
 
 def one_hot(labels: npt.NDArray[np.int64], classes: int) -> Floats:
     """Labels, or a reference's decisions, as distributions."""
-    return np.eye(classes)[labels]
+    return np.eye(classes)[checked_labels(labels, len(labels), classes)]
