@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from mnist_data import mnist_arrays
 
+from speck_adacal.bundle import new_file
+
 
 def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Indices of `count` samples, classes in turn, in a seeded random order within a class."""
@@ -27,8 +29,7 @@ def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """A compressed `.npz` without the time of day in it, so that it is reproducible."""
-    partial = path.with_name(path.name + ".part")
-    with zipfile.ZipFile(partial, "w") as archive:
+    with new_file(path, force=True) as partial, zipfile.ZipFile(partial, "w") as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
@@ -36,7 +37,6 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, buffer.getvalue(), compresslevel=9)
-    partial.replace(path)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ _LONGEST_HEADER_BYTES = 1 << 20
 _LARGEST_SIDE = 1 << 14
 _DAT_BITS, _EVT2_BITS = 32, 34
 _EVT3_HIGH_BITS = 12
+_TRIGGER = 0xA
 _HEADER_BYTE = b"%"
 
 
@@ -128,14 +129,17 @@ def _decoded(path: Path, encoding: str) -> npt.NDArray[Any]:
 def _unmistakable(
     path: Path, lines: list[str], words: npt.NDArray[Any], encoding: _Encoding
 ) -> Iterator[Path]:
-    """A file that the package splits into header and events as its header says.
+    """A file that the package reads as its format says.
 
     It takes every line that begins with `%` for the header's, also where the header has ended
-    and an event's first byte happens to be that sign; a word without an event goes before it.
+    and an event's first byte happens to be that sign; and it does not know the external triggers
+    of EVT 3.0. A word without an event goes before the former, and in place of the latter.
     """
-    if words[:1].tobytes()[:1] != _HEADER_BYTE:
+    unknown = words >> encoding.shift == _TRIGGER if encoding is _EVT3 else np.zeros(1, bool)
+    if words[:1].tobytes()[:1] != _HEADER_BYTE and not unknown.any():
         yield path
         return
+    words = np.where(unknown, np.array(encoding.idle, dtype=encoding.word), words)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "events.raw"
         idle = np.array([encoding.idle], dtype=encoding.word).tobytes()

@@ -8,6 +8,8 @@ import pytest
 from speck_adacal.errors import DataError
 from speck_adacal.events.recordings import read_recording
 
+FIELDS = ("t_us", "x", "y", "channel")
+
 
 @pytest.fixture
 def values():
@@ -151,6 +153,26 @@ def test_times_of_a_camera_in_evt3(tmp_path, start, step):
     events = read_recording(path)
     np.testing.assert_array_equal(events.t_us, np.array(times) - start)
     np.testing.assert_array_equal(events.x, np.arange(300) % 34)
+
+
+@pytest.mark.parametrize("kind", [0x7, 0xA, 0xE, 0xF])
+def test_words_of_evt3_that_hold_no_event(tmp_path, kind):
+    words = camera_words(range(0, 900, 3))
+    path = tmp_path / "a.raw"
+    path.write_bytes(evt3(words))
+    expected = read_recording(path)
+    path.write_bytes(evt3([w for word in words for w in (kind << 12 | 0x123, word)]))
+    found = read_recording(path)
+    assert_events(found, {k: getattr(expected, n) for k, n in zip("txyp", FIELDS, strict=True)})
+
+
+@pytest.mark.parametrize("kind", [0xA, 0xE, 0xF])
+def test_words_of_evt2_that_hold_no_event(tmp_path, kind):
+    words = [8 << 28, kind << 28 | 5, 1 << 28 | 3 << 22 | 4 << 11 | 3]
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 2.0\n% end\n" + np.array(words, dtype="<u4").tobytes())
+    events = read_recording(path)
+    assert (events.x.tolist(), events.y.tolist(), events.channel.tolist()) == ([4], [3], [1])
 
 
 @pytest.mark.parametrize(("encoding", "idle"), [("evt 3.0", "<u2"), ("evt 2.0", "<u4")])
