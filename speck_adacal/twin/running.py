@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
-from speck_adacal.twin.clock import SlowClock, Steps
 from speck_adacal.twin.dvs import DvsStage, StageEvents
 from speck_adacal.twin.inputs import InputEvents
 from speck_adacal.twin.layout import Layout
@@ -20,6 +19,7 @@ from speck_adacal.twin.program import ChipProgram, Shape
 from speck_adacal.twin.readout import ReadoutLayer, ReadoutRun
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.spike_log import SpikeLog, SpikesByCore
+from speck_adacal.twin.tick_steps import Steps, TickSchedule
 
 Ints = npt.NDArray[np.int64]
 
@@ -106,7 +106,7 @@ class RunningChip:
         program, assume = plan.program, plan.assumptions
         sensor = program.chip.limits.sensor_size
         self._stage = DvsStage(program.dvs, sensor, assume)
-        self._clock = SlowClock(
+        self._clock = TickSchedule(
             plan.slow_clock_hz,
             2**program.internal_clock_divider,
             tick_first=assume.tick_before_event,

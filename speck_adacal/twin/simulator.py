@@ -18,17 +18,17 @@ from speck_adacal.events.types import Events
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.checks import check_program
+from speck_adacal.twin.core_memories import CoreMemories
 from speck_adacal.twin.from_samna import program_from_configuration
 from speck_adacal.twin.inputs import checked_input
 from speck_adacal.twin.layout import lay_out
-from speck_adacal.twin.neuron_access import MemoryAccess
 from speck_adacal.twin.program import ChipProgram
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.running import Plan, PreparedInput, RunningChip
 from speck_adacal.twin.timing import LatencyModel
 
 
-class Twin(MemoryAccess):
+class Twin(CoreMemories):
     """Runs a chip configuration event by event, in the chip's integers.
 
     One twin is one chip: it has states, and is not to be shared between threads (`run_many`

@@ -71,7 +71,7 @@ class SpikeLog:
 
     Attributes:
         words: int64 `[n]`, layer, row, column and feature in 16 bits each.
-        step: int64 `[n]`, the step (see `clock.Steps`) that caused each.
+        step: int64 `[n]`, the step (see `tick_steps.Steps`) that caused each.
         step_t_us: int64 `[steps]`, their times.
         step_cause: int64 `[steps]`, input event of each step, -1 for a tick.
         latency_us: int64, by layer.

@@ -106,7 +106,7 @@ def run_program(
         else:
             sys.path.insert(0, str(Path(program).resolve().parent))
             runpy.run_path(program, run_name="__main__")
-    except SpeckAdacalError as error:  # the program's own failure: show where, as Python does
+    except (SpeckAdacalError, OSError) as error:  # the program's own: show where, as Python does
         traceback.print_exc()
         raise SystemExit(1) from error
 

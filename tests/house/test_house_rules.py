@@ -29,9 +29,6 @@ OUTSIDE = [
 STILL_SHARED = {"verdict"}
 STILL_LONG = {
     "speck_adacal/cli/adapt.py:command",
-    "speck_adacal/twin/event_kernel.py:run_events",
-    "speck_adacal/twin/tree_kernel.py:run_tree",
-    "speck_adacal/virtual_samna/configuration.py:schemas",
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The virtual samna answers to the names that samna's own modules have.

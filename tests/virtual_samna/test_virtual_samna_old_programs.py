@@ -213,3 +213,12 @@ def test_an_unknown_bridge_is_refused(tmp_path):
     result = run("--compat", "sinabs1", str(script))
     assert result.returncode != 0
     assert "allowed is sinabs2" in result.stderr
+
+
+def test_a_file_that_the_program_misses_is_its_own_failure(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text("open('weights_that_are_not_there.pt')")
+    result = run("--boards", "speck2fdevkit", str(script))
+    assert result.returncode == 1
+    assert "FileNotFoundError" in result.stderr
+    assert "program.py" in result.stderr

@@ -53,7 +53,7 @@ def weight_place(core: CoreProgram, address: int) -> tuple[int, int, int, int] |
     return None
 
 
-class CoreMemoryAccess:
+class AddressedMemories:
     """Weights and biases of a running twin by their addresses, read and written in place."""
 
     def __init__(self, twin: Twin) -> None:

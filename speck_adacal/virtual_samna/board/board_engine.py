@@ -1,8 +1,8 @@
 """The thread of one board: releases input when it is due, ticks the slow clock, emits output.
 
-All times inside are board time (see `clock`). Input is a queue: the event at its head holds the
-others back until the stop watch has reached its time stamp. Work is done in slices, so that calls
-from other threads never wait long.
+All times inside are board time (see `board_time`). Input is a queue: the event at its head holds
+the others back until the stop watch has reached its time stamp. Work is done in slices, so that
+calls from other threads never wait long.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from speck_adacal.twin.assumptions import Assumptions
 from speck_adacal.twin.power import Activity, PowerModel
 from speck_adacal.twin.result import TwinRun
 from speck_adacal.twin.simulator import Twin
-from speck_adacal.virtual_samna.board.addresses import CoreMemoryAccess, neuron_place
+from speck_adacal.virtual_samna.board.addresses import AddressedMemories, neuron_place
 from speck_adacal.virtual_samna.board.board_inputs import Command, Ints, Segment
 from speck_adacal.virtual_samna.board.outputs import Output, one
 from speck_adacal.virtual_samna.chip import ChipFamily
@@ -46,7 +46,7 @@ class TwinChip:
         full = _with_weights(config)
         self._twin = Twin.from_configuration(full, chip=chip.name, assumptions=assumptions)
         self.power_model = PowerModel.published(self._twin.program.chip)
-        self._memory = CoreMemoryAccess(self._twin)
+        self._memory = AddressedMemories(self._twin)
         self._dropped = 0
         self._counts = np.zeros(3, np.int64)  # SynOps, spikes, events since the last estimate
         limits = self._twin.program.chip.limits

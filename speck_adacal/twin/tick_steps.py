@@ -36,7 +36,7 @@ class Steps:
         return np.asarray(self.event == (-2 if internal else -1))
 
 
-class SlowClock:
+class TickSchedule:
     """Both clocks of one running chip.
 
     Args:

@@ -13,7 +13,7 @@ from speck_adacal.twin.program import CoreProgram
 from speck_adacal.twin.running import Plan, RunningChip
 
 
-class MemoryAccess:
+class CoreMemories:
     """The memories of a running chip: what a debugger, or the chip's own bus, can reach."""
 
     _plan: Plan
