@@ -10,7 +10,8 @@ from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 from speck_adacal.samples.batches import Batches
-from speck_adacal.snn.adafire import AdaFire, broadcastable
+from speck_adacal.snn._values import broadcastable
+from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork
 
 

@@ -62,7 +62,7 @@ class ActivationHistogram:
         """Per channel, the value below which `percent` of the positive values lie."""
         totals = self.counts.sum(1, keepdims=True)
         reached = self.counts.cumsum(1) >= totals * (percent / 100.0)
-        return np.minimum((reached.argmax(1) + 1) * self.width, self.peak)
+        return np.asarray(np.minimum((reached.argmax(1) + 1) * self.width, self.peak))
 
     def _double(self) -> None:
         self.width *= 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.readout.early_exit import ExitRule
-from speck_adacal.recipe.recipe import AdaptSettings, Recipe, StepRecord
+from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.samples.encoded import encoded_batches
 
 
@@ -242,7 +242,12 @@ class Pipeline:
         return PlanOutcome(tuple(stages), rule, trace)
 
     def _searched(
-        self, name: str, start: Stage, candidates: dict, at: tuple[int, ...], limit: Limit
+        self,
+        name: str,
+        start: Stage,
+        candidates: Mapping[str, Sequence[LayerRecipe]],
+        at: tuple[int, ...],
+        limit: Limit,
     ) -> Stage:
         with self._step(f"search:{name}") as values:
             search = Search(

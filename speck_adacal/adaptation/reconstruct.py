@@ -49,7 +49,8 @@ def _by_steps(reference: Node, node: Node, pair: SideBySide, ridge: float) -> bo
     def loss(index: int) -> torch.Tensor:
         x, wanted = inputs[index]
         pull = ridge * size * (module.weight - old).square().sum() / len(old)
-        return (module(x) - wanted).square().mean() + pull
+        total: torch.Tensor = (module(x) - wanted).square().mean() + pull
+        return total
 
     before = sum(float(loss(i).detach()) for i in range(len(inputs)))
     with torch.enable_grad():

@@ -48,7 +48,7 @@ class Caps:
     def room(self, found: Measurement) -> Array:
         """What is left, `[spikes, SynOps]`; negative where a cap is passed."""
         spent = (found.spikes_per_sample, found.synops_per_sample)
-        return np.array([self.spikes, self.synops]) - np.array(spent)
+        return np.asarray(np.array([self.spikes, self.synops]) - np.array(spent))
 
     def of(self, tools: Instruments, stage: Stage) -> float:
         """The excess of `stage` on the search samples."""

@@ -47,7 +47,8 @@ def divide(call: Call) -> Steps:
 
 
 def _times_alpha(call: Call, constant: Any) -> torch.Tensor:
-    return torch.as_tensor(constant) * call.get("alpha", 1)
+    scaled: torch.Tensor = torch.as_tensor(constant) * call.get("alpha", 1)
+    return scaled
 
 
 def _carries(call: Call, name: str) -> bool:

@@ -115,7 +115,8 @@ def _with(module: Any, weight: torch.Tensor, bias: torch.Tensor) -> nn.Module:
     module.weight = nn.Parameter(weight.float(), requires_grad=False)
     if module.bias is not None or bool((bias != 0).any()):
         module.bias = nn.Parameter(bias.float(), requires_grad=False)
-    return module
+    changed: nn.Module = module
+    return changed
 
 
 def _values(node: Node) -> tuple[torch.Tensor, torch.Tensor]:

@@ -93,7 +93,8 @@ def _average(pool: nn.Module) -> Steps:
 
 
 def _sum_pool(module: nn.Module) -> nn.Module:
-    return sl.SumPool2d(module.kernel_size, module.stride, module.ceil_mode)
+    pool: nn.Module = sl.SumPool2d(module.kernel_size, module.stride, module.ceil_mode)
+    return pool
 
 
 def _batch_norm(module: nn.modules.batchnorm._BatchNorm) -> Steps:
@@ -179,7 +180,8 @@ def _with(layer: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Mod
     layer.weight = nn.Parameter(weight.detach().clone().float(), requires_grad=False)
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach().clone().float(), requires_grad=False)
-    return layer.eval()
+    changed: nn.Module = layer.eval()
+    return changed
 
 
 def _tuple(value: Any, axes: int) -> tuple[int, ...]:

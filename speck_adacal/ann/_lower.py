@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from speck_adacal.ann import _layers as layers
 from speck_adacal.ann import _operations as ops
+from speck_adacal.ann._call import Call, RefusedError, Steps
 from speck_adacal.ann._compare import difference
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import StandIn
@@ -142,14 +143,14 @@ class Lowering:
             self._lower_operation(node)
 
     def _lower_operation(self, node: fx.Node) -> None:
-        call = ops.Call.of(node, self._tracer.values, self._tracer.root)
+        call = Call.of(node, self._tracer.values, self._tracer.root)
         if not any(a in self._of for a in node.all_input_nodes):
             return  # arithmetic on parameters alone; its value is a constant
         why = self._taken_in(node, call)
         if why is not None:
             self._stand_in(node, call, why)
 
-    def _taken_in(self, node: fx.Node, call: ops.Call) -> str | None:
+    def _taken_in(self, node: fx.Node, call: Call) -> str | None:
         """Append the operation's nodes; the reason where it is not supported, else None."""
         handler = ops.handler_for(call)
         if handler is None:
@@ -158,26 +159,26 @@ class Lowering:
         try:
             for i, (kind, module) in enumerate(self._steps(handler, call, inputs)):
                 inputs = (self._append(node, call, i, kind, module, inputs),)
-        except ops.RefusedError as refusal:
+        except RefusedError as refusal:
             return str(refusal)
         self._of[node] = inputs[0]
         if call.in_place:
             self._overwrite(call, inputs[0])
         return self._difference(node, call)
 
-    def _steps(self, handler: Any, call: ops.Call, inputs: tuple[str, ...]) -> ops.Steps:
+    def _steps(self, handler: Any, call: Call, inputs: tuple[str, ...]) -> Steps:
         try:
-            steps: ops.Steps = handler(call)
+            steps: Steps = handler(call)
             # `x.view(b, -1, 1, 1)` stays a list of features in the graph.
             if steps and steps[0][0] is Kind.CONV and self._values[inputs[0]].ndim == 2:
                 steps = [layers.as_linear(steps[0][1]), *steps[1:]]
         except ModelError as refusal:
-            raise ops.RefusedError(str(refusal)) from None
+            raise RefusedError(str(refusal)) from None
         except _RAW as error:
-            raise ops.RefusedError(f"it cannot be read ({error})") from error
+            raise RefusedError(f"it cannot be read ({error})") from error
         return steps
 
-    def _stand_in(self, node: fx.Node, call: ops.Call, why: str) -> None:
+    def _stand_in(self, node: fx.Node, call: Call, why: str) -> None:
         """Go on behind an unsupported operation, with a node that gives values of its shape."""
         path = _user_path(str(node.target)) if node.op == "call_module" else ""
         source = self._tracer.sources.get(node, "")
@@ -196,7 +197,7 @@ class Lowering:
         self._values[name] = known
         self._of[node] = name
 
-    def _overwrite(self, call: ops.Call, name: str) -> None:
+    def _overwrite(self, call: Call, name: str) -> None:
         """An in-place operation changes what later readers of its first argument see."""
         first = call.first
         old = self._of.get(first) if isinstance(first, fx.Node) else None
@@ -207,7 +208,7 @@ class Lowering:
     def _append(
         self,
         node: fx.Node,
-        call: ops.Call,
+        call: Call,
         step: int,
         kind: Kind,
         module: nn.Module,
@@ -220,15 +221,13 @@ class Lowering:
                 value = module(*(self._values[i] for i in inputs)).float()
         except _RAW as error:
             shapes = ", ".join(str(tuple(self._values[i].shape[1:])) for i in inputs)
-            raise ops.RefusedError(
-                f"it cannot run on inputs of shape {shapes} ({error})"
-            ) from error
+            raise RefusedError(f"it cannot run on inputs of shape {shapes} ({error})") from error
         source = self._tracer.sources.get(node, "")
         self._nodes.append(Node(name, kind, inputs, module, tuple(value.shape[1:]), source))
         self._values[name] = value
         return name
 
-    def _base_name(self, node: fx.Node, call: ops.Call) -> str:
+    def _base_name(self, node: fx.Node, call: Call) -> str:
         if node.op == "call_module":
             path = str(node.target).removeprefix("inner").removeprefix(".")
             return path or type(call.module).__name__.lower()
@@ -242,7 +241,7 @@ class Lowering:
             name = f"{base}#{count}"
         return name
 
-    def _difference(self, node: fx.Node, call: ops.Call) -> str | None:
+    def _difference(self, node: fx.Node, call: Call) -> str | None:
         """The graph must compute what the call computed, hooks and patches included."""
         expected, found = self._tracer.results[node], self._values[self._of[node]]
         same = isinstance(expected, torch.Tensor) and expected.shape[0] == found.shape[0]

@@ -20,7 +20,9 @@ class ShapeProxy(fx.Proxy):
 
     @property
     def _value(self) -> torch.Tensor:
-        return self.tracer.values[self.node]  # type: ignore[attr-defined]
+        tracer: Any = self.tracer
+        value: torch.Tensor = tracer.values[self.node]
+        return value
 
     @property
     def shape(self) -> torch.Size:

@@ -43,7 +43,7 @@ def private_copy(module: Any) -> nn.Module:
     module = unwrapped(module)
     _refuse_unreadable(module)
     try:
-        copied = copy.deepcopy(module).eval().float()
+        copied: nn.Module = copy.deepcopy(module).eval().float()
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ModelError(
             f"{type(module).__name__} cannot be copied ({error}); "

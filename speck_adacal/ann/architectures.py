@@ -168,7 +168,8 @@ class _BasicBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.relu1(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out)) + self.shortcut(x)
-        return self.relu2(out)
+        rectified: torch.Tensor = self.relu2(out)
+        return rectified
 
 
 class _ResNet(nn.Module):
@@ -189,7 +190,8 @@ class _ResNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.layer3(self.layer2(self.layer1(out)))
-        return self.linear(self.flatten(self.pool(out)))
+        logits: torch.Tensor = self.linear(self.flatten(self.pool(out)))
+        return logits
 
 
 def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:

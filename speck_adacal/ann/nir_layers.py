@@ -113,7 +113,8 @@ def _pooling(name: str, node: Any, kind: str) -> nn.Module:
         raise ModelError(
             f"The NIR node {name!r} is a sum pooling with padding {padding}, supported is 0."
         )
-    return sl.SumPool2d(kernel, stride)
+    pool: nn.Module = sl.SumPool2d(kernel, stride)
+    return pool
 
 
 def _flatten(name: str, node: Any) -> nn.Module:
@@ -128,7 +129,10 @@ def _flatten(name: str, node: Any) -> nn.Module:
 
 
 def _filled(
-    name: str, module: nn.Module, weight: npt.NDArray[np.float64], bias: npt.NDArray | None
+    name: str,
+    module: nn.Module,
+    weight: npt.NDArray[np.float64],
+    bias: npt.NDArray[np.float64] | None,
 ) -> nn.Module:
     values = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     with torch.no_grad():

@@ -76,7 +76,8 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        tensors: dict[str, torch.Tensor] = load_file(path)
+        return tensors
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} is a damaged safetensors file ({error}); copy or export it again."

@@ -110,7 +110,7 @@ def _adapted(bundle: Bundle) -> AdaptedNetwork:
 
 def _finite_tensors(bundle: Bundle) -> dict[str, torch.Tensor]:
     try:
-        tensors = load_tensors(bundle.member(NETWORK))
+        tensors: dict[str, torch.Tensor] = load_tensors(bundle.member(NETWORK))
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise BundleError(
             f"{NETWORK} in {bundle.path} is damaged ({error}); make it again."

@@ -271,7 +271,7 @@ def _start(
     start = _initial_map(layer, out_shape)
     if not isinstance(module, EdgedConv2d):
         return start
-    return start + recipe.settings.time_steps * module.edge.double().numpy()
+    return np.asarray(start + recipe.settings.time_steps * module.edge.double().numpy())
 
 
 def _initial_map(recipe: LayerRecipe, out_shape: tuple[int, int, int]) -> Floats:

@@ -104,7 +104,7 @@ def run_quantised(
     with torch.no_grad():
         out = mapped.network(frames.flatten(0, 1))
     reset_to_initial(mapped.network, layers)
-    return out.reshape(count, steps, -1).numpy()
+    return np.asarray(out.reshape(count, steps, -1).numpy())
 
 
 def reset_to_initial(network: Any, layers: Sequence[QuantisedLayer]) -> None:

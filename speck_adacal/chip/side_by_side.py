@@ -64,7 +64,7 @@ class SideBySideNetwork(nn.Module):
         return values[-1]
 
     def _gathered(self, folded: Any, values: Sequence[torch.Tensor]) -> torch.Tensor:
-        whole = values[folded.sources[0]].new_zeros(
+        whole: torch.Tensor = values[folded.sources[0]].new_zeros(
             (len(values[folded.sources[0]]), *folded.in_shape)
         )
         for source, shift in zip(folded.sources, folded.shifts, strict=True):

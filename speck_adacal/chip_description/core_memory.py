@@ -19,7 +19,7 @@ def kernel_memory_words(in_features: int, out_features: int, kernel_size: tuple[
     """
     taps = _log2_ceil("kernel_size", kernel_size[0] * kernel_size[1])
     outputs = _log2_ceil("out_features", out_features)
-    return _positive("in_features", in_features) * 2 ** (taps + outputs)
+    return _positive("in_features", in_features) << (taps + outputs)
 
 
 def neuron_memory_words(features: int, height: int, width: int) -> int:
@@ -33,7 +33,7 @@ def neuron_memory_words(features: int, height: int, width: int) -> int:
         width: columns of the neuron map, before pooling.
     """
     rows, columns = _log2_ceil("height", height), _log2_ceil("width", width)
-    return _positive("features", features) * 2 ** (rows + columns)
+    return _positive("features", features) << (rows + columns)
 
 
 def core_memory_use(

@@ -92,7 +92,7 @@ def _version_2(path: Path, data: bytes) -> tuple[Fields, Shape]:
 
 def _unwrapped(stamp: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Times from the first event on; a step back by more than half of 32 bits is a wrap."""
-    return unwrapped(stamp, 1 << 32) - stamp[:1].sum()
+    return np.asarray(unwrapped(stamp, 1 << 32) - stamp[:1].sum())
 
 
 def _version_3(path: Path, data: bytes) -> tuple[Fields, Shape | None]:

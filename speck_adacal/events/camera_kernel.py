@@ -90,4 +90,4 @@ def _light(light: npt.NDArray[np.float64], x: float, y: float) -> float:
     fx, fy = x - column, y - row
     upper = light[row, column] * (1 - fx) + light[row, column + 1] * fx
     lower = light[row + 1, column] * (1 - fx) + light[row + 1, column + 1] * fx
-    return upper * (1 - fy) + lower * fy
+    return float(upper * (1 - fy) + lower * fy)

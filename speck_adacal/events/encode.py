@@ -146,7 +146,7 @@ def _counts(
 def _phase(channels: int, height: int, width: int, seed: int) -> npt.NDArray[np.int64]:
     """Phase of each pixel in 1/65536, `[channels, height, width]`."""
     c, y, x = np.indices((channels, height, width), dtype=np.int64)
-    phase = (
+    phase: npt.NDArray[np.int64] = (
         c * _STEP_CHANNEL + y * _STEP_Y + x * _STEP_X + seed % _ONE * _STEP_SEED + _ONE // 2
     ) % _ONE
     phase.flags.writeable = False

@@ -200,7 +200,7 @@ def _evt3_times(
 
 def _evt3_counts(words: npt.NDArray[Any], kind: npt.NDArray[Any]) -> Ints:
     """How many events each word holds: one, or as many as a vector has bits set."""
-    counts = (kind == 0x2).astype(np.int64)
+    counts: Ints = (kind == 0x2).astype(np.int64)
     for vector, bits in ((0x4, 12), (0x5, 8)):
         at = np.flatnonzero(kind == vector)
         for bit in range(bits):

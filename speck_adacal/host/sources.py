@@ -142,7 +142,8 @@ def _of_dataset(text: str) -> tuple[Events, int | None]:
     index = _number(number, text)
     if index >= len(recordings):
         raise DataError(f"{name} {split} has {len(recordings)} recordings, asked for was {index}.")
-    return recordings[index]
+    events, label = recordings[index]
+    return events, label
 
 
 def _only(index: int) -> slice:

@@ -183,4 +183,5 @@ def _without_bias(graph: LayerGraph, name: str) -> LayerGraph:
 def _copied(module: torch.nn.Module) -> torch.nn.Module:
     copy: Any = deepcopy(module)
     copy.bias.data.zero_()
-    return copy
+    unbiased: torch.nn.Module = copy
+    return unbiased

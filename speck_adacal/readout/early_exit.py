@@ -186,7 +186,7 @@ def _right(
 def _first_sure(sure: Array, bars: Array) -> npt.NDArray[np.int64]:
     passed = sure >= bars
     passed[:, -1] = True
-    return passed.argmax(1)
+    return np.asarray(passed.argmax(1))
 
 
 class _Constant:

@@ -56,11 +56,14 @@ def draw_memory(axes: Axes, summary: Summary) -> None:
     cores = len(load_chip_description(summary.chip).cores)
     used = {row.core: row for row in summary.layers}
     at = np.arange(cores)
-    for offset, color, label, share in (
-        (-0.2, BLUE, "kernel memory", lambda row: row.kernel_used / row.kernel_available),
-        (0.2, ORANGE, "neuron memory", lambda row: row.neuron_used / row.neuron_available),
-    ):
-        heights = [100 * share(used[core]) if core in used else 0.0 for core in range(cores)]
+    for offset, color, kind in ((-0.2, BLUE, "kernel"), (0.2, ORANGE, "neuron")):
+        label = f"{kind} memory"
+        heights = [
+            100 * getattr(used[core], f"{kind}_used") / getattr(used[core], f"{kind}_available")
+            if core in used
+            else 0.0
+            for core in range(cores)
+        ]
         axes.bar(at + offset, heights, width=0.38, color=color, label=label)
     labels = [
         f"{core}\n{short_label(used[core].name, 8)}" if core in used else f"{core}\nfree"

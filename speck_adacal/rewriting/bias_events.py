@@ -9,7 +9,7 @@ own through every layer behind which a bias still needs it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -193,7 +193,7 @@ class _Rewriter:
         return self._carriers.silent[node.inputs[0]] * self._value
 
     def _linear(self, node: Node) -> nn.Module:
-        module: Any = node.module
+        module = cast(nn.Linear, node.module)
         layout = self._layout[node.inputs[0]]
         if not (layout == _ADDED).any():
             return module

@@ -172,7 +172,7 @@ def _averaging(node: Node, before: tuple[int, ...]) -> Node:
 
 
 def _is_within(size: Any, before: tuple[int, ...]) -> bool:
-    return max(size if isinstance(size, tuple) else (size,)) <= min(before[1:])
+    return bool(max(size if isinstance(size, tuple) else (size,)) <= min(before[1:]))
 
 
 def _decisions(graph: LayerGraph, inputs: torch.Tensor) -> torch.Tensor:

@@ -182,7 +182,7 @@ class AdaFire(sl.StatefulLayer):
         potential, outputs = self.v_mem, []
         for step in range(time_steps):
             potential = potential + current[:, step if current.shape[1] > 1 else 0]
-            count = BurstCount.apply(potential, theta, self.phi)
+            count = BurstCount.apply(potential, theta, self.phi)  # type: ignore[no-untyped-call]
             spikes = count * theta
             potential = potential - spikes
             if low is not None:
@@ -285,4 +285,5 @@ class AdaFire(sl.StatefulLayer):
     def __deepcopy__(self, memo: Any = None) -> AdaFire:
         copy = super().__deepcopy__(memo)
         copy.v_mem, copy.steps_run = self.v_mem.detach().clone(), self.steps_run
-        return copy.train(self.training)
+        layer: AdaFire = copy.train(self.training)
+        return layer

@@ -28,7 +28,8 @@ class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
 
     def forward(self, input_data: torch.Tensor) -> torch.Tensor:
         """Run all time steps of `[batch * time, *shape]`."""
-        return self.squeeze_forward(input_data, super().forward)
+        output: torch.Tensor = self.squeeze_forward(input_data, super().forward)
+        return output
 
     def as_iaf(self) -> nn.Module:
         """The same neurons as sinabs' own `IAFSqueeze`; see `AdaFire.as_iaf`."""
@@ -44,4 +45,5 @@ class AdaFireSqueeze(AdaFire, sl.SqueezeMixin):
 
     @property
     def _param_dict(self) -> dict[str, Any]:
-        return self.squeeze_param_dict(super()._param_dict)
+        values: dict[str, Any] = self.squeeze_param_dict(super()._param_dict)
+        return values

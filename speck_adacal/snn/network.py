@@ -236,7 +236,8 @@ def run_plain(module: nn.Module, inputs: Sequence[torch.Tensor], spare: bool) ->
         return module.into_first(inputs)
     if spare and isinstance(module, Add) and module.fits_into_first(inputs):
         return module.into_first(inputs)
-    return module(*inputs)
+    output: torch.Tensor = module(*inputs)
+    return output
 
 
 def _spiking_module(node: Node, recipe: Layers) -> nn.Module:

@@ -43,7 +43,8 @@ class SpikingMaxPool(sl.StatefulLayer):
         first = self.peak if self.peak.numel() else torch.zeros_like(peaks[:, 0])
         before = torch.cat((first.unsqueeze(1), peaks[:, :-1]), 1)
         self.total, self.peak = totals[:, -1].detach(), peaks[:, -1].detach()
-        return (peaks - before).to(x.dtype)
+        risen: torch.Tensor = (peaks - before).to(x.dtype)
+        return risen
 
     def reset_states(self, randomize: bool = False, value_ranges: Any = None) -> None:
         """Forget all totals."""

@@ -66,14 +66,16 @@ def _route(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
         return inputs[0]
     module: Any = node.module
     if node.kind not in _POOLS:
-        return module(*inputs)
+        output: torch.Tensor = module(*inputs)
+        return output
     stride = module.stride if module.stride is not None else module.kernel_size
     padding = getattr(module, "padding", 0)
     ceil = bool(module.ceil_mode)
     if inputs[0].ndim == 3:
         size = module.kernel_size
         window = size[0] if isinstance(size, tuple) else size
-        return F.avg_pool1d(inputs[0], size, stride, padding, ceil) * window
+        summed: torch.Tensor = F.avg_pool1d(inputs[0], size, stride, padding, ceil) * window
+        return summed
     return F.avg_pool2d(
         inputs[0],
         module.kernel_size,

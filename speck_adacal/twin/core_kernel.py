@@ -9,7 +9,6 @@ from numba import njit
 
 from speck_adacal.twin import layout as at
 from speck_adacal.twin.raw_memory import (
-    LANES,
     fire_eight,
     fire_full,
     fire_sixteen,
@@ -25,6 +24,7 @@ from speck_adacal.twin.raw_memory import (
     update_some,
     update_wrapping,
 )
+from speck_adacal.twin.vectors import LANES
 
 # Columns of `counters[core]`.
 EVENTS, SPIKES, SYNOPS, DROPPED, DECIMATED, LOSE_NEXT, COUNTERS = range(7)

@@ -105,8 +105,8 @@ class ReadoutLayer:
         # Row i ends with cycle i of this run; the stored window stands before the first.
         sums = total[span + 1 :] - total[1 : len(total) - span]
         if self._assume.readout_average == "sum":
-            return np.minimum(sums, self._most)
-        return sums // span
+            return np.asarray(np.minimum(sums, self._most))
+        return np.asarray(sums // span)
 
     def _decided(self, tick_us: Ints, average: Ints) -> ReadoutRun:
         winner = average.argmax(axis=1)
@@ -140,9 +140,8 @@ class ReadoutLayer:
             return np.zeros(len(winner), dtype=np.int64)
         index = winner << _INDEX_SHIFT
         if mode == _COMPARE:
-            return (
-                _VALID_BIT | index | (above[:, 1:] << np.arange(1, self._classes + 1)).sum(axis=1)
-            )
+            classes = (above[:, 1:] << np.arange(1, self._classes + 1)).sum(axis=1)
+            return np.asarray(_VALID_BIT | index | classes)
         if mode == _SELECTED:
-            return _VALID_BIT | index | average[:, self.program.neuron]
-        return np.where(interrupt, _VALID_BIT, 0) | index | largest
+            return np.asarray(_VALID_BIT | index | average[:, self.program.neuron])
+        return np.asarray(np.where(interrupt, _VALID_BIT, 0) | index | largest)

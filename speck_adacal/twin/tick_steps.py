@@ -99,7 +99,9 @@ class TickSchedule:
                 f"{self.rate_hz} Hz, allowed are {MOST_TICKS}; run in shorter chunks."
             )
         numbers = np.arange(self._ticked + 1, max(last, self._ticked) + 1)
-        times = np.floor(numbers * (1_000_000 / self.rate_hz)).astype(np.int64)
+        times: npt.NDArray[np.int64] = np.floor(numbers * (1_000_000 / self.rate_hz)).astype(
+            np.int64
+        )
         times = times[times <= end_us] if self.tick_first else times[times < end_us]
         self._ticked += len(times)
         return times

@@ -63,10 +63,12 @@ class SchemaObject:
         return f"{self.QUALIFIED}({inner})"
 
     def __copy__(self) -> SchemaObject:
-        return self._clone()
+        copied: SchemaObject = self._clone()
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SchemaObject:
-        return self._clone()
+        copied: SchemaObject = self._clone()
+        return copied
 
     def __reduce__(self) -> Any:
         return (_rebuild, (type(self).__module__, type(self).__qualname__, self.to_json()))

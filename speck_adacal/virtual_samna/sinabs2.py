@@ -123,7 +123,8 @@ def _with_plain_outputs(from_nir: Callable[..., nn.Module]) -> Callable[..., nn.
 
         def forward(self: nn.Module, *inputs: Any) -> torch.Tensor:
             found = kind.forward(self, *inputs)
-            return found[0] if isinstance(found, tuple) else found
+            output: torch.Tensor = found[0] if isinstance(found, tuple) else found
+            return output
 
         model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
         return model

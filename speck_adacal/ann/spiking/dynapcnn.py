@@ -60,7 +60,8 @@ class _Cores(nn.Module):
                     found = sent
                 else:
                     waiting[target] = waiting[target] + sent if target in waiting else sent
-        return found
+        output: torch.Tensor = found
+        return output
 
 
 def without_sensor(network: nn.Module, channels: int) -> nn.Module:

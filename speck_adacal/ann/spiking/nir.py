@@ -96,7 +96,7 @@ def _neurons(name: str, node: Any) -> nn.Module:
     lowest: Any = -threshold
     if "threshold_low" in known:
         lowest = float(np.asarray(known["threshold_low"]))
-    module = sl.IAFSqueeze(batch_size=1, spike_threshold=threshold, min_v_mem=lowest)
+    module: nn.Module = sl.IAFSqueeze(batch_size=1, spike_threshold=threshold, min_v_mem=lowest)
     if "initial" in known:
         setattr(module, INITIAL, np.asarray(known["initial"], dtype=np.float64))
     return module
