@@ -39,7 +39,7 @@ from speck_adacal.adaptation import AdaptSettings
 from speck_adacal.adaptation.candidates import phi_candidates, rho_candidates
 from speck_adacal.adaptation.engine import recipe_of
 from speck_adacal.adaptation.measure import Evaluator
-from speck_adacal.adaptation.sensitivity import sensitivity
+from speck_adacal.adaptation.sensitivity import MODES, sensitivity
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann import Kind, LayerGraph
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
@@ -190,7 +190,7 @@ def peak_memory(
     evaluator: Evaluator, recipe: Recipe, candidates: dict[str, list[LayerRecipe]], mode: str
 ) -> float:
     """Megabytes of this process with a table of a few batches; a table's run one after another."""
-    first = evaluator.pieces[: evaluator.settings.time_steps]
+    first = evaluator.inputs[: evaluator.settings.time_steps]
     piece = Evaluator(evaluator.graph, first, evaluator.settings)
     sensitivity(piece, recipe, candidates, mode=mode)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
@@ -204,6 +204,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--every", type=int, default=9, help="run every n-th layer's cells")
+    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     ran_on = machine()
@@ -218,7 +219,7 @@ def main() -> None:
         "phi": phi_candidates(recipe, tables, PHIS),
         "rho": rho_candidates(recipe, [float(r) for r in RHOS]),
     }
-    cases = [(name, mode) for mode in ("isolated", "in_situ") for name in jobs]
+    cases = [(name, mode) for mode in arguments.modes for name in jobs]
     # Before anything else has run, and to compile what there is to compile.
     peaks = [peak_memory(evaluator, recipe, jobs[name], mode) for name, mode in cases]
     found = []

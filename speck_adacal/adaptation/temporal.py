@@ -16,7 +16,10 @@ import torch
 from speck_adacal.snn._values import broadcastable
 from speck_adacal.snn.adafire import AdaFire
 
-_HALVINGS = 10  # of where a bias may lie: a thousandth of what a channel can give is left
+# A few damped steps, which leave a part of the residual: on ResNet-20 (T = 8, φ = 1) biases that
+# leave none gave a larger KL on 300 test images, and so did shifted initial potentials beside them.
+_ROUNDS = 6
+_RATE = 0.7  # of the residual, a round
 
 
 @torch.no_grad()
@@ -38,7 +41,7 @@ def fit_step_biases(
     phi = neurons.max_num_spikes_per_bin
     potentials = [(torch.zeros_like(c[:, 0]) + start) for c in currents]
     reachable = torch.minimum(wanted, phi * neurons.theta.expand(len(wanted)))
-    table, widest = torch.zeros(steps, len(wanted)), phi * neurons.theta.expand(len(wanted))
+    table = torch.zeros(steps, len(wanted))
 
     def fired(potential: torch.Tensor) -> torch.Tensor:
         return (potential / theta).floor().clamp(0, phi) * theta
@@ -46,14 +49,10 @@ def fit_step_biases(
     for step in range(steps):
         for potential, current in zip(potentials, currents, strict=True):
             potential += current[:, step if current.shape[1] > 1 else 0]
-        low_end, high_end = -widest, widest  # the mean output rises with the bias
-        for _ in range(_HALVINGS):
-            middle = (low_end + high_end) / 2
-            bias = broadcastable(middle, axes)
-            too_low = channel_means([fired(p + bias) for p in potentials]) < reachable
-            low_end = torch.where(too_low, middle, low_end)
-            high_end = torch.where(too_low, high_end, middle)
-        table[step] = (low_end + high_end) / 2
+        for _ in range(_ROUNDS):
+            bias = broadcastable(table[step], axes)
+            mean = channel_means([fired(p + bias) for p in potentials])
+            table[step] += _RATE * (reachable - mean)
         bias = broadcastable(table[step], axes)
         for potential in potentials:
             potential += bias
