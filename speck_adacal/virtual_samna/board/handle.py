@@ -219,7 +219,7 @@ def scene_events(path: str, sensor_size: int) -> Events:
             f"The scene {path} has {polarities} polarities on {width} x {height} pixels, but the "
             f"sensor has 2 on {sensor_size} x {sensor_size}; crop or scale the recording."
         )
-    return recording
+    return recording.from_own_start()
 
 
 class VirtualOnly:
