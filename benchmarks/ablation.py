@@ -38,8 +38,20 @@ from speck_adacal.ann import LayerGraph
 from speck_adacal.readout.early_exit import ExitRule, apply_rule
 
 _SHARD = 500
-_DECIDING = ("train", "steps", "phi", "kl_ratio", "wide_kl_ratio", "exit_loss", "search_steps",
-             "search_samples", "table_samples", "correction_samples", "rounds")  # fmt: skip
+_DECIDING = (
+    "train",
+    "steps",
+    "phi",
+    "kl_ratio",
+    "wide_kl_ratio",
+    "exit_loss",
+    "search_steps",
+    "search_samples",
+    "table_samples",
+    "correction",
+    "correction_samples",
+    "rounds",
+)
 DATA = {"digits": "mnist", "fashion": "fashion_mnist"} | {n: d for n, (_, d) in NETWORKS.items()}
 
 
@@ -134,6 +146,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--search-steps", type=int, default=2)
     parser.add_argument("--search-samples", type=int, default=2000)
     parser.add_argument("--table-samples", type=int, default=2000)
+    parser.add_argument("--correction", default="both", help="'auto' tries biases per step too")
     parser.add_argument("--correction-samples", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
@@ -147,7 +160,7 @@ def pipelines(
         time_steps=arguments.steps,
         phi=arguments.phi,
         per_channel=True,
-        correction="both",
+        correction=arguments.correction,
         input_coding="analog",
         batch_size=64,
         correction_samples=min(arguments.correction_samples, arguments.train),

@@ -1,4 +1,4 @@
-"""Compiled loops over AdaFire neurons, behind `fused` and `held`.
+"""Compiled loops over AdaFire neurons, behind `fused` and `constant_input`.
 
 Every loop fires its neurons by the one function `_fire`, and is a function of its own so that it
 becomes vectors. All are in this file, as numba's cache notices changes of a function's own file
