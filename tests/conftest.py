@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,20 @@ def shared_data() -> Path:
 def write_aedat4():
     """`write_aedat4(path, t, x, y, p, *, width, height, kind, packets)`."""
     return write_aedat4_file
+
+
+# What a machine may lack without its run being worth less than another's.
+_MAY_BE_SKIPPED = ("CUDA", "no shared data folder")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """With SPECK_ADACAL_NO_SKIPS set, as in CI, a test skipped for another reason is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("SPECK_ADACAL_NO_SKIPS"):
+        return
+    reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", [])]
+    refused = [r for r in reasons if not any(allowed in r for allowed in _MAY_BE_SKIPPED)]
+    if refused:
+        reporter.write_line(f"skipped, which CI does not allow: {refused}", red=True)
+        session.exitstatus = 1
