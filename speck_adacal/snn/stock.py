@@ -13,7 +13,7 @@ from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.spiking import Neurons, SpikingGraph, read_spiking
-from speck_adacal.ann.spiking.reading import spike_values
+from speck_adacal.ann.spiking.network_reader import spike_values
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.snn.adapted import AdaptedNetwork
 

@@ -24,7 +24,7 @@ from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
-from speck_adacal.inspection.verdict import measure_verdict
+from speck_adacal.inspection.judging import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
 from speck_adacal.samples.batches import Batches, Form, encode_for, encode_samples

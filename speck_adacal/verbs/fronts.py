@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.events.labels import checked_labels
-from speck_adacal.inspection.verdict import measure_verdict
+from speck_adacal.inspection.judging import measure_verdict
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_for_cores
 from speck_adacal.samples.batches import Batches, Form, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
