@@ -32,6 +32,7 @@ STILL_LONG = {
     "speck_adacal/cli/front.py:command",
     "speck_adacal/twin_search/candidate_runs.py",
 }
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The virtual samna answers to the names that samna's own modules have.
 STANDS_IN = {"samna", "samnagui"}
 
