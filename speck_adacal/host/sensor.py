@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from speck_adacal.host.backend import check_shape
 from speck_adacal.host.board_backend import BoardBackend
 from speck_adacal.readout.decision import Answer
 
+log = logging.getLogger("speck_adacal.host.sensor")
 _POOLINGS = (4, 2, 1)
 
 
@@ -23,8 +25,17 @@ class SensorBackend(BoardBackend):
     """As `BoardBackend`, but the chip's sensor feeds the network; `feed` lets its time pass.
 
     The pieces are empty (`silence`); answers carry what the sensor saw. Arguments are those of
-    `BoardBackend`.
+    `BoardBackend`. A network that was made for samples with a reset before each is run, but a
+    warning is logged: at a sensor nobody resets it between two scenes.
     """
+
+    def __init__(self, deployment: Deployment, *arguments: Any, **options: Any) -> None:
+        if not deployment.adapted.recipe.settings.never_reset:
+            log.warning(
+                "The network was made for samples with a reset before each, at a sensor nobody "
+                "resets it between two scenes; adapt on recordings of events without --reset-each."
+            )
+        super().__init__(deployment, *arguments, **options)
 
     def reset(self) -> None:
         """All states as after configuration, the stop watch at 0."""

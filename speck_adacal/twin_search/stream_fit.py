@@ -26,7 +26,7 @@ from speck_adacal.twin_search.targets import reference_decisions
 
 CLIPS = (0.25, 0.35, 0.5, 0.7, 1.0)
 """Tried for all layers at once, in firing thresholds below zero."""
-_PRICE = 0.05  # log loss that a doubling of SynOps may cost
+_PRICE = 0.12  # log loss that a doubling of SynOps may cost
 _STREAMS = 4  # that the recordings are put on, so that both threads have work
 _STEPS = Steps(rounds=1, factor=1.25, shift=0.0, clip=1.5, channel_factor=None)
 

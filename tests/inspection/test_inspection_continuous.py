@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from speck_adacal import AdaptSettings, Events, Twin, adapt, deploy, front, load, save, simulate
+from speck_adacal.cli import main
 from speck_adacal.errors import CalibrationError, EventError
 from speck_adacal.events.on_end import on_end
 from speck_adacal.inspection import continuous
@@ -155,6 +158,37 @@ def test_a_network_that_needs_its_resets_says_so(network, tmp_path):
     assert fall_never_reset(0.9, 0.89) is None
     again = load(save(deployment, tmp_path / "net"))
     assert again.adapted.recipe.settings.reset_each is True
+
+
+def written(parts, labels, path):
+    offsets = np.cumsum([0, *map(len, parts)])
+    columns = {
+        name: np.concatenate([getattr(part, field) for part in parts])
+        for name, field in (("t", "t_us"), ("x", "x"), ("y", "y"), ("p", "channel"))
+    }
+    np.savez(path, **columns, offsets=offsets, labels=labels, sensor_size=np.array([10, 10, 2]))
+    return path
+
+
+def ended(command, words):
+    try:
+        command(words)
+    except SystemExit as stop:
+        assert not stop.code  # noqa: PT017
+
+
+def test_the_command_shows_a_network_never_reset(stream_network, tmp_path, capsys):
+    bundle = save(deploy(stream_network), tmp_path / "net")
+    events = written(recordings(30, seed=7), LABELS[:30], tmp_path / "events.npz")
+    words = ["simulate", str(bundle), "--events", str(events), "--continuous", "--gap-ms", "5"]
+    ended(main, [*words, "--json"])
+    found = json.loads(capsys.readouterr().out)["continuous"]
+    assert found["recordings"] == 30
+    assert found["accuracy"] == pytest.approx(found["accuracy_reset_each"], abs=0.1)
+    assert found["reaction_us_median"] > 0
+    assert found["warning"] is None or found["accuracy_reset_each"] > found["accuracy"] + 0.02
+    ended(main, words)
+    assert "never reset" in capsys.readouterr().out.lower()
 
 
 def test_bad_streams_are_refused(stream_network):
