@@ -5,8 +5,8 @@
 
 FOLDER holds `networks.py`, whose functions without arguments return networks for Fashion-MNIST
 images of 0 to 1, and `NAME.npz` with each one's weights. Calibrated on training images, measured on
-test images. Writes `benchmarks/results/ordinary_networks.json`; networks that are not asked for keep
-what was recorded. Accuracy and SynOps are simulated.
+test images. Writes `benchmarks/results/ordinary_networks.json`; networks that are not asked for
+keep what was recorded. Accuracy and SynOps are simulated.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.bases import Base, base_of, compared, ways_of_biases
 from speck_adacal.twin_search.front_search import find_front
+from speck_adacal.twin_search.linear_fit import fit_linear_layers
 from speck_adacal.twin_search.policies import choose_policy
 from speck_adacal.twin_search.progress import Progress
 from speck_adacal.twin_search.stream_fit import fit_to_stream
@@ -117,6 +118,8 @@ def adapt(
             compared(bases, measured=settings.bias == "measured"), truth, progress=progress
         )
     batches = replace(batches, constant=adapted.recipe.constant)
+    if settings.chip_correction and not settings.never_reset:
+        adapted = fit_linear_layers(adapted, batches, truth)
     if settings.estimator == "twin":
         wanted = reference_decisions(adapted, batches) if truth is None else truth
         front = find_front(adapted, batches.recordings(), wanted)

@@ -91,8 +91,7 @@ def test_it_deploys_or_is_refused(
     try:
         adapted = adapt(network, x, input_shape=shape, settings=asked)
         deployment = deploy(adapted)
-    except SpeckAdacalError as refused:
-        assert str(refused)
+    except SpeckAdacalError:
         return
     found = simulate(deployment, x[:2])
     assert found.class_counts.shape == (2, 3)
