@@ -16,6 +16,7 @@ from speck_adacal.chip.operations import (
     structure,
     unsupported_operations,
 )
+from speck_adacal.chip.rewritings import Planned, planned_rewritings
 from speck_adacal.chip_description import DEFAULT_CHIP, ChipDescription, load_chip_description
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
@@ -43,12 +44,14 @@ class CheckResult:
     Attributes:
         change: the smallest change of shapes found that would satisfy them all; None where there
             is nothing to change, or nothing was found (or the network is not a chain).
+        rewritings: what `adapt` will rewrite before; layers and violations are of the result.
     """
 
     chip: str
     layers: tuple[CheckedLayer, ...]
     violations: tuple[Violation, ...]
     change: Change | None = None
+    rewritings: tuple[Planned, ...] = ()
 
     @property
     def errors(self) -> tuple[Violation, ...]:
@@ -60,7 +63,8 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
     """Check a traced network against the design rules of a chip.
 
     All that is wrong is said at once: where operations or layers cannot be put on the chip, the
-    layers behind them are looked at as well, by their shapes alone.
+    layers behind them are looked at as well, by their shapes alone. The network is looked at as
+    `adapt` will rewrite it.
 
     Args:
         graph: of `trace`, or of `trace_whole`, stand-ins for unsupported operations included.
@@ -70,6 +74,7 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
         ConfigurationError: the chip is not known.
     """
     description = load_chip_description(chip)
+    graph, rewritings = planned_rewritings(graph, description)
     refused = unsupported_operations(graph) + refused_layers(graph)
     folded: tuple[FoldedLayer, ...] = ()
     if not refused:
@@ -81,12 +86,13 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
     if refused:
         shapes = layer_shapes(graph)
         violations = refused + check_layers(shapes, description) + bounds(graph)
-        return CheckResult(chip, _checked(shapes, description), violations)
+        checked = _checked(shapes, description)
+        return CheckResult(chip, checked, violations, rewritings=rewritings)
     shapes = tuple(LayerShape.of(layer) for layer in folded)
     broken = check_layers(shapes, description)
     change = smallest_change(shapes, description) if broken and is_chain(folded) else None
     violations = broken + check_fan_out(folded, description) + bounds(graph)
-    return CheckResult(chip, _checked(shapes, description), violations, change)
+    return CheckResult(chip, _checked(shapes, description), violations, change, rewritings)
 
 
 def _checked(
@@ -98,6 +104,10 @@ def _checked(
 def _unit_recipe(graph: LayerGraph) -> Recipe:
     """Thresholds of one everywhere: rules on shapes do not look at values."""
     one, half = np.array(1.0), np.array(0.5)
-    spiking = [LayerRecipe(n.name, 1, 1.0, one, half) for n in graph.of_kind(Kind.ACTIVATION)]
+    spiking = [
+        # where a constant is relayed, each channel has a threshold of its own
+        LayerRecipe(node.name, 1, 1.0, np.ones(node.shape[0]) if node.relay else one, half)
+        for node in graph.of_kind(Kind.ACTIVATION)
+    ]
     readout = [LayerRecipe(name, 1, 1.0, one, half, readout=True) for name in graph.outputs]
     return Recipe(AdaptSettings(), (*spiking, *readout))

@@ -69,6 +69,7 @@ def command(
             }
             for layer in result.layers
         ],
+        "rewritings": [asdict(planned) for planned in result.rewritings],
         "violations": [asdict(violation) for violation in result.violations],
         "smallest_change": None if result.change is None else result.change.text,
     }

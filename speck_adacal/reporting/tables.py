@@ -107,12 +107,16 @@ def check_table(result: CheckResult) -> RenderableType:
         cores = ", ".join(map(str, layer.cores)) or "none"
         shape = layer.shape
         table.add_row(shape.name, str(shape.kernel_words), str(shape.neuron_words), cores)
-    verdict = "It fits." if not result.violations else "It does not fit:"
+    verdict = "It does not fit:" if result.errors else "It fits."
+    if result.violations and not result.errors:
+        verdict = "It fits, with warnings:"
+    planned = [f"  {rewriting}" for rewriting in result.rewritings]
+    heading = ["`adapt` will rewrite:", *planned] if planned else []
     lines = [f"  {violation}" for violation in result.violations]
     if result.change is not None:
         kept = f"it keeps {result.change.kept:.0%} of the multiply-accumulates"
         lines.append(f"Smallest change that fits ({kept}): {result.change.text}.")
-    return Group(table, verdict, *map(Text, lines))
+    return Group(table, *map(Text, heading), verdict, *map(Text, lines))
 
 
 def explanation_view(rules: Sequence[Explanation]) -> RenderableType:

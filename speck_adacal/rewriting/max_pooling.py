@@ -106,12 +106,8 @@ def _behind_max_pooling(graph: LayerGraph) -> frozenset[str]:
 def _fitted(graph: LayerGraph, inputs: torch.Tensor) -> tuple[LayerGraph, tuple[str, ...]]:
     behind = _behind_max_pooling(graph)
     nodes = tuple(
-        _averaging(node, graph[node.inputs[0]].shape) if node.kind is Kind.MAX_POOL else node
-        for node in graph.nodes
-    )
-    nodes = tuple(
         replace(node, module=copy.deepcopy(node.module)) if node.name in behind else node
-        for node in nodes
+        for node in with_average_pooling(graph).nodes
     )
     new, fitted = replace(graph, nodes=nodes), []
     for node, before, after in _side_by_side(graph, new, inputs):
@@ -125,6 +121,19 @@ def _fitted(graph: LayerGraph, inputs: torch.Tensor) -> tuple[LayerGraph, tuple[
         fit.fit(_RIDGE)
         fitted.append(node.name)
     return new, tuple(fitted)
+
+
+def with_average_pooling(graph: LayerGraph) -> LayerGraph:
+    """Average pooling in the place of each max pooling, and nothing fitted to it.
+
+    Raises:
+        ModelError: a pooling has a dilation, or one dimension.
+    """
+    nodes = tuple(
+        _averaging(node, graph[node.inputs[0]].shape) if node.kind is Kind.MAX_POOL else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=nodes)
 
 
 Values = list[dict[str, torch.Tensor]]
