@@ -37,10 +37,13 @@ def is_leaf(module: nn.Module) -> bool:
 
 _NO_SOFTMAX = "trace the network without it, since the largest logit decides as well"
 _NO_NEGATIVE = "spikes carry no values below zero, so train the network with ReLU in its place"
+_SPIKES = "a network that is spiking already comes in by from_sinabs, or speck-adacal import"
+_NEURONS = ("iaf", "lif", "alif", "expleak")
 _HINTS = dict.fromkeys(("softmax", "logsoftmax", "softmax2d"), _NO_SOFTMAX) | dict.fromkeys(
     ("leakyrelu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "hardswish", "tanh"),
     _NO_NEGATIVE,
 )
+_HINTS |= {kind + form: _SPIKES for kind in _NEURONS for form in ("", "squeeze", "recurrent")}
 
 
 @dataclass(frozen=True)

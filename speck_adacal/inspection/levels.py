@@ -22,6 +22,7 @@ from speck_adacal.samples.batches import Batches, Form, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
 
 NEVER_RESET = "never reset"
+_TRAINED = "trained network"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def measure_levels(
     adapted = deployment.adapted
     batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
     truth = checked_labels(labels, batches.samples, deployment.classes)
+    trained = "as rates, which it was not trained as" if adapted.recipe.came_spiking else _TRAINED
     ran = [
-        ("ann", "trained network", lambda: np.concatenate(list(decide_ann(adapted, batches)))),
+        ("ann", trained, lambda: np.concatenate(list(decide_ann(adapted, batches)))),
         ("snn", _snn_meaning(adapted), lambda: np.concatenate(list(decide_snn(adapted, batches)))),
         (
             "quantized",

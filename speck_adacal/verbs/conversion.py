@@ -15,6 +15,7 @@ from speck_adacal.adaptation import adapt_graph
 from speck_adacal.adaptation.pipeline import run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
 from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.ann.spiking import has_neurons, read_spiking
 from speck_adacal.ann.trace import trace, trace_whole
 from speck_adacal.chip.check import CheckResult, check_network
 from speck_adacal.chip.deploy import Deployment, deploy_network
@@ -45,7 +46,7 @@ def check(
     """Would a network fit the chip? Shapes are enough, so it can be asked before training.
 
     Args:
-        network: as for `adapt`; its weights do not matter.
+        network: as for `adapt` or `from_sinabs`; its weights do not matter.
         input_shape: shape of one input, such as `(1, 28, 28)`.
         chip: a name of `known_chips()`.
 
@@ -53,7 +54,10 @@ def check(
         ModelError: the network cannot be traced, or no chip configuration can say it.
         ConfigurationError: the chip is not known.
     """
-    graph, _ = trace_whole(network, tuple(input_shape))
+    shape = tuple(input_shape)
+    if has_neurons(network):
+        return check_network(read_spiking(network, shape).graph, chip=chip)
+    graph, _ = trace_whole(network, shape)
     return check_network(graph, chip=chip)
 
 

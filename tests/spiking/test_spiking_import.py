@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, SingleSpike
 from torch import nn
 
-from speck_adacal import deploy, ensure_samna, from_sinabs, load, save, simulate
+from speck_adacal import check, deploy, ensure_samna, from_sinabs, load, save, simulate
+from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind
 from speck_adacal.chip.joint_scale import joint_scale
 from speck_adacal.core_layers import STATE_LOW
@@ -272,3 +273,40 @@ def test_the_network_given_stays_as_it_is():
     assert isinstance(network[1], sl.IAFSqueeze)
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
     assert replace(adapted.recipe.layers[0]).as_is
+
+
+def gesture_network() -> nn.Module:
+    """Nine cores for 128 × 128 events, as in sinabs' example for DVS Gesture; random weights."""
+    layers = [nn.Conv2d(2, 16, 2, 2, bias=False), iaf(), sl.SumPool2d(2)]
+    channels = 16
+    for out in (16, 32, 32):
+        layers += [nn.Dropout(0.1), nn.Conv2d(channels, out, 3, 1, 1, bias=False), iaf()]
+        layers.append(sl.SumPool2d(2))
+        channels = out
+    for _ in range(2):
+        layers += [nn.Conv2d(32, 32, 3, 1, 1, bias=False), iaf()]
+    layers += [sl.SumPool2d(2), nn.Flatten(), nn.Dropout(0.5)]
+    for ins, outs in ((128, 128), (128, 128), (128, 11)):
+        layers += [nn.Linear(ins, outs, bias=False), iaf()]
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.slow
+def test_nine_cores_for_a_whole_sensor():
+    torch.manual_seed(0)
+    network = gesture_network()
+    result = check(network, input_shape=(2, 128, 128))
+    assert len(result.layers) == 9
+    assert not result.errors
+    deployed = deploy(from_sinabs(network, (2, 128, 128)))
+    same_integers(deployed.layers, by_sinabs(network, (2, 128, 128))[1])
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 128, 300).astype(np.int16) for _ in range(2))
+    t, c = np.sort(rng.integers(0, 50_000, 300)), rng.integers(0, 2, 300).astype(np.int16)
+    found = simulate(deployed, [Events(t, x, y, c, (2, 128, 128))])
+    assert found.synops_per_core[0, deployed.cores[0]] == 300 * 16
+
+
+def test_adapt_says_where_a_spiking_network_comes_in():
+    with pytest.raises(ModelError, match="from_sinabs"):
+        trace(chain(), SHAPE)

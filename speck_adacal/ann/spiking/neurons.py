@@ -43,6 +43,11 @@ def is_spiking(module: nn.Module) -> bool:
     return isinstance(module, _SPIKING)
 
 
+def has_neurons(network: object) -> bool:
+    """Whether a network is spiking already."""
+    return isinstance(network, nn.Module) and any(map(is_spiking, network.modules()))
+
+
 def neurons_of(name: str, module: Any) -> Neurons:
     """The neurons of one of sinabs' spiking layers.
 
