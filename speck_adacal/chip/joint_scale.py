@@ -77,8 +77,12 @@ def joint_scale(layer: FoldedLayer, most: float, limited_by: str) -> JointScale:
 
 
 def _scale(values: Singles, low: int, high: int) -> np.float32:
-    """The factor at which all values just lie from `low` to `high`; infinite for zeros."""
-    least, largest = values.min(), values.max()
-    up = np.float32(high) / largest if largest > 0 else np.float32(np.inf)
-    down = np.float32(low) / least if least < 0 else np.float32(np.inf)
-    return min(up, down)
+    """The factor at which all values just lie from `low` to `high`; infinite for zeros.
+
+    PyTorch divides a number by a tensor as its reciprocal times the number, which rounds twice.
+    """
+    least, largest = np.abs(values.min()), np.abs(values.max())
+    limit, bound = (high, largest) if least <= largest * np.float32(-low / high) else (-low, least)
+    if bound == 0:
+        return np.float32(np.inf)
+    return np.float32(np.float32(1.0) / bound * np.float32(limit))
