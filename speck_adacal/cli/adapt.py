@@ -83,6 +83,13 @@ def command(
             "A network that was trained as a spiking one comes in by `import` instead."
         ),
     ] = True,
+    refit_max_pooling: Annotated[
+        bool,
+        typer.Option(
+            help="Put average pooling in place of max pooling, with the layers behind it "
+            "calibrated in closed form; switched off, such a network is for time steps only.",
+        ),
+    ] = True,
     bias: Annotated[
         str,
         typer.Option(
@@ -144,6 +151,7 @@ def command(
         estimator=estimator,
         max_synops=max_synops,
         bias=bias,
+        max_pooling="refit" if refit_max_pooling else "keep",
         reset_each=reset_each or None,
     )
     plan = None
