@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import common
+from speck_adacal.cli import front_options as options
 
 NAME = "front"
 EXAMPLE = (
@@ -19,47 +16,16 @@ EXAMPLE = (
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
-    calibration: Annotated[
-        Path,
-        typer.Option(
-            "--calibration",
-            help="Recordings (or images) as they come at inference; without labels, the trained "
-            "network's own decisions are the target.",
-        ),
-    ],
-    samples: Annotated[
-        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
-    ] = "500",
-    max_synops: Annotated[
-        float | None, typer.Option("--max-synops", min=0, help="Choose the best point within.")
-    ] = None,
-    min_accuracy: Annotated[
-        float | None,
-        typer.Option("--min-accuracy", min=0, max=1, help="Choose the cheapest point of at least."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Deploy the chosen point: the bundle to write.")
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option("--figure", help="Draw the front (.svg, .png or .pdf).")
-    ] = None,
-    points: Annotated[int, typer.Option("--points", min=1, help="Most points of the front.")] = 12,
-    time_steps: Annotated[
-        str | None,
-        typer.Option(
-            "--time-steps",
-            help="Numbers of time steps to try beside the network's own, such as 4,2; of images a "
-            "half and a quarter if left out.",
-        ),
-    ] = None,
-    input_bursts: Annotated[
-        str | None,
-        typer.Option(
-            "--input-bursts",
-            help="The same for the events that a pixel may send in a step; a half if left out.",
-        ),
-    ] = None,
+    bundle: options.Bundle,
+    calibration: options.Calibration,
+    samples: options.Samples = "500",
+    max_synops: options.MaxSynops = None,
+    min_accuracy: options.MinAccuracy = None,
+    out: options.Out = None,
+    figure: options.Figure = None,
+    points: options.Points = 12,
+    time_steps: options.TimeSteps = None,
+    input_bursts: options.InputBursts = None,
     chip: common.Chip = DEFAULT_CHIP,
     as_json: common.Json = False,
     seed: common.Seed = 0,

@@ -28,8 +28,6 @@ OUTSIDE = [
 # Work in hand: this list only ever gets shorter.
 STILL_LONG = {
     "speck_adacal/adaptation/pipeline.py",
-    "speck_adacal/cli/adapt.py:command",
-    "speck_adacal/cli/front.py:command",
     "speck_adacal/twin_search/candidate_runs.py",
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
