@@ -64,10 +64,15 @@ def through_camera(images: Any, seed: int) -> Any:
 _RATE_CODED = "shipped MNIST digits, rate-coded: {steps} steps, at most {burst} events a step"
 EXAMPLES = {
     "digits_speck2f": Example(
-        "digits_cnn", "speck2f", (1, 28, 28), as_images, _RATE_CODED, AdaptSettings()
+        "digits_cnn", "speck2f", (1, 28, 28), as_images, _RATE_CODED, AdaptSettings(hold_out=False)
     ),
     "digits_speck2e": Example(
-        "digits_cnn", "speck2e", (1, 28, 28), as_images, _RATE_CODED, AdaptSettings(time_steps=4)
+        "digits_cnn",
+        "speck2e",
+        (1, 28, 28),
+        as_images,
+        _RATE_CODED,
+        AdaptSettings(time_steps=4, hold_out=False),
     ),
     "nmnist_speck2f": Example(
         "nmnist_cnn",
@@ -75,7 +80,7 @@ EXAMPLES = {
         (2, 34, 34),
         through_camera,
         "shipped MNIST digits through the camera model (no real recordings)",
-        AdaptSettings(time_steps=16, reset_each=True),
+        AdaptSettings(time_steps=16, reset_each=True, hold_out=False),
     ),
 }
 
