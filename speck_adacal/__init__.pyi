@@ -24,6 +24,7 @@ from .datasets.camera_sets import Spread as Spread
 from .datasets.camera_sets import simulated_recordings as simulated_recordings
 from .datasets.catalogue import load_images as load_images
 from .datasets.catalogue import open_recordings as open_recordings
+from .datasets.catalogue import open_tonic as open_tonic
 from .datasets.demo import demo_checkpoint_path as demo_checkpoint_path
 from .datasets.demo import load_demo_digits as load_demo_digits
 from .errors import BackendError as BackendError

@@ -17,12 +17,14 @@ Change = Callable[[LayerRecipe], LayerRecipe]
 class Base:
     """A network adapted for one way of its biases, and the samples as it sees them.
 
-    `bias` is `"events"`, `"initial"`, `"leak"`, or `"none"` where there are no biases.
+    `bias` is `"events"`, `"initial"`, `"leak"`, or `"none"` where there are no biases. Where the
+    way is `measured` and not the user's own, single layers may go another one.
     """
 
     bias: str
     adapted: AdaptedNetwork
     batches: Batches
+    measured: bool = False
 
 
 def has_biases(graph: LayerGraph) -> bool:
@@ -67,7 +69,8 @@ def compared(bases: Sequence[Base], *, measured: bool) -> list[Base]:
     """The bases to compare: one of each way, and where the way is measured, the leak as well (which
     is calibrated as initial potentials are)."""
     found: dict[str, Base] = {}
-    for base in bases:
+    for each in bases:
+        base = replace(each, measured=measured)
         found.setdefault(base.bias, base)
         if measured and base.bias == "initial":
             network = with_layers(base.adapted, lambda layer: replace(layer, leaks=True))

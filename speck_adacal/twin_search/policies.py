@@ -208,7 +208,7 @@ def _mixed(
 
 
 def _changes(trial: _Trial) -> Iterator[tuple[int, str, Change]]:
-    biased = trial.base.bias in ("initial", "leak")
+    biased = trial.base.measured and trial.base.bias in ("initial", "leak")
     for index in reversed(range(len(trial.adapted.recipe.layers))):
         yield index, "clip", _other_clip
         if biased and trial.adapted.recipe.step_us is not None:

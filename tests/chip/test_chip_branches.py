@@ -209,7 +209,9 @@ def test_a_network_with_branches_is_searched_on_the_twin(residual, digits):
     settings = FrontSettings(prices=(0.1,), rounds=1, points=4)
     front = speck_adacal.front(residual, images, labels, settings=settings)
     for point in (front.points[0], front.points[-1]):
-        batches = encode_samples(images, (1, 8, 8), point.network.recipe.settings)  # a point has its own T
+        batches = encode_samples(
+            images, (1, 8, 8), point.network.recipe.settings
+        )  # a point has its own T
         held = [batches.recordings()[i] for i in front.held_out_indices]
         simulation = run_on_twin(deploy(with_front_point(residual, point)), held)
         assert simulation.synops.mean() == point.held_out_synops

@@ -66,6 +66,11 @@ def with_core(configuration, core, **fields):
     return replace(configuration, cores=cores)
 
 
+def test_the_way_of_biases_that_the_user_named_is_kept(deployment):
+    assert not any(layer.leaks for layer in deployment.adapted.recipe.layers)
+    assert deployment.slow_clock_hz is None
+
+
 # NIR
 
 

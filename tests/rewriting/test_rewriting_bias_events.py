@@ -172,7 +172,7 @@ def test_a_recording_and_its_pieces_get_the_same_events(
 
 
 def test_a_constant_channel_has_places() -> None:
-    with pytest.raises(SettingsError, match="places"):
+    with pytest.raises(SettingsError, match=r"ConstantChannel\.rows .* one or more"):
         ConstantChannel((), (1,), 1)
 
 
