@@ -80,14 +80,28 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
     )
     runs = twin.run_many(recordings)
     output = tuple(run.spikes[deployment.readout_core] for run in runs)
-    classes = tuple(deployment.class_map.of(s.channel, s.y, s.x) for s in output)
-    counted = [count(labels, deployment.classes) for labels in classes]
+    classes, decisions, class_counts = decided(deployment, output)
     return Simulation(
-        decisions=np.array([leader for _, leader in counted], dtype=np.int64),
-        class_counts=np.stack([counts for counts, _ in counted]),
+        decisions=decisions,
+        class_counts=class_counts,
         output=output,
         output_class=classes,
         events=np.array([len(recording) for recording in recordings], dtype=np.int64),
         spikes_per_core=np.stack([run.spikes_per_core for run in runs]),
         synops_per_core=np.stack([run.synops_per_core for run in runs]),
     )
+
+
+def decided(
+    deployment: Deployment, output: Sequence[Spikes]
+) -> tuple[tuple[npt.NDArray[np.int64], ...], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """What the output spikes of recordings mean.
+
+    Returns:
+        The class of each spike, int64 `[spikes]` by recording; the decisions, int64 `[n]`; and the
+        spikes of each class, int64 `[n, classes]`.
+    """
+    classes = tuple(deployment.class_map.of(s.channel, s.y, s.x) for s in output)
+    counted = [count(labels, deployment.classes) for labels in classes]
+    decisions = np.array([leader for _, leader in counted], dtype=np.int64)
+    return classes, decisions, np.stack([counts for counts, _ in counted])

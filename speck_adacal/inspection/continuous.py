@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.chip.simulation import Simulation
+from speck_adacal.chip.simulation import Simulation, decided
 from speck_adacal.errors import EventError
 from speck_adacal.events.types import Events
-from speck_adacal.readout.class_counts import count, counts_at, leaders
+from speck_adacal.readout.class_counts import counts_at, leaders
 from speck_adacal.twin import Spikes, Twin
 
 Ints = npt.NDArray[np.int64]
@@ -107,8 +107,7 @@ def run_on_end(
     starts[order] = ends - lasts[order]
     passed = _passed(deployment, recordings, order, starts)
     output = tuple(one.output for one in passed)
-    classes = tuple(deployment.class_map.of(s.channel, s.y, s.x) for s in output)
-    counted = [count(labels, deployment.classes) for labels in classes]
+    classes, decisions, class_counts = decided(deployment, output)
     window = window_us or max(_STEPS_A_WINDOW, int(np.median(lasts)) // 3)
     moments, sliding = _sliding(
         np.concatenate([output[i].t_us + starts[i] for i in order]),
@@ -118,8 +117,8 @@ def run_on_end(
         int(ends[-1]),
     )
     return ContinuousSimulation(
-        decisions=np.array([leader for _, leader in counted], dtype=np.int64),
-        class_counts=np.stack([counts for counts, _ in counted]),
+        decisions=decisions,
+        class_counts=class_counts,
         output=output,
         output_class=classes,
         events=np.array([len(recording) for recording in recordings], dtype=np.int64),
