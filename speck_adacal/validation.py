@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import field
+from dataclasses import field, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, TypeVar, cast
 
@@ -55,6 +55,7 @@ def _tuple(value: Any) -> Any:
     return tuple(_plain(item) for item in value) if listed else value
 
 
+Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -64,6 +65,12 @@ Several = Annotated[tuple[T, ...], BeforeValidator(_tuple)]
 OneOrMore = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_tuple)]
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid", arbitrary_types_allowed=True)
+
+
+def a_list_of(item: Any, length: int) -> Any:
+    """The annotation of a tuple of `length` values, each as `item` says."""
+    sizes = Field(min_length=length, max_length=length)
+    return Annotated[tuple[item, ...], sizes, BeforeValidator(_tuple)]
 
 
 def one_of(*choices: object) -> AfterValidator:
@@ -99,7 +106,7 @@ def check_value(hint: Any, value: Any, name: str) -> Any:
         SettingsError: naming the argument, the value found and what is allowed.
     """
     try:
-        return TypeAdapter(hint, config=_STRICT).validate_python(_plain(value))
+        return _adapter(hint).validate_python(_plain(value))
     except ValidationError as error:
         raise _explained(error, name, hint, SettingsError) from None
 
@@ -118,9 +125,15 @@ def from_data(
     """
     try:
         # Files know lists and tables, not tuples and classes: they are checked by JSON's rules.
-        return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
+        made = _adapter(kind).validate_json(json.dumps(data, default=str))
+        return cast(T, made)
     except ValidationError as found:
         raise _explained(found, where, kind, error, next_step) from None
+
+
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    """What checks a type; a checked class brings its strictness with it."""
+    return TypeAdapter(hint) if is_dataclass(hint) else TypeAdapter(hint, config=_STRICT)
 
 
 def _explained(

@@ -51,8 +51,10 @@ def allowed(hint: Any) -> str:
         return ", or ".join([*words, "None"] if len(parts) < len(get_args(hint)) else words)
     bounds = _bounds(metadata)
     if get_origin(hint) is tuple:
-        least = "one or more" if "min_length" in bounds else "any number"
-        return f"a list of {least}, each {allowed(get_args(hint)[0])}"
+        number = bounds.get("max_length", "one or more" if "min_length" in bounds else "any number")
+        return f"a list of {number}, each {allowed(get_args(hint)[0])}"
+    if hint is str and "min_length" in bounds:
+        return "a text that is not empty"
     name = _NAMES.get(hint) or f"of type {getattr(hint, '__name__', str(hint))}"
     limits = [f"{word} {bounds[key]:g}" for key, word in _BOUNDS.items() if key in bounds]
     return " ".join([name, " and ".join(limits)]).rstrip()
@@ -69,7 +71,7 @@ def _split(hint: Any) -> tuple[Any, list[Any]]:
 
 
 def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
-    keys = (*_BOUNDS, "min_length")
+    keys = (*_BOUNDS, "min_length", "max_length")
     return {key: getattr(part, key) for part in metadata for key in keys if hasattr(part, key)}
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from speck_adacal.adaptation.plan import AdaptPlan, PlanOutcome, Stage
 from speck_adacal.adaptation.refine import Caps, Instruments, cheapest, fitted, refine
 from speck_adacal.adaptation.search import Limit, Search
 from speck_adacal.adaptation.search_samples import search_samples
+from speck_adacal.adaptation.step_records import recorded
 from speck_adacal.adaptation.thresholds import observe, thresholds
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
@@ -56,7 +55,7 @@ class Pipeline:
         self.records: list[StepRecord] = []
         self._finished = FinishedWork(folder)
         self._data = encoded_batches(batches, graph.input_shape, settings)
-        with self._step("thresholds") as values:
+        with recorded(self.records, "thresholds") as values:
             self._statistics = observe(graph, self._data)
             values["layers"] = float(len(self._statistics))
         self.samples = search_samples(
@@ -70,7 +69,7 @@ class Pipeline:
         held_out = self.samples.held_out
         if held_out is None:
             return found
-        with self._step(f"validation:{found.name}") as values:
+        with recorded(self.records, f"validation:{found.name}") as values:
             before = held_out.measure(start.recipe, start.graph)
             after = held_out.measure(found.recipe, found.graph)
             values |= {"kl_start": before.kl, "kl": after.kl, "kept": float(after.kl < before.kl)}
@@ -107,7 +106,7 @@ class Pipeline:
             first, kind = like.recipe.first_step, like.correction
             recipe = replace(recipe, first_step=first)
             settings = replace(settings, correction=kind, first_step=first)
-        with self._step(name) as values:
+        with recorded(self.records, name) as values:
             before = self.evaluator.measure(recipe, graph)
             stage = Stage(name, recipe, graph, before.kl, before.synops_per_sample)
             if settings.correction != "none":
@@ -187,7 +186,7 @@ class Pipeline:
         self, change: KindOfChange, start: Stage, caps: Caps, others: Sequence[Recipe]
     ) -> Stage:
         """Measured steps from the best of `start` and `others`, these scaled to the caps."""
-        with self._step(f"refine:{change.name}") as values:
+        with recorded(self.records, f"refine:{change.name}") as values:
             tools = self._tools(start)
             begins = [start, *(fitted(tools, r, change, caps) for r in others)]
             if not caps.met(tools, start):
@@ -223,7 +222,7 @@ class Pipeline:
 
     def calibrate_exit(self, stage: Stage) -> ExitRule:
         """Bars that lose at most `plan.exit_loss`, from all calibration samples."""
-        with self._step("exit") as values:
+        with recorded(self.records, "exit") as values:
             data = Evaluator(self.graph, self._data, self.settings, self._labels, self._finished)
             rule, figures = calibrated_exit(data, stage, self.plan)
             values |= figures
@@ -249,7 +248,7 @@ class Pipeline:
         at: tuple[int, ...],
         limit: Limit,
     ) -> Stage:
-        with self._step(f"search:{name}") as values:
+        with recorded(self.records, f"search:{name}") as values:
             search = Search(
                 self.evaluator,
                 start.recipe,
@@ -277,13 +276,6 @@ class Pipeline:
             return replace(again, name=name, search=result, correction=start.correction)
         found = replace(start, name=name, recipe=result.recipe, search=result)
         return replace(found, kl=best.kl, synops=best.synops)
-
-    @contextmanager
-    def _step(self, name: str) -> Iterator[dict[str, float]]:
-        values: dict[str, float] = {}
-        started = time.perf_counter()
-        yield values
-        self.records.append(StepRecord(name, time.perf_counter() - started, values))
 
 
 def run_plan(

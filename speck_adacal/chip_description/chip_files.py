@@ -15,6 +15,14 @@ from speck_adacal.chip_description.description import (
 from speck_adacal.chip_description.toml_fields import Fields
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.resources import resource_names, resource_path
+from speck_adacal.validation import (
+    Count,
+    CountOrZero,
+    OneOrMore,
+    PositiveOrZero,
+    Text,
+    a_list_of,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -72,55 +80,47 @@ def read_chip_description(path: Path) -> ChipDescription:
 
 
 def _description(fields: Fields) -> ChipDescription:
-    chip = fields.table.get("chip")
-    name = chip.get("name") if isinstance(chip, dict) else None
-    if not isinstance(name, str) or not name:
-        raise fields.fail("chip.name", name, "a text")
-    count = fields.integer("chip.cores")
-    memories = [fields.integers(f"memories.{kind}", count) for kind in ("kernel", "neuron", "bias")]
+    name = fields.checked("chip.name", Text)
+    each_core = a_list_of(Count, fields.value("chip.cores", Count))
+    memories = [fields.value(f"memories.{kind}", each_core) for kind in CoreMemory.__annotations__]
     return ChipDescription(
         name=name,
         cores=tuple(CoreMemory(*words) for words in zip(*memories, strict=True)),
         limits=_limits(fields),
-        readout_layer=fields.integer("routing.readout_layer"),
-        dvs_layer=fields.integer("routing.dvs_layer"),
-        readout_windows=fields.integers("routing.readout_windows"),
-        readout_classes=fields.integer("routing.readout_classes"),
-        clock_dividers=fields.integers("routing.clock_dividers", 2),
-        parallel_cores=fields.integers("routing.parallel_cores", least=0),
-        latency_one_core_us=fields.number("latency.one_core_us"),
-        latency_all_cores_us=fields.number("latency.all_cores_us"),
+        readout_layer=fields.value("routing.readout_layer", Count),
+        dvs_layer=fields.value("routing.dvs_layer", Count),
+        readout_windows=fields.value("routing.readout_windows", OneOrMore[Count]),
+        readout_classes=fields.value("routing.readout_classes", Count),
+        clock_dividers=fields.value("routing.clock_dividers", a_list_of(Count, 2)),
+        parallel_cores=fields.value("routing.parallel_cores", OneOrMore[CountOrZero]),
+        latency_one_core_us=fields.value("latency.one_core_us", PositiveOrZero),
+        latency_all_cores_us=fields.value("latency.all_cores_us", PositiveOrZero),
         idle_power_w={
-            rail: fields.number(f"power.{rail}_w") for rail in (*RAILS, "processor_resting")
+            rail: fields.value(f"power.{rail}_w", PositiveOrZero)
+            for rail in (*RAILS, "processor_resting")
         },
         boards=_boards(fields, name),
-        input_event=fields.text("boards.input_event"),
+        input_event=fields.value("boards.input_event", Text),
         quantities=fields.quantities,
     )
 
 
 def _boards(fields: Fields, chip: str) -> tuple[Board, ...]:
-    names = fields.texts("boards.names")
-    types = fields.texts("boards.driver_types", len(names))
+    names = fields.value("boards.names", OneOrMore[Text])
+    types = fields.value("boards.driver_types", a_list_of(Text, len(names)))
     return tuple(Board(name, kind, chip) for name, kind in zip(names, types, strict=True))
 
 
 def _limits(fields: Fields) -> ChipLimits:
+    whole = ("input_size", "map_size", "features", "kernel_size", "padding", "fan_out")
+    bits = ("weight", "potential", "bias", "readout_counter", "timestamp")
     return ChipLimits(
-        input_size=fields.integer("limits.input_size"),
-        map_size=fields.integer("limits.map_size"),
-        features=fields.integer("limits.features"),
-        kernel_size=fields.integer("limits.kernel_size"),
-        strides=fields.integers("limits.strides"),
-        padding=fields.integer("limits.padding"),
-        poolings=fields.integers("limits.poolings"),
-        fan_out=fields.integer("limits.fan_out"),
-        decimator_intervals=fields.integers("limits.decimator_intervals", 8),
-        sensor_size=fields.integer("limits.sensor_size"),
-        filter_size=fields.integer("limits.filter_size"),
-        weight_bits=fields.integer("bits.weight"),
-        potential_bits=fields.integer("bits.potential"),
-        bias_bits=fields.integer("bits.bias"),
-        readout_counter_bits=fields.integer("bits.readout_counter"),
-        timestamp_bits=fields.integer("bits.timestamp"),
+        strides=fields.value("limits.strides", OneOrMore[Count]),
+        poolings=fields.value("limits.poolings", OneOrMore[Count]),
+        decimator_intervals=fields.value("limits.decimator_intervals", a_list_of(Count, 8)),
+        **{
+            name: fields.value(f"limits.{name}", Count)
+            for name in (*whole, "sensor_size", "filter_size")
+        },
+        **{f"{name}_bits": fields.value(f"bits.{name}", Count) for name in bits},
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from speck_adacal.validation import Text, checked, one_of
 
 RAILS = ("io", "ram", "logic", "pixel_digital", "pixel_analog")
 """The power rails of a board, in the order of its power monitor."""
 
 
-@dataclass(frozen=True)
+@checked
 class Quantity:
     """One number of a chip description.
 
@@ -22,9 +24,9 @@ class Quantity:
     """
 
     value: Any
-    unit: str
-    grade: str
-    source: str
+    unit: Text
+    grade: Annotated[str, one_of("H", "M", "L")]
+    source: Text
 
 
 @dataclass(frozen=True)

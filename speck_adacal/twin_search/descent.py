@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.twin_search.candidate import Candidate, Move, channel_moves, layer_moves
-from speck_adacal.twin_search.candidate_runs import Outcome, TwinEvaluator
+from speck_adacal.twin_search.candidate_runs import TwinEvaluator
 from speck_adacal.twin_search.log_loss import log_loss, log_losses, one_hot
+from speck_adacal.twin_search.outcome import Outcome
 
 FEWEST = 20
 _SMALLEST_GAIN = 1e-4

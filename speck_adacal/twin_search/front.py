@@ -11,7 +11,7 @@ import numpy.typing as npt
 from speck_adacal.errors import SettingsError
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.snn.adapted import AdaptedNetwork
-from speck_adacal.twin_search.candidate_runs import Outcome
+from speck_adacal.twin_search.outcome import Outcome
 
 Floats = npt.NDArray[np.float64]
 
