@@ -39,28 +39,27 @@ def render_neuron(result: dict[str, Any]) -> str:
 def render_search(result: dict[str, Any]) -> str:
     """Sensitivity tables beside running everything for each cell."""
     lines = [
-        f"ResNet-20, {result['samples']} images, T = 8 (`{result['command']}`; "
-        f"{machine_line(result['machine'])}; the straightforward way, all samples in one batch or "
-        "in pieces of 64, is timed on some layers and scaled to all; the network's convolutions "
-        f"alone reach {result['convolution_gflops']:.0f} GFLOP/s as they are run here, "
-        f"{result['direct_gflops']:.0f} as PyTorch runs them):",
+        f"ResNet-20, {result['samples']} images, T = 8, seconds of one processor "
+        f"(`{result['command']}`; {machine_line(result['machine'])}; running everything for each "
+        "cell, all samples in one batch or in batches of 64, is timed on some layers and scaled "
+        "to all):",
         "",
-        "| table | cells | cached | in one batch | in pieces of 64 | convolutions alone "
-        "| same best | peak memory |",
-        "|---|---|---|---|---|---|---|---|",
+        "| table | cells | default | exact | everything, one batch | batches of 64 "
+        "| rank correlation with exact | same best | peak memory |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in result["rows"]:
-        batch, pieces = (
-            f"{row[key]:.0f} s, {row[key] / row['cached_s']:.1f} ×"
-            for key in ("straightforward_s", "in_pieces_s")
+        exact, batch, batches = (
+            f"{row[key]:.0f} s, {row[key] / row['table_s']:.1f} ×"
+            for key in ("exact_s", "straightforward_s", "in_batches_s")
         )
-        faster = row["straightforward_s"] / row["cached_s"]
-        limit = faster * result["convolution_gflops"] / row["cached_gflops"]
+        isolated = row["mode"] == "isolated"
         name = {"phi": "φ", "rho": "ρ"}[row["table"]]
+        correlation = f"{row['rank_correlation']:.3f}" if isolated else "the same"
         lines.append(
-            f"| {name}, {row['mode'].replace('_', ' ')} | {row['cells']} "
-            f"| {row['cached_s']:.0f} s, {row['cached_gflops']:.0f} GFLOP/s | {batch} | {pieces} "
-            f"| {limit:.1f} × | {'yes' if row['same_best'] else 'no'}, {row['cells_run']} cells "
+            f"| {name}, {row['mode'].replace('_', ' ')} | {row['cells']} | {row['table_s']:.1f} s "
+            f"| {exact if isolated else 'the same'} | {batch} | {batches} | {correlation} "
+            f"| {'yes' if row['same_best'] else 'no'}, {row['cells_run']} cells "
             f"| {row['peak_mb']:,.0f} MB |"
         )
     return "\n".join(lines)
