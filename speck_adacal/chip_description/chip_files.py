@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from speck_adacal.chip_description.description import (
@@ -61,7 +62,13 @@ def load_chip_description(name: str = DEFAULT_CHIP) -> ChipDescription:
         raise ConfigurationError(
             f"The chip {name!r} is not known; choose one of {', '.join(known_chips())}."
         )
-    return read_chip_description(resource_path(_FOLDER, f"{name}.toml"))
+    path = resource_path(_FOLDER, f"{name}.toml")
+    return _read_once(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read_once(path: Path, changed_ns: int) -> ChipDescription:
+    return read_chip_description(path)
 
 
 def read_chip_description(path: Path) -> ChipDescription:

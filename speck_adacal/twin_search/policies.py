@@ -1,9 +1,10 @@
 """What becomes of biases and of the lower clip on the chip, chosen by measuring on the twin.
 
 Candidates are ways for the biases (bases, each adapted for itself) and lower clips. They are
-screened as they come out of adaptation; the best are corrected on the twin and measured again; from
-the best of these single layers may go another way. The simplest is kept unless another is better by
-more than a standard error, SynOps at their price included.
+screened as they come out of adaptation; the best, and a second that is not surely worse, are
+corrected on the twin and measured again; from the best of these single layers may go another way.
+The simplest is kept unless another is better by more than a standard error, SynOps at their price
+included.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ def choose_policy(
         record = StepRecord(f"chip correction left out: {refused}", 0.0)
         return _recorded(bases[0].adapted, record)
     first = trials[0].name
-    finalists = sorted(trials, key=lambda trial: (trial.score, trial.name != first))[:_FINALISTS]
+    ranked = sorted(trials, key=lambda trial: (trial.score, trial.name != first))[:_FINALISTS]
+    # A correction lowers the loss of all alike: what is surely behind before it stays behind.
+    finalists = [trial for trial in ranked if not ranked[0].surely_better(trial)]
     found = []
     for trial in sorted(finalists, key=trials.index):  # the simplest first
         counter.begin(f"correcting: {trial.name}")
