@@ -98,4 +98,5 @@ def family(name: str) -> ChipFamily:
     source = f"BasicSourceNode_{load_chip_description(name).input_event}"
     sink = f"BasicSinkNode_{name}_event_output_event"
     nodes = {source: source_class(source, taken), sink: sink_class(sink)}
+    nodes[f"BasicSourceNode_{name}_event_input_event"] = nodes[source]
     return ChipFamily(name, configuration_classes(name), events, nodes)

@@ -6,10 +6,15 @@ told the visualizer about them. In one process with one board none of that is ne
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from speck_adacal.errors import BackendError
+from speck_adacal.virtual_samna.fields import FieldValueError
+from speck_adacal.virtual_samna.graph.nodes import check_events
+
+log = logging.getLogger("speck_adacal.virtual_samna")
 
 ENDPOINT = "tcp://0.0.0.0:40000"
 
@@ -70,8 +75,50 @@ class _Gone:
         raise BackendError(f"{self._old}.{name} is gone since samna 0.21; {self._now}.")
 
 
+def set_log_level(level: int | str) -> None:
+    """Set which lines of the virtual samna's log are shown.
+
+    Args:
+        level: a level of Python's logging: a number, or a name such as "info" in any case.
+
+    Raises:
+        FieldValueError: no such level.
+    """
+    wanted = level.upper() if isinstance(level, str) else level
+    try:
+        logging.getLogger("speck_adacal.virtual_samna").setLevel(wanted)
+    except (TypeError, ValueError) as error:
+        raise FieldValueError(
+            f"The log level is {level!r}, allowed are debug, info, warning, error and critical."
+        ) from error
+
+
+LOG = {"set_log_level": set_log_level, "set_level": set_log_level}
+"""Names of `samna.log` and `samna.logger`."""
+
+
+def written_directly(where: str, sink: Any, events: Any) -> None:
+    """What `write` did before release 0.21; a real board has it no more, so say so.
+
+    As then, an event for a core that is not configured is dropped, counted and logged.
+    """
+    log.warning(
+        "%s.write is gone since samna 0.21; on a board, use "
+        "samna.graph.source_to(model.get_sink_node()).write(events).",
+        where,
+    )
+    batch = check_events(where, events, sink.ACCEPTS)
+    if batch:
+        sink.take(batch)
+
+
 def public() -> dict[str, Any]:
     """Old names of the module `samna`."""
     functions = {name: refused(f"samna.{name}", now) for name, now in _GONE.items()}
     node = _Gone("samna.device_node", _GONE["device_node"])
-    return {**functions, "device_node": node, "init_samna": init_samna}
+    return {
+        **functions,
+        "device_node": node,
+        "init_samna": init_samna,
+        "set_log_level": set_log_level,
+    }

@@ -43,6 +43,9 @@ def build() -> dict[str, ModuleType]:
     samna.__dict__.update(_specksim(tree))
     _graph(tree)
     _add(tree, "samna.device", "Finding, opening and closing boards.", registry.public())
+    samna.__dict__.update(_camera(tree))
+    for name in ("log", "logger"):
+        _add(tree, f"samna.{name}", "What is logged.", old_names.LOG)
     _add(tree, "samna.flasher", "Firmware of boards.", flasher.public())
     _add(tree, "samna.ui", "Configuration of the live view.", ui.public())
     samna.__dict__.update(ui.nodes())
@@ -102,6 +105,16 @@ def _specksim(tree: dict[str, ModuleType]) -> dict[str, Any]:
         ends[source] = source_class(source, (event,))
         ends[sink] = sink_class(sink)
     return ends
+
+
+def _camera(tree: dict[str, ModuleType]) -> dict[str, Any]:
+    from speck_adacal.virtual_samna.graph.nodes import sink_class, source_class
+    from speck_adacal.virtual_samna.graph.pixel_filters import CameraDvsEvent
+
+    _add(tree, "samna.camera", "Cameras.", package=True)
+    _add(tree, "samna.camera.event", "Events of cameras.", {"DvsEvent": CameraDvsEvent})
+    source, sink = (f"Basic{end}Node_camera_event_dvs_event" for end in ("Source", "Sink"))
+    return {source: source_class(source, (CameraDvsEvent,)), sink: sink_class(sink)}
 
 
 def _graph(tree: dict[str, ModuleType]) -> None:

@@ -201,9 +201,11 @@ def test_wrong_events_are_named_and_nothing_is_sent(samna, spike, ends):
 
 
 def test_cpp_filters_are_refused_with_the_reason(samna):
+    source = samna.BasicSourceNode_ui_event()
     for make in (samna.graph.JitFilter, samna.graph.JitFunctionFilter):
-        with pytest.raises(BackendError, match=r"no C\+\+ compiler.*'Mine'"):
-            make("Mine", "struct Mine {};")
+        written = make("Mine", "struct Mine {};")  # real ones compile in a graph, too
+        with pytest.raises(BackendError, match=r"no C\+\+ compiler.*'Mine'.*CustomFilterNode"):
+            samna.graph.EventFilterGraph().sequential([source, written])
     with pytest.raises(BackendError, match="Speck2fOutputEventTypeFilter"):
         samna.graph.EventFilterGraph().sequential(
             [samna.BasicSourceNode_ui_event(), "Speck2fNoSuchFilter"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.errors import DeviceError
 from speck_adacal.virtual_samna.fields import Bool, FieldValueError
+from speck_adacal.virtual_samna.old_names import written_directly
 
 STAMP_MASK = 0xFFFFFFFF
 """Time stamps have 32 bits of µs and start again after about 71 minutes."""
@@ -151,10 +154,15 @@ class SlowClock:
 class IoModule:
     """The board's IO module, as far as it concerns clocks."""
 
-    def __init__(self, slow_clock: SlowClock) -> None:
+    def __init__(self, slow_clock: SlowClock, sink: Callable[[], Any]) -> None:
         self._slow_clock = slow_clock
+        self._sink = sink
         self._interface_rate = 0
         self._dual_channel = False
+
+    def write(self, events: Any) -> None:
+        """As in old programs: send events to the chip at once; logs the call to use now."""
+        written_directly("The IO module", self._sink(), events)
 
     def set_slow_clk(self, value: bool) -> None:
         """Switch the external slow clock on or off."""

@@ -22,6 +22,7 @@ from speck_adacal.virtual_samna.board.declared import BoardDeclaration
 from speck_adacal.virtual_samna.board.power_monitor import PowerModule, PowerMonitor
 from speck_adacal.virtual_samna.board.twin_chip import TwinChip
 from speck_adacal.virtual_samna.chip import ChipFamily, family
+from speck_adacal.virtual_samna.old_names import written_directly
 
 SCENE_AHEAD_US = 1_000_000
 SCENE_SHORTEST_US = 10_000
@@ -80,6 +81,11 @@ class VirtualModel:
         require_open(self._engine)
         return self._sink
 
+    def write(self, events: Any) -> None:
+        """As in samna before 0.21: send events to the chip at once; logs the call to use now."""
+        require_open(self._engine)
+        written_directly("The model", self._sink, events)
+
     def reset(self) -> None:
         """The default configuration, without validation."""
         self._engine.configure(TwinChip(self._applied, self._family))
@@ -107,7 +113,7 @@ class VirtualBoard:
         self._chip = chip
         self._name = name
         self._engine = Engine(name, dict(chip.events), self._emit, real_time=declaration.real_time)
-        self._io = IoModule(self._engine.slow_clock)
+        self._io = IoModule(self._engine.slow_clock, lambda: self._model.get_sink_node())
         self._power = PowerMonitor(self._engine)
         self._power_module = PowerModule()
         self._model = VirtualModel(self._engine, chip, default_configuration)

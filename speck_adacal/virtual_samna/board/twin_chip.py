@@ -48,6 +48,7 @@ class TwinChip:
         self.power_model = PowerModel.published(self._twin.program.chip)
         self._memory = AddressedMemories(self._twin)
         self._dropped = 0
+        self._entries = [*self.cores, self._twin.program.chip.dvs_layer]
         self._counts = np.zeros(3, np.int64)  # SynOps, spikes, events since the last estimate
         limits = self._twin.program.chip.limits
         self._sensor = limits.sensor_size
@@ -116,7 +117,7 @@ class TwinChip:
         return tuple(rails[rail] for rail in RAILS)
 
     def _feed(self, layer: Ints, channel: Ints, y: Ints, x: Ints, times_us: Ints) -> list[Output]:
-        known = channel < self._addresses[0]
+        known = (channel < self._addresses[0]) & np.isin(layer, self._entries)
         if not known.all():
             layer, channel, y, x, times_us = (
                 values[known] for values in (layer, channel, y, x, times_us)
@@ -132,7 +133,7 @@ class TwinChip:
         result = self._twin.feed(events, entry=layer, outside="drop")
         lost = int((~known).sum()) + result.dropped_input
         if lost:
-            self._drop(lost, "they lie outside the input that they are addressed to")
+            self._drop(lost, "their core is not configured, or they lie outside its input")
         return self._outputs(result, times_us)
 
     def _restart_time(self) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from speck_adacal.virtual_samna.fields import FieldValueError
-from speck_adacal.virtual_samna.graph.filters import named_filter
+from speck_adacal.virtual_samna.graph.filter_names import named_filter
+from speck_adacal.virtual_samna.graph.jit import CppFilter
 from speck_adacal.virtual_samna.graph.nodes import BasicSinkNode, BasicSourceNode, Node
 from speck_adacal.virtual_samna.graph.worker import Worker
 
@@ -69,6 +70,8 @@ class EventFilterGraph:
     def _node(self, index: int, item: Any) -> Node:
         if isinstance(item, Node):
             return item
+        if isinstance(item, CppFilter):
+            item.refuse()
         if not isinstance(item, str):
             raise FieldValueError(
                 f"sequential takes nodes or names of filters, found {type(item).__name__} "

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from speck_adacal.chip_description import known_chips, load_chip_description
-from speck_adacal.errors import BackendError
+from speck_adacal.chip_description import load_chip_description
 from speck_adacal.virtual_samna.fields import FieldValueError, as_int
 from speck_adacal.virtual_samna.graph.batch import Batch, Columns, as_list
 from speck_adacal.virtual_samna.graph.nodes import Node
@@ -92,6 +91,15 @@ class DvsToVizNode(Node):
             if hasattr(e, "x") and hasattr(e, "timestamp")
         ]
         return [shown] if shown else []
+
+
+class SpikeToVizNode(DvsToVizNode):
+    """Turns spikes into `ui.DvsEvent`; anything else, sensor events too, is left out."""
+
+    def process(self, batch: Batch) -> list[Batch]:
+        """The spikes as `ui.DvsEvent`."""
+        spikes = [e for e in as_list(batch) if hasattr(e, "feature")]
+        return super().process(spikes) if spikes else []
 
 
 class SpikeCollectionNode(Node):
@@ -236,42 +244,3 @@ def collections(batch: Batch) -> list[list[Any]]:
     if events and all(isinstance(item, list) for item in events):
         return events
     return [events]
-
-
-_CHIP_FILTERS: dict[str, type[Node]] = {
-    "OutputEventTypeFilter": EventTypeFilterNode,
-    "OutputMemberSelect": MemberSelectNode,
-    "DvsToVizConverter": DvsToVizNode,
-    "SpikeCollectionNode": SpikeCollectionNode,
-    "SpikeCountNode": SpikeCountNode,
-    "MajorityReadoutNode": MajorityReadoutNode,
-    "CustomFilterNode": CustomFilterNode,
-}
-
-
-def named_filter(name: str) -> Node:
-    """A built-in filter by its name.
-
-    Raises:
-        BackendError: there is no such filter here; the message lists those that there are.
-    """
-    from speck_adacal.virtual_samna.graph.viz import VizEventReceiver, VizEventStreamer
-
-    plain: dict[str, type[Node]] = {
-        "VizEventStreamer": VizEventStreamer,
-        "VizEventReceiver": VizEventReceiver,
-        "MeasurementToVizConverter": MeasurementToVizNode,
-        "CameraToVizConverter": DvsToVizNode,
-    }
-    prefixes = [chip.capitalize() for chip in known_chips()]
-    own = {
-        f"{prefix}{suffix}": node for prefix in prefixes for suffix, node in _CHIP_FILTERS.items()
-    }
-    found = {**plain, **own}.get(name)
-    if found is None:
-        known = [*plain, *(f"{prefixes[0]}{suffix}" for suffix in _CHIP_FILTERS)]
-        raise BackendError(
-            f"The virtual samna has no filter {name!r}; it has {', '.join(known)} "
-            f"(and the same for {', '.join(prefixes[1:])})."
-        )
-    return found()

@@ -1,31 +1,45 @@
-"""`samna.graph.Jit...`: the built-in ones as filters; those written in C++ are refused."""
+"""`samna.graph.Jit...`: the built-in ones are filters; a graph refuses those written in C++."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from speck_adacal.errors import BackendError
-from speck_adacal.virtual_samna.graph import filters
+from speck_adacal.virtual_samna.graph import filters, pixel_filters
 from speck_adacal.virtual_samna.graph.nodes import BasicSinkNode, BasicSourceNode
 
 _CPP = (
-    "The virtual samna has no C++ compiler, so {what} {name!r} cannot be built; use a "
+    "The virtual samna has no C++ compiler, so the {what} {name!r} cannot be built; use a "
     "'Speck2fCustomFilterNode' with a Python function, or the vendor's samna library."
 )
 
 
-class JitFilter:
-    """A filter written in C++: refused."""
+class CppFilter:
+    """A filter written in C++: kept, but refused where a graph would compile it.
+
+    Attributes:
+        name: name of the filter.
+        source: its text in C++.
+    """
 
     def __init__(self, name: str, source: str = "") -> None:
-        raise BackendError(_CPP.format(what="the JitFilter", name=name))
+        self.name, self.source = name, source
+
+    def refuse(self) -> NoReturn:
+        """Say that it cannot be built.
+
+        Raises:
+            BackendError: always.
+        """
+        raise BackendError(_CPP.format(what=type(self).__name__, name=self.name))
 
 
-class JitFunctionFilter:
-    """A filter function written in C++: refused."""
+class JitFilter(CppFilter):
+    """A filter class written in C++."""
 
-    def __init__(self, name: str, source: str = "") -> None:
-        raise BackendError(_CPP.format(what="the JitFunctionFilter", name=name))
+
+class JitFunctionFilter(CppFilter):
+    """A filter function written in C++."""
 
 
 class JitMemberSelect(filters.MemberSelectNode):
@@ -60,6 +74,27 @@ class JitMajorityReadout(filters.MajorityReadoutNode):
         super().__init__()
 
 
+class JitDvsEventCrop(pixel_filters.EventCropNode):
+    """`EventCropNode` for any event type."""
+
+    def __init__(self, event_type: Any = None) -> None:
+        super().__init__()
+
+
+class JitDvsEventDecimate(pixel_filters.EventDecimateNode):
+    """`EventDecimateNode` for any event type."""
+
+    def __init__(self, event_type: Any = None) -> None:
+        super().__init__()
+
+
+class JitDvsEventRescale(pixel_filters.EventRescaleNode):
+    """`EventRescaleNode` for any event type."""
+
+    def __init__(self, event_type: Any = None) -> None:
+        super().__init__()
+
+
 class JitSource(BasicSourceNode):
     """A source of events of the given type."""
 
@@ -84,6 +119,9 @@ def public() -> dict[str, Any]:
         JitSpikeCollection,
         JitSpikeCount,
         JitMajorityReadout,
+        JitDvsEventCrop,
+        JitDvsEventDecimate,
+        JitDvsEventRescale,
         JitSource,
         JitSink,
     )

@@ -193,6 +193,44 @@ class VizEventReceiver(Node):
         self._drop()
 
 
+_ZMQ = (
+    "How samna writes events into ZeroMQ messages is not public, so {name} has no endpoint here; "
+    "use {instead}, or send what a Speck2fCustomFilterNode gets with a socket of your own."
+)
+
+
+class ZmqStreamer(Node):
+    """Takes its place in a graph; what arrives goes nowhere, as it can have no endpoint."""
+
+    def set_streamer_endpoint(self, endpoint: str) -> bool:
+        """Refused.
+
+        Raises:
+            BackendError: always: the format of the messages is not public.
+        """
+        raise BackendError(_ZMQ.format(name="ZMQStreamer", instead="VizEventStreamer"))
+
+    def process(self, batch: Batch) -> list[Batch]:
+        """Nothing leaves."""
+        return []
+
+
+class ZmqReceiver(Node):
+    """Takes its place in a graph; nothing arrives from outside, as it can have no endpoint."""
+
+    def set_receiver_endpoint(self, endpoint: str) -> bool:
+        """Refused.
+
+        Raises:
+            BackendError: always: the format of the messages is not public.
+        """
+        raise BackendError(_ZMQ.format(name="ZMQReceiver", instead="VizEventReceiver"))
+
+    def process(self, batch: Batch) -> list[Batch]:
+        """Pass on what another node sends here."""
+        return [batch]
+
+
 def encode(event: Any) -> bytes:
     """One event as a line."""
     name = type(event).__name__
