@@ -232,7 +232,7 @@ class DvsToCameraNode(Node):
 
 def _at(event: Event, x: int, y: int) -> Event:
     """The event itself, or a copy on another pixel."""
-    if (event.x, event.y) == (x, y):  # type: ignore[attr-defined]
+    if (event.x, event.y) == (x, y):
         return event
     moved = {name: getattr(event, name) for name in event.FIELDS}
     return type(event)(**{**moved, "x": x, "y": y})
