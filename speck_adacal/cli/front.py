@@ -37,8 +37,8 @@ def command(
     Thresholds and initial potentials change, weights do not. Accuracies are those of samples that
     the search did not see.
     """
-    for path in (out, figure):
-        common.refuse_early(path, force=force)
+    common.refuse_early(out, force=force, bundle=True)
+    common.refuse_early(figure, force=force)
     import speck_adacal
     from speck_adacal.reporting.front_files import FRONT, front_to_bytes
     from speck_adacal.reporting.front_table import front_table

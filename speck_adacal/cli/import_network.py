@@ -42,7 +42,7 @@ def command(
 
     What follows (deploy, simulate, front, report) goes on from there; nothing is calibrated.
     """
-    common.refuse_early(out, force=force)
+    common.refuse_early(out, force=force, bundle=True)
     import speck_adacal
     from speck_adacal.ann.spiking.files import load_spiking
     from speck_adacal.reporting.import_table import import_table, imported_layers

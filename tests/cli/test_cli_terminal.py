@@ -87,3 +87,23 @@ def test_exit_codes_of_the_parser_stay(capsys):
     assert exit_code(["adapt"]) == 2
     assert "Missing option" in capsys.readouterr().err
     assert module.app.registered_commands
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["adapt", "--model", "none.npz", "--arch", "digits-cnn", "--calibration", "none.npz"],
+        ["front", "none.adapted", "--calibration", "none.npz"],
+        ["deploy", "none.adapted"],
+        ["import", "none.nir"],
+        ["exits", "none.bundle", "--samples-from", "none.npz"],
+    ],
+)
+def test_a_folder_of_others_is_refused_before_any_work(tmp_path, capsys, command):
+    (tmp_path / "thesis.txt").write_text("three years")
+    assert exit_code([*command, "--out", str(tmp_path), "--force"]) != 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "none." not in said  # nothing was looked for yet
+    assert "so it is not overwritten; choose another path" in said
+    assert (tmp_path / "thesis.txt").read_text() == "three years"
+    assert list(tmp_path.iterdir()) == [tmp_path / "thesis.txt"]
