@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -194,21 +195,37 @@ def global_average(x: torch.Tensor) -> tuple[Kind, nn.Module]:
 
 
 def adaptive(x: torch.Tensor, output_size: Any, *, average: bool) -> Steps:
-    """Adaptive pooling as a pool with a fixed window, where the sizes divide evenly."""
+    """Adaptive pooling as a pool with a fixed window, where all its windows are alike."""
     sizes = tuple(x.shape[2:])
     wanted = (output_size,) * len(sizes) if isinstance(output_size, int) else tuple(output_size)
     wanted = tuple(size if n is None else n for n, size in zip(wanted, sizes, strict=True))
-    if any(size % n for size, n in zip(sizes, wanted, strict=True)):
-        raise LayerRefusedError(f"it pools {sizes} to {wanted}; sizes that divide evenly are")
-    window = tuple(size // n for size, n in zip(sizes, wanted, strict=True))
+    found = [_even_windows(size, n) for size, n in zip(sizes, wanted, strict=True)]
+    windows = [each for each in found if each is not None]
+    if len(windows) != len(found):
+        allowed = "sizes that divide evenly, or into windows all alike, are"
+        raise LayerRefusedError(f"it pools {sizes} to {wanted}; {allowed}")
+    window, stride = (tuple(each[part] for each in windows) for part in (0, 1))
     if math.prod(window) == 1:
         return []
     kind = Kind.AVG_POOL if average else Kind.MAX_POOL
     one: Any
     two: Any
     one, two = (nn.AvgPool1d, nn.AvgPool2d) if average else (nn.MaxPool1d, nn.MaxPool2d)
-    pool: nn.Module = one(window[0]) if len(window) == 1 else two(window)
+    pool: nn.Module
+    pool = one(window[0], stride[0]) if len(window) == 1 else two(window, stride)
     return [(kind, pool)]
+
+
+def _even_windows(size: int, wanted: int) -> tuple[int, int] | None:
+    """Window and stride of adaptive pooling along one axis; None where windows differ, or their
+    distances do."""
+    starts = [i * size // wanted for i in range(wanted)]
+    ends = [-(-(i + 1) * size // wanted) for i in range(wanted)]
+    lengths = {end - start for start, end in zip(starts, ends, strict=True)}
+    steps = {after - before for before, after in pairwise(starts)} or {*lengths}
+    if len(lengths) > 1 or len(steps) > 1 or min(steps) < 1:
+        return None
+    return lengths.pop(), steps.pop()
 
 
 def from_function(name: str, **arguments: Any) -> Steps:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.chip.fitting import unit_recipe
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.operations import (
     bounds,
@@ -21,7 +20,6 @@ from speck_adacal.chip_description import DEFAULT_CHIP, ChipDescription, load_ch
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
 from speck_adacal.readout.class_map import class_map_of
-from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.rules.competition import fitting_cores
 from speck_adacal.rules.fan_out import check_fan_out, is_chain
 from speck_adacal.rules.rules import check_layers
@@ -79,7 +77,7 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
     folded: tuple[FoldedLayer, ...] = ()
     if not refused:
         try:
-            folded = fold(graph, _unit_recipe(graph))
+            folded = fold(graph, unit_recipe(graph))
             class_map_of(graph)  # what could be put on cores, but not be read out
         except ModelError as error:  # of the network as a whole: its branches, its outputs
             refused = (structure(graph, error),)
@@ -99,15 +97,3 @@ def _checked(
     shapes: Sequence[LayerShape], description: ChipDescription
 ) -> tuple[CheckedLayer, ...]:
     return tuple(CheckedLayer(shape, fitting_cores(shape, description)) for shape in shapes)
-
-
-def _unit_recipe(graph: LayerGraph) -> Recipe:
-    """Thresholds of one everywhere: rules on shapes do not look at values."""
-    one, half = np.array(1.0), np.array(0.5)
-    spiking = [
-        # where a constant is relayed, each channel has a threshold of its own
-        LayerRecipe(node.name, 1, 1.0, np.ones(node.shape[0]) if node.relay else one, half)
-        for node in graph.of_kind(Kind.ACTIVATION)
-    ]
-    readout = [LayerRecipe(name, 1, 1.0, one, half, readout=True) for name in graph.outputs]
-    return Recipe(AdaptSettings(), (*spiking, *readout))

@@ -101,7 +101,7 @@ def deploy_network(
     _refuse(violations, chip, change)
     steps = adapted.recipe.settings.time_steps
     layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
-    violations += check_values(layers) + bounds(adapted.graph)
+    violations += check_values(layers) + bounds(adapted.graph, adapted.recipe.trace)
     _refuse(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
     # A bundle's clock stands beside its integers, and is put in by who reads it.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from torch import nn
 
-from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.graph import ClippedActivation, Kind, LayerGraph, Node
 from speck_adacal.ann.modules import StandIn
 from speck_adacal.chip.branches import is_idle, sole_reader
 from speck_adacal.chip.fold import REPLACEMENTS, not_activated
 from speck_adacal.chip.geometry import conv_kernel, pool_edge
 from speck_adacal.errors import ModelError
+from speck_adacal.recipe.recipe import StepRecord
+from speck_adacal.rewriting.rewrite import BOUNDS
 from speck_adacal.rules.shapes import LayerShape, Violation
 
 _DOABLE = "convolutions, ReLUs, average and sum pooling, linear layers, additions"
@@ -44,19 +48,38 @@ def _belongs_to_a_core(graph: LayerGraph, node: Node) -> bool:
     return is_idle(graph, node) or graph[node.inputs[0]].kind in _WEIGHTED
 
 
-def bounds(graph: LayerGraph) -> tuple[Violation, ...]:
-    """A warning for every activation with an upper bound (ReLU6, clamp): neurons have none."""
+def bounds(graph: LayerGraph, trace: Sequence[StepRecord] = ()) -> tuple[Violation, ...]:
+    """A warning for every activation with an upper bound (ReLU6, clamp): neurons have none.
+
+    Args:
+        graph: the network, as it is or as it was rewritten.
+        trace: of the recipe, where the network was adapted: what its bounds cut off there.
+    """
+    measured = next((record.values for record in trace if record.step == BOUNDS), {})
     return tuple(
         Violation(
             "bound",
-            activation.node,
-            f"activations cut off at {activation.upper:g}" + _at(activation.source),
+            bound.node,
+            f"activations cut off at {bound.upper:g}" + _at(bound.source),
             "no upper bound",
-            "train with ReLU, or look at the agreement of the simulation with the network where "
-            f"activations exceed {activation.upper:g}",
+            _advice(bound, measured),
             severity="warning",
         )
-        for activation in graph.clipped_activations()
+        for bound in graph.clipped_activations()
+    )
+
+
+def _advice(bound: ClippedActivation, measured: Mapping[str, float]) -> str:
+    share, changed = (measured.get(f"{what}:{bound.node}") for what in ("cut off", "decisions"))
+    if share is None or changed is None:
+        return (
+            "adapt measures what that is worth, and gives channels that exceed it a second neuron "
+            "where the chip has memory for it"
+        )
+    return (
+        f"on calibration samples it cuts off {share:.1%} of the activations, and {changed:.1%} of "
+        "the decisions are others without it; the chip has no place for second neurons here: use "
+        "fewer channels, or train with ReLU"
     )
 
 

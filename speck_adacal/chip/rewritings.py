@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
+from speck_adacal.chip.fitting import fits
 from speck_adacal.chip.operations import layer_shapes
 from speck_adacal.chip_description import ChipDescription
 from speck_adacal.errors import ModelError
 from speck_adacal.recipe.recipe import AdaptSettings
-from speck_adacal.rewriting.bias_events import carry_biases
 from speck_adacal.rewriting.max_pooling import with_average_pooling
+from speck_adacal.rewriting.rewrite import carry_what_fits
 from speck_adacal.rewriting.splitting import split_large_layers
 from speck_adacal.rewriting.sums import merge_sums
 
@@ -76,7 +77,7 @@ def planned_rewritings(
     found: list[Planned] = []
     for what, exact, change in steps:
         graph = _done(graph, change, what, exact, found)
-    graph, biases = _with_biases_carried(graph)
+    graph, biases = _with_biases_carried(graph, description)
     found += [] if biases is None else [biases]
     share = "too large for any core, shared out between two"
     graph = _done(graph, lambda g: split_large_layers(g, description), share, True, found)
@@ -100,10 +101,18 @@ def _done(
     return changed
 
 
-def _with_biases_carried(graph: LayerGraph) -> tuple[LayerGraph, Planned | None]:
+def _with_biases_carried(
+    graph: LayerGraph, description: ChipDescription
+) -> tuple[LayerGraph, Planned | None]:
     settings = AdaptSettings()
     amplitude = 1 / settings.input_burst
-    carried = carry_biases(graph, rate=settings.constant_rate, amplitude=amplitude)
+    carried = carry_what_fits(
+        graph,
+        settings.constant_rate,
+        amplitude,
+        description,
+        lambda changed: fits(changed, chip=description.name),
+    )
     if carried is None:
         return graph, None
     what = "biases are carried by events of a constant channel, where measuring finds that best"

@@ -42,7 +42,9 @@ class BiasEvents:
     relays: tuple[str, ...]
 
 
-def carry_biases(graph: LayerGraph, *, rate: int, amplitude: float) -> BiasEvents | None:
+def carry_biases(
+    graph: LayerGraph, *, rate: int, amplitude: float, most: int | None = None
+) -> BiasEvents | None:
     """Rewrite a network so that events carry the biases of its convolutions.
 
     A layer whose kernel covers the whole map (a linear layer) keeps its bias: it has so many
@@ -52,11 +54,12 @@ def carry_biases(graph: LayerGraph, *, rate: int, amplitude: float) -> BiasEvent
         graph: the network; never changed.
         rate: events of each place of the constant channel in a time step.
         amplitude: what one input event is worth.
+        most: carry the biases of so many layers only, the first ones.
 
     Returns:
         None where there is no bias to carry, or no way for the constant.
     """
-    carriers = find_carriers(graph)
+    carriers = find_carriers(graph, most)
     if carriers is None:
         return None
     rewriter = _Rewriter(graph, carriers, rate * amplitude)

@@ -43,9 +43,14 @@ class Carriers:
     columns: Coverage
 
 
-def find_carriers(graph: LayerGraph) -> Carriers | None:
-    """The carriers of a network's biases; None where there is nothing to carry, or no way."""
-    wanted = [node for node in graph.nodes if has_spatial_bias(node)]
+def find_carriers(graph: LayerGraph, most: int | None = None) -> Carriers | None:
+    """The carriers of a network's biases; None where there is nothing to carry, or no way.
+
+    Args:
+        graph: the network.
+        most: carry the biases of so many layers only, the first ones.
+    """
+    wanted = [node for node in graph.nodes if has_spatial_bias(node)][:most]
     if not wanted or not _is_known(graph):
         return None
     while wanted:

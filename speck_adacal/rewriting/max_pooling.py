@@ -20,6 +20,7 @@ from torch import nn
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.rewriting.least_squares import LARGEST_FAN_IN, RidgeFit
+from speck_adacal.samples.held_out import samples_to_give
 
 FEWEST_SAMPLES = 64
 _INPUTS_PER_ROW = 16  # of a layer, for each row of the fit: fewer rows say too little
@@ -91,7 +92,8 @@ def _refuse_few(graph: LayerGraph, samples: int) -> None:
             raise CalibrationError(
                 f"Layer {node.name!r} stands behind a max pooling, which no core can do, and is "
                 f"fitted again to average pooling: that takes {wanted} calibration samples, found "
-                f"{samples}; give more, or use max_pooling='keep' where nothing is deployed."
+                f"{samples}; give {samples_to_give(wanted)}, some of which are held out to judge "
+                "by (hold_out), or use max_pooling='keep' where nothing is deployed."
             )
 
 

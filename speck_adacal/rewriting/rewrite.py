@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
-from speck_adacal.chip_description import load_chip_description
+from speck_adacal.chip_description import ChipDescription, load_chip_description
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.recipe import AdaptSettings, StepRecord
-from speck_adacal.rewriting.bias_events import carry_biases
+from speck_adacal.rewriting.bias_events import BiasEvents, carry_biases
 from speck_adacal.rewriting.max_pooling import without_max_pooling
 from speck_adacal.rewriting.splitting import split_large_layers
 from speck_adacal.rewriting.sums import merge_sums
+from speck_adacal.rewriting.upper_bounds import honour_bounds
 from speck_adacal.samples.batches import Batches
+
+BOUNDS = "upper bounds of activations"  # the name of its record in a recipe's trace
+Fits = Callable[[LayerGraph], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +37,16 @@ class Rewriting:
     trace: tuple[StepRecord, ...] = ()
 
 
-def rewrite_for_cores(graph: LayerGraph, batches: Batches, settings: AdaptSettings) -> Rewriting:
-    """Rewrite what no core can do as what one can: linear maps, sums and max pooling.
+def rewrite_for_cores(
+    graph: LayerGraph, batches: Batches, settings: AdaptSettings, fits: Fits
+) -> Rewriting:
+    """Rewrite what no core can do as what one can: linear maps, sums, max pooling, upper bounds.
 
     Args:
         graph: the traced network; never changed.
         batches: the calibration set.
         settings: what may be rewritten.
+        fits: whether a network fits the chip.
 
     Raises:
         CalibrationError: too few samples for what has to be fitted.
@@ -48,30 +56,35 @@ def rewrite_for_cores(graph: LayerGraph, batches: Batches, settings: AdaptSettin
         return Rewriting(graph)
     limits = load_chip_description().limits
     graph = merge_sums(merge_linear_maps(graph, limits), limits)
-    if settings.max_pooling != "refit" or not graph.of_kind(Kind.MAX_POOL):
-        return Rewriting(graph)
-    graph, record = _without_max_pooling(graph, batches, settings)
-    return Rewriting(merge_linear_maps(graph, limits), trace=(record,))
+    trace: tuple[StepRecord, ...] = ()
+    if settings.max_pooling == "refit" and graph.of_kind(Kind.MAX_POOL):
+        graph, record = _without_max_pooling(graph, batches, settings)
+        graph, trace = merge_linear_maps(graph, limits), (record,)
+    graph, records = _with_bounds_honoured(graph, batches, fits)
+    return Rewriting(graph, trace=(*trace, *records))
 
 
-def rewrite_biases(found: Rewriting, batches: Batches, settings: AdaptSettings) -> Rewriting:
+def rewrite_biases(
+    found: Rewriting, batches: Batches, settings: AdaptSettings, fits: Fits
+) -> Rewriting:
     """Carry biases by events, where the settings ask for it, and share out too large layers.
 
     Args:
         found: the result of `rewrite_for_cores`.
         batches: the calibration set.
         settings: how biases reach the chip.
+        fits: whether a network fits the chip.
     """
     if settings.input_coding != "events":
         return found
     description = load_chip_description()
-    carried = None
-    if settings.bias == "events":
-        carried = carry_biases(
-            found.graph, rate=settings.constant_rate, amplitude=batches.amplitude
-        )
+    plain = split_large_layers(found.graph, description)
+    if settings.bias != "events":
+        return replace(found, graph=plain)
+    rate, amplitude = settings.constant_rate, batches.amplitude
+    carried = carry_what_fits(found.graph, rate, amplitude, description, fits)
     if carried is None:
-        return replace(found, graph=split_large_layers(found.graph, description))
+        return replace(found, graph=plain)
     values = {f"relayed by:{name}": 1.0 for name in carried.relays}
     values |= {f"bias of:{name}": 1.0 for name in carried.carried}
     values["constant events a step"] = float(carried.constant.events_per_step)
@@ -80,6 +93,61 @@ def rewrite_biases(found: Rewriting, batches: Batches, settings: AdaptSettings) 
         constant=replace(carried.constant, step_us=batches.step_us),
         trace=(*found.trace, StepRecord("biases by events", 0.0, values)),
     )
+
+
+def carry_what_fits(
+    graph: LayerGraph,
+    rate: int,
+    amplitude: float,
+    description: ChipDescription,
+    fits: Fits,
+) -> BiasEvents | None:
+    """Carry the biases of as many layers as the chip has memory for, the first ones first.
+
+    A relay is one channel more, and memories count in powers of two. Where the network fits only
+    without the last ones, these keep their biases as they are. Where it fits not even so, all are
+    carried.
+
+    Args:
+        graph: the network.
+        rate, amplitude: as for `carry_biases`.
+        description: of the chip.
+        fits: whether a network fits it.
+
+    Returns:
+        None where there is nothing to carry, or memory for no relay.
+    """
+    everything = carry_biases(graph, rate=rate, amplitude=amplitude)
+    if everything is None or fits(split_large_layers(everything.graph, description)):
+        return everything
+    if not fits(split_large_layers(graph, description)):
+        return everything
+    for most in range(len(everything.carried) - 1, 0, -1):
+        fewer = carry_biases(graph, rate=rate, amplitude=amplitude, most=most)
+        if fewer is not None and fits(split_large_layers(fewer.graph, description)):
+            return fewer
+    return None
+
+
+def _with_bounds_honoured(
+    graph: LayerGraph, batches: Batches, fits: Fits
+) -> tuple[LayerGraph, tuple[StepRecord, ...]]:
+    if not graph.clipped_activations():
+        return graph, ()
+    started = time.perf_counter()
+    description = load_chip_description()
+    graph, found = honour_bounds(
+        graph,
+        tuple(batches.network_inputs()),
+        lambda changed: fits(split_large_layers(changed, description)),
+    )
+    if not found:
+        return graph, ()
+    values: dict[str, float] = {}
+    for bound in found:
+        values |= {f"cut off:{bound.node}": bound.share, f"decisions:{bound.node}": bound.changed}
+        values[f"{bound.becomes}:{bound.node}"] = 1.0
+    return graph, (StepRecord(BOUNDS, time.perf_counter() - started, values),)
 
 
 def _without_max_pooling(

@@ -95,7 +95,8 @@ _BOOK: Mapping[str, _Entry] = {
     ),
     "bound": _Entry(
         "A neuron fires as often as its input drives it: an activation's upper bound (ReLU6, "
-        "clamp) has no counterpart, and values above it count in full.",
+        "clamp) has no counterpart. A second neuron can take off again what exceeds it; without "
+        "one, values above it count in full.",
         source="Datasheet v1.0 (SynSense, August 2023): the neuron model",
     ),
     "structure": _Entry(

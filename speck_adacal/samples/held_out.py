@@ -24,6 +24,14 @@ def held_out_indices(samples: int, seed: int) -> tuple[int, ...]:
     return tuple(sorted(drawn.tolist()))
 
 
+def samples_to_give(wanted: int) -> int:
+    """How many samples leave so many for calibration, beside those held out."""
+    count = wanted
+    while count - len(held_out_indices(count, 0)) < wanted:
+        count += 1
+    return count
+
+
 def remaining_indices(samples: int, held_out: tuple[int, ...]) -> tuple[int, ...]:
     """The others, in order."""
     kept = set(held_out)

@@ -19,6 +19,7 @@ from speck_adacal.ann.spiking import has_neurons, read_spiking
 from speck_adacal.ann.trace import trace, trace_whole
 from speck_adacal.chip.check import CheckResult, check_network
 from speck_adacal.chip.deploy import Deployment, deploy_network
+from speck_adacal.chip.fitting import fits
 from speck_adacal.chip.policy import ChipPolicy
 from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.chip_description import DEFAULT_CHIP
@@ -108,7 +109,7 @@ def adapt(
     seen = remaining_indices(everything.samples, held_out)
     truth = _of(labels, seen)
     calibration_set = everything.part(seen)
-    shaped = rewrite_for_cores(graph, calibration_set, settings)
+    shaped = rewrite_for_cores(graph, calibration_set, settings, fits)
     ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
     work = None if folder is None else Path(folder)
     bases = [calibrated(graph, shaped, calibration_set, way, plan, work) for way in ways]
@@ -153,7 +154,7 @@ def calibrated(
         batches: the calibration set, encoded.
         settings, plan, folder: as for `adapt`.
     """
-    rewriting = rewrite_biases(shaped, batches, settings)
+    rewriting = rewrite_biases(shaped, batches, settings, fits)
     batches = replace(batches, constant=rewriting.constant)
     if plan is None:
         recipe, changed = adapt_graph(rewriting.graph, batches, settings)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from speck_adacal.chip.fitting import fits
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.judging import measure_verdict
@@ -93,7 +94,7 @@ def _starts(
         return []
     _, fit = settings.split(batches.samples)
     seen = batches.part(fit.tolist())
-    shaped = rewrite_for_cores(adapted.ann, seen, adapted.recipe.settings)
+    shaped = rewrite_for_cores(adapted.ann, seen, adapted.recipe.settings, fits)
     return [_start(adapted, shaped, batches, fit, targets, *variant, chip) for variant in variants]
 
 

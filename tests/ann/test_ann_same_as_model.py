@@ -145,6 +145,8 @@ SAME = {
     "pool's divisor": lambda s, x: F.avg_pool2d(F.relu(s.c(x)), 2, divisor_override=3),
     "pool up": lambda s, x: F.avg_pool2d(F.relu(s.c(x)), 4, ceil_mode=True),
     "max pool by names": lambda s, x: F.max_pool2d(input=F.relu(s.c(x)), stride=1, kernel_size=3),
+    "adaptive, overlapping windows": lambda s, x: F.adaptive_avg_pool2d(F.relu(s.c(x)), (3, 5)),
+    "adaptive maxima that overlap": lambda s, x: F.adaptive_max_pool2d(F.relu(s.c(x)), 3),
     "adaptive by name": lambda s, x: F.adaptive_avg_pool2d(F.relu(s.c(x)), output_size=(3, 2)),
     "conv by names": lambda s, x: F.conv2d(
         F.relu(s.c(x)), bias=s.e.bias, weight=s.e.weight, padding=1, stride=(2, 1)

@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from speck_adacal import AdaptSettings, adapt, deploy, load, save, simulate
+from speck_adacal import AdaptSettings, adapt, check, deploy, load, save, simulate
 from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.modules import Normalised
 from speck_adacal.ann.rewriting import merge_linear_maps
+from speck_adacal.chip.fitting import fits
+from speck_adacal.chip_description import load_chip_description
 from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.constant import ConstantChannel
@@ -24,6 +26,7 @@ from speck_adacal.host.sensor import sensor_configuration
 from speck_adacal.readout.readouts import ArgmaxSpikeCount
 from speck_adacal.rewriting.bias_events import carry_biases
 from speck_adacal.rewriting.coverage import Window, uniform_taps
+from speck_adacal.rewriting.rewrite import carry_what_fits
 from speck_adacal.samples.batches import encode_for
 
 
@@ -229,3 +232,27 @@ def test_what_a_normalisation_adds_at_the_edge_is_kept():
     graph = merge_linear_maps(trace(network, (1, 8, 8)))
     found = carry_biases(graph, rate=2, amplitude=0.25)
     _same_function(network, graph, found.graph, 2)
+
+
+def test_biases_are_carried_as_far_as_there_is_memory() -> None:
+    """A relay is one channel more: where powers of two are full, the last layers go without."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for before, after in ((1, 64), (64, 64), (64, 64)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 16, 10))
+    graph = merge_linear_maps(trace(network, (1, 4, 4)), load_chip_description().limits)
+    everything = carry_biases(graph, rate=2, amplitude=0.25)
+    assert everything is not None
+    assert fits(graph)
+    assert not fits(everything.graph)
+    found = carry_what_fits(graph, 2, 0.25, load_chip_description(), fits)
+    assert found is not None
+    assert found.carried == everything.carried[: len(found.carried)] != everything.carried
+    assert fits(found.graph)
+    checked = check(network, input_shape=(1, 4, 4))
+    assert not checked.errors
+    (planned,) = [plan for plan in checked.rewritings if "constant channel" in plan.what]
+    assert planned.where == found.carried
+    # Where nothing fits anyhow, networks in time steps have all of them.
+    assert carry_what_fits(graph, 2, 0.25, load_chip_description(), lambda _: False) is not None

@@ -14,6 +14,7 @@ from speck_adacal.ann.graph import Kind
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.rewriting.least_squares import RidgeFit
 from speck_adacal.rewriting.max_pooling import without_max_pooling
+from speck_adacal.samples.held_out import held_out_indices, samples_to_give
 
 
 def _network(seed: int = 0) -> nn.Module:
@@ -47,9 +48,16 @@ def test_fitted_layers_come_nearer_to_the_trained_network() -> None:
         torch.testing.assert_close(graph.run(unseen)[graph.outputs[0]], wanted)  # left as it was
 
 
+def test_the_number_it_takes_is_enough_beside_those_held_out() -> None:
+    for wanted in (1, 48, 63, 64, 192, 193, 256, 257, 512, 513, 3000):
+        given = samples_to_give(wanted)
+        assert given - len(held_out_indices(given, 0)) >= wanted
+        assert given - 1 - len(held_out_indices(given - 1, 0)) < wanted
+
+
 def test_too_few_samples_are_refused_with_the_number_it_takes() -> None:
     graph = trace(_network(), (1, 16, 16))
-    with pytest.raises(CalibrationError, match=r"takes 64 calibration samples, found 30"):
+    with pytest.raises(CalibrationError, match=r"takes 64 calibration samples, found 30; give 86"):
         without_max_pooling(graph, [_images(30)], most_changed=1.0)
 
 
