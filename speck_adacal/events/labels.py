@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from speck_adacal.errors import CalibrationError
 
+_LARGEST = 2**31 - 1
+"""No network has more classes; larger numbers are hashes or damage."""
+
 
 def checked_labels(
     labels: Any,
@@ -82,6 +85,12 @@ def _refuse_wrong_values(
             "out samples without a class."
         )
     if classes is None:
+        wrong = np.flatnonzero(values > _LARGEST)  # a cast to int64 would wrap
+        if len(wrong):
+            raise error(
+                f"Label {wrong[0]}{of} is {values[wrong[0]]:g}, allowed are 0 to {_LARGEST}; "
+                "number the classes (np.unique(labels, return_inverse=True))."
+            )
         return
     wrong = np.flatnonzero(values >= classes)
     if len(wrong):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +128,12 @@ class Events:
         object.__setattr__(self, "duration_us", end)
 
 
+def _way_out(name: str, value: Any) -> str:
+    if name == "channel" and value == -1:
+        return "polarities of -1 and 1 become channels by (p > 0)"
+    return "give the sensor's true shape, or crop the recording to it"
+
+
 def _checked_coordinates(
     name: str, values: npt.ArrayLike, limit: int, count: int
 ) -> npt.NDArray[np.int16]:
@@ -141,7 +148,7 @@ def _checked_coordinates(
     if len(bad):
         raise EventError(
             f"Event {bad[0]} has {name} = {array[bad[0]]}, allowed is 0 to {limit - 1}; "
-            "give the sensor's true shape, or crop the recording to it."
+            f"{_way_out(name, array[bad[0]])}."
         )
     return np.ascontiguousarray(array, dtype=np.int16)
 

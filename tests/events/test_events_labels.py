@@ -63,3 +63,9 @@ def test_labels_of_files(tmp_path):
     np.savez(tmp_path / "a.npz", images=images, labels=LABELS - 7)
     with pytest.raises(DataError, match=r"Label 0 of .*a\.npz is -7"):
         load_samples(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("huge", [np.uint64(2**63), np.float64(1e300), np.int64(2**31)])
+def test_numbers_beyond_every_network_are_not_wrapped(huge):
+    with pytest.raises(CalibrationError, match="allowed are 0 to 2147483647"):
+        checked_labels(np.full(3, huge), 3)

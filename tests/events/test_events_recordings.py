@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from speck_adacal.errors import DataError
+from speck_adacal.errors import DataError, SpeckAdacalError
 from speck_adacal.events.recordings import read_recording
 
 FIELDS = ("t_us", "x", "y", "channel")
@@ -403,4 +403,11 @@ def test_unknown_ending_and_missing_file(tmp_path):
     with pytest.raises(DataError, match="unknown ending"):
         read_recording(tmp_path / "a.mp4")
     with pytest.raises(DataError, match="no recording"):
+        read_recording(tmp_path / "a.npz")
+
+
+def test_polarities_of_minus_one_are_told_how_to_become_channels(tmp_path):
+    p = np.array([1, -1, 1, -1])
+    np.savez(tmp_path / "a.npz", t=np.arange(4), x=np.zeros(4), y=np.zeros(4), p=p)
+    with pytest.raises(SpeckAdacalError, match=r"channel = -1, .*by \(p > 0\)"):
         read_recording(tmp_path / "a.npz")
