@@ -135,12 +135,18 @@ def _fold_gain(
     name: str, gain: npt.NDArray[np.float64], modules: Mapping[str, nn.Module], edges: Edges
 ) -> None:
     """Multiply the weights that feed neurons `name` by their gain, per output channel."""
-    if np.all(gain == 1.0):
-        return
     before = [a for a, b in edges if b == name]
     module = modules.get(before[0]) if len(before) == 1 else None
+    weighted = module if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) else None
+    if weighted is not None and len(gain) not in (1, len(weighted.weight)):
+        raise ModelError(
+            f"The NIR node {name!r} has {len(gain)} channels of thresholds, the layer "
+            f"before it has {len(weighted.weight)} outputs; export the network again."
+        )
+    if np.all(gain == 1.0):
+        return
     shared = sum(a == before[0] for a, _ in edges) > 1 if before else True
-    if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear) or shared:
+    if weighted is None or shared:
         raise ModelError(
             f"The NIR node {name!r} has a threshold or resistance other than 1, which would go "
             "into the layer before it, but that is not one weighted layer of its own; rescale "
@@ -148,15 +154,10 @@ def _fold_gain(
         )
     with torch.no_grad():
         factor = torch.from_numpy(gain)
-        if len(gain) not in (1, module.weight.shape[0]):
-            raise ModelError(
-                f"The NIR node {name!r} has {len(gain)} channels of thresholds, the layer "
-                f"before it has {module.weight.shape[0]} outputs."
-            )
-        rows = factor.reshape(-1, *[1] * (module.weight.ndim - 1))
-        module.weight.copy_((module.weight.double() * rows).float())
-        if module.bias is not None:
-            module.bias.copy_((module.bias.double() * factor).float())
+        rows = factor.reshape(-1, *[1] * (weighted.weight.ndim - 1))
+        weighted.weight.copy_((weighted.weight.double() * rows).float())
+        if weighted.bias is not None:
+            weighted.bias.copy_((weighted.bias.double() * factor).float())
 
 
 def _without_readout_neurons(modules: dict[str, nn.Module], edges: Edges, sink: str) -> Edges:

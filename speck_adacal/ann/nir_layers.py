@@ -156,7 +156,18 @@ def _bias(node: Any) -> npt.NDArray[np.float64] | None:
 
 
 def _array(value: Any) -> npt.NDArray[np.float64]:
-    return np.asarray(value, dtype=np.float64)
+    """Real numbers; a cast would drop an imaginary part with a warning at most.
+
+    Raises:
+        ModelError: the values are complex.
+    """
+    array = np.asarray(value)
+    if np.iscomplexobj(array):
+        raise ModelError(
+            f"A NIR node holds values of type {array.dtype}, needed are real numbers; export the "
+            "network again with real weights."
+        )
+    return array.astype(np.float64)
 
 
 def _tuple(value: Any, axes: int) -> Any:

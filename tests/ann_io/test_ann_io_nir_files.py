@@ -74,6 +74,21 @@ def test_what_gives_no_finite_gain_is_refused_by_name(neurons):
         nir_to_module(graph(neurons))
 
 
+@pytest.mark.parametrize("threshold", [1.0, 2.0])
+def test_neurons_of_another_number_than_their_layer_are_refused(threshold):
+    neurons = nir.IF(r=np.ones(7), v_threshold=np.full(7, threshold))
+    with pytest.raises(ModelError, match=r"'f' has 7 channels .* has 4 outputs"):
+        nir_to_module(graph(neurons))
+
+
+@pytest.mark.filterwarnings("error")
+def test_imaginary_parts_are_not_dropped():
+    network = graph(nir.IF(r=ONE, v_threshold=ONE))
+    network.nodes["l"].weight = WEIGHT + 1j
+    with pytest.raises(ModelError, match="complex128, needed are real numbers"):
+        nir_to_module(network)
+
+
 @pytest.mark.parametrize("reset", [0.0, -0.5])
 def test_files_of_later_versions_say_what_a_neuron_is_reset_to(file, reset):
     with h5py.File(file, "a") as opened:
