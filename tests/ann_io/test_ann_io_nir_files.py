@@ -85,7 +85,7 @@ def test_neurons_of_another_number_than_their_layer_are_refused(threshold):
 def test_imaginary_parts_are_not_dropped():
     network = graph(nir.IF(r=ONE, v_threshold=ONE))
     network.nodes["l"].weight = WEIGHT + 1j
-    with pytest.raises(ModelError, match="complex128, needed are real numbers"):
+    with pytest.raises(ModelError, match="complex64, needed are real numbers"):
         nir_to_module(network)
 
 
