@@ -14,9 +14,13 @@ from .bundles.configuration_json import read_configuration as read_configuration
 from .bundles.known_answers import random_events as random_events
 from .bundles.verify import Verification as Verification
 from .chip.check import CheckResult as CheckResult
+from .chip.chip_readout import ChipReadout as ChipReadout
 from .chip.deploy import Deployment as Deployment
 from .chip.policy import ChipPolicy as ChipPolicy
+from .chip.sensor_wiring import SensorWiring as SensorWiring
+from .chip.simulation import ChipDecisions as ChipDecisions
 from .chip.simulation import Simulation as Simulation
+from .chip.wiring import Wiring as Wiring
 from .chip_description.chip_files import known_chips as known_chips
 from .chip_description.chip_files import load_chip_description as load_chip_description
 from .chip_description.description import ChipDescription as ChipDescription
@@ -65,6 +69,8 @@ from .host.session import Session as Session
 from .host.sources import open_source as open_source
 from .host.twin_backend import TwinBackend as TwinBackend
 from .host.windows import windows_of as windows_of
+from .inspection.alarms import Alarms as Alarms
+from .inspection.alarms import calibrated_readout as calibrated_readout
 from .inspection.continuous import ContinuousSimulation as ContinuousSimulation
 from .inspection.exit_calibration import ExitCheck as ExitCheck
 from .readout.decision import Decision as Decision

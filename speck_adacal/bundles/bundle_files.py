@@ -25,10 +25,11 @@ from speck_adacal.bundles.chip_configuration import (
     configuration_of,
 )
 from speck_adacal.bundles.known_answers import KNOWN_ANSWERS, make_known_answers
-from speck_adacal.chip.deploy import Deployment, deploy_network
+from speck_adacal.chip.deploy import Deployment, deploy_network, spread_readout
 from speck_adacal.chip.fold import fold
 from speck_adacal.core_layers import QuantisedLayer
 from speck_adacal.errors import BundleError, SpeckAdacalError
+from speck_adacal.readout.class_map import class_map_of
 from speck_adacal.recipe.recipe_files import recipe_from_data, recipe_to_data
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.virtual_samna import ensure_samna
@@ -165,6 +166,8 @@ def stored_configuration(bundle: Bundle) -> ChipConfiguration:
 def _deployment(bundle: Bundle, adapted: AdaptedNetwork) -> Deployment:
     stored = stored_configuration(bundle)
     folded = fold(adapted.graph, adapted.recipe)
+    if stored.wiring.readout is not None:
+        folded, _ = spread_readout(folded, class_map_of(adapted.graph))
     if len(folded) != len(stored.order):
         raise BundleError(f"{CHIP} in {bundle.path} describes another number of layers.")
     layers = []
@@ -183,7 +186,9 @@ def _deployment(bundle: Bundle, adapted: AdaptedNetwork) -> Deployment:
                 window_steps=int(entry["window_steps"]),
             )
         )
-    deployment = deploy_network(adapted, chip=stored.chip, quantised=layers, cores=stored.order)
+    deployment = deploy_network(
+        adapted, chip=stored.chip, quantised=layers, cores=stored.order, wiring=stored.wiring
+    )
     _compare(bundle, stored, deployment)
     return replace(deployment, slow_clock_hz=stored.slow_clock_hz)
 

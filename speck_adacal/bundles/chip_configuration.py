@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,12 @@ import numpy.typing as npt
 from speck_adacal.bundle import dump_json
 from speck_adacal.bundle.migrate import CHIP_FORMAT
 from speck_adacal.bundles.configuration_data import SCALARS, TENSORS, configuration_to_data
+from speck_adacal.bundles.field_values import chosen, rate, whole
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.wiring import Wiring, write_fields
 from speck_adacal.chip_description import ChipDescription, known_chips, load_chip_description
 from speck_adacal.errors import BundleError
+from speck_adacal.validation import from_data
 from speck_adacal.virtual_samna import ensure_samna
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -36,7 +39,9 @@ class ChipConfiguration:
         cores: scalars, dimensions and destinations of each core, by its index as text.
         arrays: by `"core<i>.<field>"`: weights int8 `[out, in, x, y]`, biases int16 `[out]`,
             neurons_initial_value int16 `[out, x, y]`, in samna's order of axes.
-        slow_clock_hz: rate of the slow clock that the biases were made for; None if none leaks.
+        slow_clock_hz: rate of the slow clock, for biases that leak, filter or read-out; None if
+            nothing needs it.
+        wiring: sensor and read-out on the chip.
     """
 
     chip: str
@@ -45,6 +50,24 @@ class ChipConfiguration:
     cores: Mapping[str, Mapping[str, Any]]
     arrays: Arrays = field(repr=False)
     slow_clock_hz: float | None = None
+    wiring: Wiring = field(default_factory=Wiring)
+
+    @property
+    def entry(self) -> int:
+        """Where input enters: the first core, or the layer number of the sensor's stage."""
+        sensor = self.wiring.sensor is not None
+        return load_chip_description(self.chip).dvs_layer if sensor else self.order[0]
+
+    @property
+    def entry_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of what enters there."""
+        side = load_chip_description(self.chip).limits.sensor_size
+        return self.input_shape if self.wiring.sensor is None else (2, side, side)
+
+    @property
+    def around(self) -> dict[str, Any]:
+        """What samna's configuration is told beside the cores, by its own names."""
+        return self.wiring.fields(self.order, self.input_shape, load_chip_description(self.chip))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -75,10 +98,13 @@ class ChipConfiguration:
     def data(self) -> dict[str, Any]:
         """Everything but the arrays, as plain data: the content of `chip.json`."""
         clock = {} if self.slow_clock_hz is None else {"slow_clock_hz": self.slow_clock_hz}
+        plain = self.wiring == Wiring()
+        wired = {} if plain else {"wiring": asdict(self.wiring), "samna": self.around}
         return {
             "format": CHIP_FORMAT,
             "chip": self.chip,
             **clock,
+            **wired,
             "order": list(self.order),
             "layers": [dict(layer) for layer in self.layers],
             "cores": {core: dict(fields) for core, fields in self.cores.items()},
@@ -102,6 +128,7 @@ class ChipConfiguration:
         configuration.dvs_layer.pass_sensor_events = False  # input comes from the host
         for core in self.order:
             self._fill(configuration.cnn_layers[core], core)
+        write_fields(configuration, self.around)
         return configuration
 
     def _fill(self, target: Any, core: int) -> None:
@@ -142,7 +169,7 @@ def configuration_of(deployment: Deployment) -> ChipConfiguration:
         for layer in deployment.layers
     )
     held = held_by(deployment.mapped.configuration, deployment.chip, deployment.cores, layers)
-    return replace(held, slow_clock_hz=deployment.slow_clock_hz)
+    return replace(held, slow_clock_hz=deployment.slow_clock_hz, wiring=deployment.wiring)
 
 
 def held_by(
@@ -168,17 +195,21 @@ def checked_configuration(data: Any, arrays: Arrays, where: str) -> ChipConfigur
         BundleError: a field is missing, of a wrong type or shape; the message names it.
     """
     try:
-        chip = load_chip_description(_chosen(data["chip"], known_chips(), "chip"))
+        chip = load_chip_description(chosen(data["chip"], known_chips(), "chip"))
         last = len(chip.cores) - 1
         result = ChipConfiguration(
             chip=chip.name,
-            order=tuple(_whole(core, "order", 0, last) for core in data["order"]),
+            order=tuple(whole(core, "order", 0, last) for core in data["order"]),
             layers=tuple(dict(layer) for layer in data["layers"]),
             cores={str(core): dict(fields) for core, fields in data["cores"].items()},
             arrays=arrays,
-            slow_clock_hz=_rate(data.get("slow_clock_hz")),
+            slow_clock_hz=rate(data.get("slow_clock_hz")),
+            wiring=from_data(
+                Wiring, data.get("wiring", {}), f"wiring in {where}", BundleError, "make it again"
+            ),
         )
-        _check_whole(data, result)
+        _check_wiring(data, result)
+        _checkwhole(data, result)
         for core in result.order:
             _check_fields(result.cores[str(core)], f"core {core}", chip)
             _check_arrays(result, core)
@@ -188,7 +219,14 @@ def checked_configuration(data: Any, arrays: Arrays, where: str) -> ChipConfigur
     return result
 
 
-def _check_whole(data: Mapping[str, Any], found: ChipConfiguration) -> None:
+def _check_wiring(data: Mapping[str, Any], found: ChipConfiguration) -> None:
+    if fault := found.wiring.fault(found.input_shape, load_chip_description(found.chip)):
+        raise ValueError(f"wiring: {fault}")
+    if data.get("samna", {}) != found.around:
+        raise ValueError("samna does not say what wiring says")
+
+
+def _checkwhole(data: Mapping[str, Any], found: ChipConfiguration) -> None:
     if data.get("format") != CHIP_FORMAT:
         raise ValueError(f"format is {data.get('format')!r}, needed is {CHIP_FORMAT!r}")
     if not found.order or len(set(found.order)) != len(found.order):
@@ -209,7 +247,7 @@ def _check_fields(fields: Mapping[str, Any], core: str, chip: ChipDescription) -
         if not isinstance(value, (bool, int)):
             raise ValueError(f"{name} of {core} is {value!r}, needed is a whole number or a flag")
     dimensions = fields["dimensions"]
-    _whole(dimensions["kernel_size"], f"kernel_size of {core}", 1, limits.kernel_size)
+    whole(dimensions["kernel_size"], f"kernel_size of {core}", 1, limits.kernel_size)
     for name, length, high in (
         ("padding", 2, limits.padding),
         ("stride", 2, max(limits.strides)),
@@ -220,7 +258,7 @@ def _check_fields(fields: Mapping[str, Any], core: str, chip: ChipDescription) -
         if not isinstance(values, list) or len(values) != length:
             raise ValueError(f"{name} of {core} is {values!r}, needed are {length} numbers")
         for value in values:
-            _whole(value, f"{name} of {core}", 0, high)
+            whole(value, f"{name} of {core}", 0, high)
     destinations = fields["destinations"]
     if not isinstance(destinations, list) or len(destinations) != limits.fan_out:
         raise ValueError(f"destinations of {core} must be a list of {limits.fan_out}")
@@ -232,7 +270,7 @@ def _check_fields(fields: Mapping[str, Any], core: str, chip: ChipDescription) -
             ("pooling", max(limits.poolings)),
             ("feature_shift", limits.features - 1),
         ):
-            _whole(entry[name], f"{name} of a destination of {core}", 0, high)
+            whole(entry[name], f"{name} of a destination of {core}", 0, high)
 
 
 def _check_arrays(found: ChipConfiguration, core: int) -> None:
@@ -251,23 +289,3 @@ def _check_arrays(found: ChipConfiguration, core: int) -> None:
                 f"core{core}.{name} is {array.dtype} {array.shape}, needed is "
                 f"{np.dtype(dtype)} {shapes[name]}"
             )
-
-
-def _whole(value: Any, name: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}, allowed are {low} to {high}")
-    return value
-
-
-def _rate(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
-        raise ValueError(f"slow_clock_hz is {value!r}, allowed is above 0 to 1000000")
-    return float(value)
-
-
-def _chosen(value: Any, allowed: tuple[str, ...], name: str) -> str:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}, allowed are {', '.join(allowed)}")
-    return str(value)

@@ -20,6 +20,7 @@ from speck_adacal.twin import Twin
 
 KNOWN_ANSWERS = "known_answers.npz"
 _EVENTS = 2000
+_SENSOR_EVENTS = 16_000  # most lie outside of the region
 _DURATION_US = 100_000
 Counts = npt.NDArray[np.int64]
 
@@ -80,7 +81,7 @@ def play_on_twin(configuration: Any, described: ChipConfiguration, events: Event
         slow_clock_hz=described.slow_clock_hz,
         observe=(readout,),
     )
-    run = twin.run(events, entry=described.order[0])
+    run = twin.run(events, entry=described.entry)
     output = run.spikes[readout]
     held = held_by(configuration, described.chip, described.order, described.layers)
     return Answers(
@@ -112,7 +113,8 @@ def digest_of_states(states: npt.NDArray[Any]) -> str:
 
 def make_known_answers(described: ChipConfiguration, *, seed: int) -> bytes:
     """Input events and the twin's answers, as the `.npz` of a bundle."""
-    events = random_events(described.input_shape, count=_EVENTS, seed=seed)
+    count = _EVENTS if described.wiring.sensor is None else _SENSOR_EVENTS
+    events = random_events(described.entry_shape, count=count, seed=seed)
     answers = play_on_twin(described.to_samna(), described, events)
     arrays: dict[str, Any] = {
         **{name: getattr(events, name) for name in ("t_us", "x", "y", "channel")},
@@ -144,7 +146,7 @@ def read_known_answers(bundle: Bundle, described: ChipConfiguration) -> tuple[Ev
             x=found["x"],
             y=found["y"],
             channel=found["channel"],
-            shape=described.input_shape,
+            shape=described.entry_shape,
             # Older bundles lack it; without a leak nothing happens after the last event.
             duration_us=int(found.get("duration_us", -1)),
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from speck_adacal.chip.chip_readout import spread
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.operations import bounds
 from speck_adacal.chip.policy import ChipPolicy, refused_biases, slow_clock_hz
 from speck_adacal.chip.quantise import quantise
+from speck_adacal.chip.wiring import Wiring, write_fields
 from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
-from speck_adacal.core_layers import QuantisedLayer
-from speck_adacal.errors import DesignRuleError
+from speck_adacal.core_layers import FoldedLayer, QuantisedLayer
+from speck_adacal.errors import DesignRuleError, SettingsError
 from speck_adacal.readout.class_map import ClassMap, class_map_of
 from speck_adacal.rules.fan_out import check_fan_out, is_chain
 from speck_adacal.rules.rules import check_layers
@@ -33,7 +36,9 @@ class Deployment:
         mapped: sinabs' network, the core of each layer, and samna's configuration.
         class_map: the class that each neuron of the read-out core stands for.
         violations: warnings of the design rules; errors are raised instead.
-        slow_clock_hz: rate that the slow clock must have for the biases; None if nothing leaks.
+        slow_clock_hz: rate that the slow clock must have, for biases that leak, or for filter and
+            read-out on the chip; None if nothing needs it.
+        wiring: sensor and read-out on the chip, every value settled.
     """
 
     adapted: AdaptedNetwork
@@ -43,6 +48,18 @@ class Deployment:
     class_map: ClassMap
     violations: tuple[Violation, ...] = ()
     slow_clock_hz: float | None = None
+    wiring: Wiring = field(default_factory=Wiring)
+
+    @property
+    def configuration(self) -> Any:
+        """A copy of samna's configuration with sensor and read-out wired; fed by a host without
+        them."""
+        found = self.mapped.configuration
+        copy = type(found)()
+        copy.from_json(found.to_json())
+        description = load_chip_description(self.chip)
+        write_fields(copy, self.wiring.fields(self.cores, self.input_shape, description))
+        return copy
 
     @property
     def cores(self) -> tuple[int, ...]:
@@ -73,6 +90,7 @@ def deploy_network(
     policy: ChipPolicy | None = None,
     quantised: Sequence[QuantisedLayer] | None = None,
     cores: Sequence[int] | None = None,
+    wiring: Wiring | None = None,
 ) -> Deployment:
     """Fold, check, quantise and map.
 
@@ -82,18 +100,22 @@ def deploy_network(
         policy: what becomes of biases and lower clip; see `ChipPolicy`.
         quantised: integers to use as they are (from a bundle) instead of quantising.
         cores: placement to use as it is (from a bundle).
+        wiring: sensor and read-out on the chip.
 
     Raises:
         ModelError: an operation has no counterpart on the chip.
         DesignRuleError: with every violated rule in the message and in `violations`.
-        SettingsError: the slow clock cannot tick once a time step.
+        SettingsError: the slow clock cannot tick as biases, filter or read-out need.
         ConfigurationError: samna's own validation refused the result.
     """
-    policy = policy or ChipPolicy()
+    policy, wiring = policy or ChipPolicy(), wiring or Wiring()
     adapted = replace(adapted, recipe=policy.recorded_in(adapted.recipe))
     description = load_chip_description(chip)
     folded = fold(adapted.graph, adapted.recipe)
     class_map = class_map_of(adapted.graph)
+    if wiring.readout is not None:
+        _refuse(wiring.readout.violations(folded[-1], class_map, description), chip)
+        folded, class_map = spread_readout(folded, class_map)
     shapes = [LayerShape.of(layer) for layer in folded]
     violations = check_layers(shapes, description)
     change = smallest_change(shapes, description) if violations and is_chain(folded) else None
@@ -106,8 +128,50 @@ def deploy_network(
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
     # A bundle's clock stands beside its integers, and is put in by who reads it.
     leaks = quantised is None and any(layer.bias.any() for layer in layers)
-    clock_hz = slow_clock_hz(adapted.recipe) if leaks else None
-    return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz)
+    leak_hz = slow_clock_hz(adapted.recipe) if leaks else None
+    shape = adapted.ann.input_shape
+    if quantised is None:
+        wiring = wiring.settled(adapted.recipe, _sized(shape), leak_hz, description)
+    if wiring.sensor is not None:
+        _refuse(wiring.sensor.violations(_sized(shape), description), chip)
+    clock_hz = leak_hz if wiring.slow_clock_hz is None else wiring.slow_clock_hz
+    return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz, wiring)
+
+
+def rewired(deployment: Deployment, wiring: Wiring) -> Deployment:
+    """The deployment with another sensor wiring or read-out threshold; its cores stay.
+
+    Raises:
+        DesignRuleError: the wiring breaks a rule.
+        SettingsError: it has a read-out layer where the cores were not placed for it, or no clock
+            fits.
+    """
+    if (wiring.readout is None) != (deployment.wiring.readout is None):
+        raise SettingsError(
+            "A read-out layer needs the last layer's channels in other places; deploy the adapted "
+            "network again with this wiring."
+        )
+    description = load_chip_description(deployment.chip)
+    leaks = any(layer.bias.any() for layer in deployment.layers)
+    leak_hz = deployment.slow_clock_hz if leaks else None
+    shape = deployment.input_shape
+    settled = wiring.settled(deployment.adapted.recipe, shape, leak_hz, description)
+    if settled.sensor is not None:
+        _refuse(settled.sensor.violations(shape, description), deployment.chip)
+    return replace(deployment, wiring=settled, slow_clock_hz=settled.slow_clock_hz or leak_hz)
+
+
+def spread_readout(
+    folded: Sequence[FoldedLayer], class_map: ClassMap
+) -> tuple[tuple[FoldedLayer, ...], ClassMap]:
+    """The layers with the last one's channels where the chip's read-out layer counts them."""
+    last, found = spread(folded[-1], class_map)
+    return (*folded[:-1], last), found
+
+
+def _sized(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    channels, height, width = (*shape, 1, 1)[:3]
+    return channels, height, width
 
 
 def _refuse(violations: Sequence[Violation], chip: str, change: Change | None = None) -> None:

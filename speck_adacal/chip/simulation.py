@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.errors import EventError
+from speck_adacal.chip_description import load_chip_description
+from speck_adacal.errors import EventError, SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.readout.class_counts import count
+from speck_adacal.readout.decision import NO_DECISION
+from speck_adacal.samples.batches import encode_for
 from speck_adacal.twin import Spikes, Twin
+from speck_adacal.twin.result import TwinRun
+
+
+@dataclass(frozen=True, eq=False)
+class ChipDecisions:
+    """What the chip's read-out layer said, one row for each cycle of the slow clock that ended.
+
+    Attributes:
+        t_us: int64 `[n]`, end of the cycle.
+        label: int64 `[n]`, the class; -1 where the chip said nothing.
+        value: int64 `[n]`, mean count of the leading class, which the threshold is compared with.
+        leader: int64 `[n]`, that class; -1 where there was no spike.
+    """
+
+    t_us: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    value: npt.NDArray[np.int64]
+    leader: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.t_us)
+
+
+def chip_decisions(run: TwinRun) -> ChipDecisions:
+    """What the read-out layer of a run said.
+
+    Raises:
+        SettingsError: it is not enabled.
+    """
+    found = run.readout
+    if found is None:
+        raise SettingsError("The chip reads nothing out; deploy with a Wiring that has a readout.")
+    return ChipDecisions(
+        t_us=found.t_us,
+        label=np.where(found.interrupt, found.winner - 1, NO_DECISION),
+        value=found.average.max(axis=1),
+        leader=found.winner - 1,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +72,7 @@ class Simulation:
         events: int64 `[n]` input events.
         spikes_per_core: int64 `[n, 9]`.
         synops_per_core: int64 `[n, 9]` synaptic operations: updates of a neuron by an event.
+        chip_decisions: what the chip's read-out layer said of each recording; empty without one.
     """
 
     decisions: npt.NDArray[np.int64]
@@ -39,6 +82,7 @@ class Simulation:
     events: npt.NDArray[np.int64]
     spikes_per_core: npt.NDArray[np.int64]
     synops_per_core: npt.NDArray[np.int64]
+    chip_decisions: tuple[ChipDecisions, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.decisions)
@@ -64,21 +108,16 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
     Raises:
         EventError: there are no recordings, or one has another shape than the network takes.
     """
-    expected = deployment.layers[0].folded.in_shape
     if not recordings:
         raise EventError("There are no recordings to simulate; give at least one.")
+    expected, entry = entry_of(deployment, recordings[0])
     for index, recording in enumerate(recordings):
         if recording.shape != expected:
             raise EventError(
                 f"Recording {index} has shape {recording.shape}, the network takes {expected}; "
                 "crop or pool it, or deploy for that shape."
             )
-    twin = Twin.from_configuration(
-        deployment.mapped.configuration,
-        chip=deployment.chip,
-        slow_clock_hz=deployment.slow_clock_hz,
-    )
-    runs = twin.run_many(recordings)
+    runs = wired_twin(deployment).run_many(recordings, entry=entry)
     output = tuple(run.spikes[deployment.readout_core] for run in runs)
     classes, decisions, class_counts = decided(deployment, output)
     return Simulation(
@@ -89,7 +128,41 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
         events=np.array([len(recording) for recording in recordings], dtype=np.int64),
         spikes_per_core=np.stack([run.spikes_per_core for run in runs]),
         synops_per_core=np.stack([run.synops_per_core for run in runs]),
+        chip_decisions=tuple(map(chip_decisions, runs)) if deployment.wiring.readout else (),
     )
+
+
+def recordings_for(deployment: Deployment, data: Any) -> Sequence[Events]:
+    """Samples as the deployment takes them: recordings of the whole sensor as they are, if it is
+    wired, and anything else encoded for the network.
+
+    Raises:
+        CalibrationError: there are no samples, or of a wrong shape or range.
+    """
+    listed = [data] if isinstance(data, Events) else data
+    if isinstance(listed, Sequence) and listed and isinstance(listed[0], Events):
+        _, entry = entry_of(deployment, listed[0])
+        if entry != deployment.cores[0]:
+            return [recording.from_own_start() for recording in listed]
+    adapted = deployment.adapted
+    return encode_for(data, adapted.ann.input_shape, adapted.recipe).recordings()
+
+
+def wired_twin(deployment: Deployment) -> Twin:
+    """A twin of the deployment with its sensor and read-out."""
+    return Twin.from_configuration(
+        deployment.configuration, chip=deployment.chip, slow_clock_hz=deployment.slow_clock_hz
+    )
+
+
+def entry_of(deployment: Deployment, recording: Events) -> tuple[tuple[int, int, int], int]:
+    """The shape that recordings must have, and where they enter: a sensor's own recordings go
+    through the sensor's stage if it is wired, others to the first core."""
+    description = load_chip_description(deployment.chip)
+    sensor = (2, description.limits.sensor_size, description.limits.sensor_size)
+    if deployment.wiring.sensor is not None and recording.shape == sensor:
+        return sensor, description.dvs_layer
+    return deployment.layers[0].folded.in_shape, deployment.cores[0]
 
 
 def decided(

@@ -9,43 +9,51 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common
+from speck_adacal.cli import common, wiring_options
 
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
+    from speck_adacal.inspection.alarms import Alarms
     from speck_adacal.inspection.core_load import CoreLoad
 
 NAME = "deploy"
-EXAMPLE = "Example: speck-adacal deploy digits.adapted --chip speck2f --out digits.bundle"
+EXAMPLE = (
+    "Examples: speck-adacal deploy digits.adapted --out digits.bundle; speck-adacal deploy "
+    "nmnist.adapted --input sensor --readout chip --out alone.bundle"
+)
+
+Bias = Annotated[
+    str,
+    typer.Option(
+        "--bias",
+        help="Biases: 'recipe' (as `adapt` chose), 'initial' (part of the initial potential), "
+        "'leak' (slow clock), or 'refuse'.",
+    ),
+]
+LowerClip = Annotated[
+    str,
+    typer.Option(
+        "--lower-clip",
+        help="Where a membrane potential stops falling: 'recipe' (as `adapt` or `front` "
+        "chose), 'open' (16 bits), 'threshold' (as sinabs does), or firing thresholds below "
+        "zero.",
+    ),
+]
+WindowUs = Annotated[
+    int | None,
+    typer.Option(
+        "--window-us", help="Duration of a sample in µs, for a leak; the recipe's if left out."
+    ),
+]
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
     chip: common.Chip = DEFAULT_CHIP,
-    bias: Annotated[
-        str,
-        typer.Option(
-            "--bias",
-            help="Biases: 'recipe' (as `adapt` chose), 'initial' (part of the initial potential), "
-            "'leak' (slow clock), or 'refuse'.",
-        ),
-    ] = "recipe",
-    lower_clip: Annotated[
-        str,
-        typer.Option(
-            "--lower-clip",
-            help="Where a membrane potential stops falling: 'recipe' (as `adapt` or `front` "
-            "chose), 'open' (16 bits), 'threshold' (as sinabs does), or firing thresholds below "
-            "zero.",
-        ),
-    ] = "recipe",
-    window_us: Annotated[
-        int | None,
-        typer.Option(
-            "--window-us", help="Duration of a sample in µs, for a leak; the recipe's if left out."
-        ),
-    ] = None,
+    bias: Bias = "recipe",
+    lower_clip: LowerClip = "recipe",
+    window_us: WindowUs = None,
     recordings: Annotated[
         Path | None,
         typer.Option("--recordings", help="Show each core's load on these (.npz), simulated."),
@@ -53,6 +61,18 @@ def command(
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which recordings: N, or FROM:TO.")
     ] = "100",
+    source: wiring_options.Source = "host",
+    origin: wiring_options.Origin = None,
+    pooling: wiring_options.Pooling = None,
+    mirror: wiring_options.Mirror = "",
+    polarities: wiring_options.Polarities = "fit",
+    noise_filter: wiring_options.NoiseFilter = "off",
+    readout: wiring_options.Readout = "host",
+    readout_window: wiring_options.ReadoutWindow = 1,
+    readout_threshold: wiring_options.ReadoutThreshold = 0,
+    wrong_alarms: wiring_options.WrongAlarms = None,
+    slow_clock_hz: wiring_options.SlowClockHz = None,
+    clock_divider: wiring_options.ClockDivider = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -63,6 +83,21 @@ def command(
     Exit code 3 where design rules are violated, with all of them listed.
     """
     common.refuse_early(out, force=force, bundle=True)
+    asked = wiring_options.Asked(
+        source,
+        origin,
+        pooling,
+        mirror,
+        polarities,
+        noise_filter,
+        readout,
+        readout_window,
+        readout_threshold,
+        slow_clock_hz,
+        clock_divider,
+    )
+    wiring = wiring_options.wiring_of(asked)
+    alarms = None
     from speck_adacal import ChipPolicy, Deployment, deploy, load, save
     from speck_adacal.reporting.summary import layer_rows
     from speck_adacal.reporting.tables import deployment_table
@@ -71,25 +106,59 @@ def command(
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
         policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)
-        deployment = deploy(adapted.with_seed(seed), chip=chip, policy=policy)
+        deployment = deploy(adapted.with_seed(seed), chip=chip, policy=policy, wiring=wiring)
+        if wrong_alarms is not None:
+            deployment, alarms = _calibrated(deployment, recordings, samples, wrong_alarms)
         loads = _loads(deployment, recordings, samples)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)
-    verdict = deployment.adapted.recipe.verdict
+    from rich.console import Group
+
+    table = Group(
+        deployment_table(deployment, rows, out, loads),
+        *wiring_options.wiring_lines(deployment, alarms),
+    )
     results = {
         "bundle": str(out),
         "chip": chip,
         "bias": bias,
         "lower_clip": lower_clip,
-        "slow_clock_hz": deployment.slow_clock_hz,
         "layers": [row.to_dict() for row in rows],
+        **_measured(deployment, loads, alarms),
+    }
+    common.show(results, table, as_json=as_json, quiet=quiet)
+
+
+def _measured(
+    deployment: Deployment, loads: tuple[CoreLoad, ...], alarms: Alarms | None
+) -> dict[str, object]:
+    verdict = deployment.adapted.recipe.verdict
+    return {
+        "slow_clock_hz": deployment.slow_clock_hz,
+        "wiring": asdict(deployment.wiring),
+        "alarms": None if alarms is None else {"kind": "simulated", **asdict(alarms)},
         "loads": [{"kind": "simulated", **asdict(load)} for load in loads],
         "verdict": None if verdict is None else verdict.to_dict(),
         "warnings": [str(violation) for violation in deployment.violations],
     }
-    common.show(
-        results, deployment_table(deployment, rows, out, loads), as_json=as_json, quiet=quiet
-    )
+
+
+def _calibrated(
+    deployment: Deployment, recordings: Path | None, part: str | None, wrong_alarms: float
+) -> tuple[Deployment, Alarms]:
+    from speck_adacal import calibrated_readout
+    from speck_adacal.chip.simulation import recordings_for
+    from speck_adacal.errors import SettingsError
+    from speck_adacal.events.sample_files import load_samples
+
+    data = None if recordings is None else load_samples(recordings).part(common.parse_slice(part))
+    if data is None or data.labels is None:
+        raise SettingsError(
+            "--wrong-alarms finds the threshold on recordings with labels, and there are none; "
+            "give them with --recordings."
+        )
+    inputs = recordings_for(deployment, data.inputs)
+    return calibrated_readout(deployment, inputs, data.labels, wrong_alarms=wrong_alarms)
 
 
 def _loads(
@@ -97,11 +166,9 @@ def _loads(
 ) -> tuple[CoreLoad, ...]:
     if recordings is None:
         return ()
+    from speck_adacal.chip.simulation import recordings_for
     from speck_adacal.events.sample_files import load_samples
     from speck_adacal.inspection.core_load import core_loads
-    from speck_adacal.samples.batches import encode_for
 
-    adapted = deployment.adapted
     data = load_samples(recordings).part(common.parse_slice(part))
-    batches = encode_for(data.inputs, adapted.ann.input_shape, adapted.recipe)
-    return core_loads(deployment, batches.recordings())
+    return core_loads(deployment, recordings_for(deployment, data.inputs))

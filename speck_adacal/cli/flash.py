@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from speck_adacal.cli import common
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
+    from speck_adacal.bundles.chip_configuration import ChipConfiguration
+    from speck_adacal.host.devices import DeviceName
     from speck_adacal.host.flash import FlashPlan
 
 NAME = "flash"
@@ -21,7 +24,10 @@ EXAMPLE = "Example: speck-adacal flash digits.bundle --device speck2fdevkit:0 --
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `deploy` or `demo` wrote.")],
     device: Annotated[
-        str, typer.Option("--device", help="A real board, such as speck2fdevkit:0.")
+        str,
+        typer.Option(
+            "--device", help="A real board, such as speck2fdevkit:0, or virtual with --scene."
+        ),
     ] = "speck2fdevkit:0",
     out: Annotated[
         Path | None,
@@ -30,6 +36,13 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; touch no device.")
     ] = False,
+    host_fed: Annotated[
+        bool, typer.Option("--host-fed", help="Also where it waits for a host's events.")
+    ] = False,
+    scene: Annotated[
+        Path | None,
+        typer.Option("--scene", help="Recording of the sensor: decisions on a virtual board."),
+    ] = None,
     as_json: common.Json = False,
     force: common.Force = False,
     quiet: common.Quiet = False,
@@ -39,7 +52,7 @@ def command(
     Exit code 4 where the vendor's samna or the board is not there (0 with --dry-run).
     """
     image = out or bundle.with_name(f"{bundle.name}.flash.bin")
-    if not dry_run:
+    if not dry_run and scene is None:
         common.refuse_early(image, force=force)
     from dataclasses import asdict
 
@@ -47,22 +60,25 @@ def command(
     from speck_adacal.bundles.bundle_files import stored_configuration
     from speck_adacal.errors import ConfigurationError
     from speck_adacal.host.devices import check_chip, parse_device, require_real
-    from speck_adacal.host.flash import flash, plan_flash
+    from speck_adacal.host.flash import flash, plan_flash, refuse_host_fed
 
     named = parse_device(device)
     with common.calm_libraries(quiet=quiet):
         configuration = stored_configuration(read_bundle(bundle))
         check_chip(named, configuration.chip)
+        if not host_fed:
+            refuse_host_fed(configuration, bundle)
         plan = plan_flash(configuration, named)
+        shown = {} if scene is None else _decisions(configuration, named, scene)
         common.show(
-            {**asdict(plan), "payload_bytes": plan.payload_bytes, "image": str(image)},
-            _table(plan),
+            {**asdict(plan), "payload_bytes": plan.payload_bytes, "image": str(image), **shown},
+            _view(plan, shown),
             as_json=as_json,
             quiet=quiet,
         )
         if not plan.valid:
             raise ConfigurationError(f"{plan.chip} would refuse this: {plan.message}")
-        if dry_run:
+        if dry_run or scene is not None:
             return
         require_real(named)
         done = flash(configuration, named, image, force=force)
@@ -71,6 +87,33 @@ def command(
             f"{done.device} runs it until it is reset; {done.image}: {done.image_bytes:,} bytes "
             f"for the module's flash (SHA-256 {done.image_sha256[:12]}…)"
         )
+
+
+def _decisions(
+    configuration: ChipConfiguration, device: DeviceName, scene: Path
+) -> dict[str, object]:
+    from speck_adacal.events.recordings import read_recording
+    from speck_adacal.host.scene_run import show_scene
+
+    found = show_scene(configuration, device, read_recording(str(scene)))
+    pairs = zip(found.t_us.tolist(), found.label.tolist(), strict=True)
+    said = [{"t_us": t_us, "class": label} for t_us, label in pairs]
+    return {"scene": {"kind": "simulated", "path": str(scene), "decisions": said}}
+
+
+def _view(plan: FlashPlan, shown: dict[str, Any]) -> Group:
+    from rich.console import Group
+
+    from speck_adacal.cli.wiring_options import lines_of
+
+    lines = lines_of(plan.wiring)
+    if plan.slow_clock_hz is not None and not plan.wiring.ticks:
+        lines.append(f"Slow clock: {plan.slow_clock_hz:g} Hz, external, for its leak")
+    if shown:
+        said = shown["scene"]["decisions"]
+        lines += [f"{one['t_us'] / 1000:10.3f} ms: class {one['class']}" for one in said]
+        lines.append(f"{len(said)} decisions on {shown['scene']['path']}, simulated")
+    return Group(_table(plan), *lines)
 
 
 def _table(plan: FlashPlan) -> Table:

@@ -32,6 +32,7 @@ class BoardLink:
         source = getattr(samna, f"BasicSourceNode_{load_chip_description(chip).input_event}")
         sink = getattr(samna, f"BasicSinkNode_{chip}_event_output_event")
         self._board = board
+        self._dvs_layer = load_chip_description(chip).dvs_layer
         self.model = board.get_model()
         self.events = getattr(samna, chip).event
         self._graph = samna.graph.EventFilterGraph()
@@ -66,6 +67,16 @@ class BoardLink:
             answers += sum(type(event).__name__ == "NeuronValue" for event in came)
             found += came
         return found
+
+    def as_input(self, events: Events, entry: int) -> list[Any]:
+        """A recording as samna's events, for a core or for the sensor's stage."""
+        if entry != self._dvs_layer:
+            return self.as_spikes(events, entry)
+        columns = (events.channel > 0, events.y, events.x, events.t_us)
+        return [
+            self.events.DvsEvent(p=p, y=y, x=x, timestamp=t)
+            for p, y, x, t in zip(*(column.tolist() for column in columns), strict=True)
+        ]
 
     def as_spikes(self, events: Events, core: int) -> list[Any]:
         """A recording as samna's events, addressed to `core`."""

@@ -46,7 +46,7 @@ class BoardPlayer:
             watch = self._board.get_stop_watch()
             watch.start()
             watch.reset()
-            link.source.write(link.as_spikes(events, described.order[0]))
+            link.source.write(link.as_input(events, described.entry))
             readout = described.order[-1]
             fence = [link.events.ReadNeuronValue(layer=readout, address=0)]
             found = link.ask(fence, lasts_us=events.duration_us, timeout_s=self._timeout_s)
@@ -98,6 +98,7 @@ class BoardPlayer:
 def _monitored(configuration: Any, described: ChipConfiguration) -> Any:
     copy = type(configuration)()
     copy.from_json(configuration.to_json())
+    copy.dvs_layer.pass_sensor_events = False  # the recorded events only; its stage goes on
     for core in described.order:
         copy.cnn_layers[core].monitor_enable = True
     return copy

@@ -50,13 +50,14 @@ def parse_device(text: str) -> DeviceName:
     head, _, tail = text.strip().lower().partition(":")
     if head == "twin" and not tail:
         return DeviceName("twin")
-    if head == "virtual" and (not tail or tail in boards):
-        return DeviceName("virtual", tail)
+    board, _, index = tail.partition(":")
+    if head == "virtual" and (not tail or board in boards) and (not index or index == "0"):
+        return DeviceName("virtual", board)
     if head in boards and (not tail or tail.isdecimal()):
         return DeviceName("real", head, int(tail or 0))
     raise SettingsError(
-        f"There is no device {text!r}; give twin, virtual, virtual:TYPE or TYPE:0, where TYPE is "
-        f"one of {', '.join(boards)}."
+        f"There is no device {text!r}; give twin, virtual, virtual:TYPE, virtual:TYPE:0 or TYPE:0, "
+        f"where TYPE is one of {', '.join(boards)}."
     )
 
 
@@ -130,17 +131,22 @@ def player_on(device: DeviceName, chip: str) -> Iterator[tuple[Player, Grade]]:
         yield play_on_twin, "simulated"
         return
     real = device.kind == "real"
-    board = open_real(device) if real else _open_virtual(device, chip)
+    board = open_real(device) if real else open_virtual(device, chip)
     try:
         yield (
             BoardPlayer(board, settle_s=_REAL_SETTLE_S if real else 0.0),
             "measured on a chip" if real else "simulated",
         )
     finally:
-        _close(board)
+        close_quietly(board)
 
 
-def _open_virtual(device: DeviceName, chip: str) -> Any:
+def open_virtual(device: DeviceName, chip: str) -> Any:
+    """Open a virtual board that runs as fast as possible.
+
+    Raises:
+        SettingsError: the real samna is in use.
+    """
     if ensure_samna().kind == "real":
         raise SettingsError(
             f"{device} needs the virtual samna, but the real one is in use; set "
@@ -150,7 +156,8 @@ def _open_virtual(device: DeviceName, chip: str) -> Any:
     return open_board(chip)
 
 
-def _close(board: Any) -> None:
+def close_quietly(board: Any) -> None:
+    """Close a board, whatever state it is in."""
     import samna
 
     try:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from speck_adacal.bundle import new_file
 from speck_adacal.bundles.chip_configuration import ChipConfiguration
+from speck_adacal.chip.wiring import Wiring
+from speck_adacal.errors import SettingsError
 from speck_adacal.host.board_backend import device_errors
 from speck_adacal.host.devices import DeviceName, open_real, require_real
 
@@ -60,6 +62,8 @@ class FlashPlan:
         valid: what samna's validation says of the configuration.
         message: its message, where it does not hold.
         validated_by: `"real"` or `"virtual"`: whose validation that was.
+        wiring: sensor and read-out on the chip.
+        slow_clock_hz: rate of the external slow clock that it needs; None for none.
     """
 
     device: str
@@ -68,6 +72,8 @@ class FlashPlan:
     valid: bool
     message: str
     validated_by: str
+    wiring: Wiring
+    slow_clock_hz: float | None
 
     @property
     def payload_bytes(self) -> int:
@@ -108,7 +114,32 @@ def plan_flash(configuration: ChipConfiguration, device: DeviceName) -> FlashPla
         valid=bool(valid),
         message=str(message),
         validated_by=backend.kind,
+        wiring=configuration.wiring,
+        slow_clock_hz=configuration.slow_clock_hz,
     )
+
+
+def refuse_host_fed(configuration: ChipConfiguration, bundle: Path) -> None:
+    """Make sure that a flashed chip needs no host.
+
+    Raises:
+        SettingsError: it would see nothing, or tell nobody; the message has the two commands that
+            make a bundle which stands alone.
+    """
+    wiring = configuration.wiring
+    lacking = [
+        said
+        for said, found in (("input", wiring.sensor), ("decisions", wiring.readout))
+        if found is None
+    ]
+    if lacking:
+        alone = bundle.with_name(f"{bundle.stem}-alone.bundle")
+        raise SettingsError(
+            f"{bundle} waits for a host, which gives it or takes from it its "
+            f"{' and '.join(lacking)}, and after flashing there is none; make one that stands "
+            f"alone: speck-adacal deploy {bundle} --input sensor --readout chip --out {alone} && "
+            f"speck-adacal flash {alone}; or flash it as it is with --host-fed."
+        )
 
 
 def flash(
@@ -132,6 +163,10 @@ def flash(
         with new_file(image, force=force) as temporary:
             temporary.write_bytes(data)
         with device_errors("configuring"):
+            if configuration.slow_clock_hz is not None:
+                io = board.get_io_module()
+                io.set_slow_clk_rate(configuration.slow_clock_hz)
+                io.set_slow_clk(True)
             board.get_model().apply_configuration(target)
             time.sleep(_SETTLE_S)  # a board applies it in its own time
     finally:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.deploy import Deployment, rewired
+from speck_adacal.chip.sensor_wiring import SensorWiring
 from speck_adacal.chip_description import load_chip_description
-from speck_adacal.errors import EventError, SettingsError
+from speck_adacal.errors import EventError
 from speck_adacal.events.types import Events
 from speck_adacal.host.backend import check_shape
 from speck_adacal.host.board_backend import BoardBackend
 from speck_adacal.readout.decision import Answer
 
 log = logging.getLogger("speck_adacal.host.sensor")
-_POOLINGS = (4, 2, 1)
 
 
 class SensorBackend(BoardBackend):
@@ -35,6 +36,7 @@ class SensorBackend(BoardBackend):
                 "The network was made for samples with a reset before each, at a sensor nobody "
                 "resets it between two scenes; adapt on recordings of events without --reset-each."
             )
+        self._wired = at_sensor(deployment)
         super().__init__(deployment, *arguments, **options)
 
     def reset(self) -> None:
@@ -60,54 +62,42 @@ class SensorBackend(BoardBackend):
         return self._answer(found, events.duration_us, len(seen), seen)
 
     def _configuration(self) -> Any:
-        return sensor_configuration(self._deployment)
+        found = self._wired.configuration
+        found.dvs_layer.monitor_enable = True
+        return found
 
     def _seen(self, found: list[Any], until_us: int) -> Events:
-        """What the DVS stage's monitor showed, pooled and cut as the network gets it."""
-        channels, height, width = self.shape
+        """What the DVS stage's monitor showed, pooled, mirrored and cut as the network gets it."""
+        sensor = self._wired.wiring.sensor or SensorWiring()
         stage = load_chip_description(self._deployment.chip).dvs_layer
-        pool, _ = _view(height, width, self._deployment.chip)
+        pool, merged = sensor.pooling or 1, self.shape[0] == 1
         seen = [  # the monitor counts from the corner of the region, before pooling
-            (e.timestamp, e.x // pool, e.y // pool, e.feature if channels > 1 else 0)
+            (e.timestamp, e.x // pool, e.y // pool, 0 if merged else e.feature)
             for e in found
             if type(e).__name__ == "Spike" and e.layer == stage
         ]
         t, x, y, p = np.array(seen, dtype=np.int64).reshape(-1, 4).T
+        right, bottom = sensor.cut(self.shape)
+        width, height = right + 1 - (sensor.left or 0), bottom + 1 - (sensor.top or 0)
         keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        x = width - 1 - x if sensor.mirror_x else x
+        y = height - 1 - y if sensor.mirror_y else y
+        x, y = (y, x) if sensor.diagonal else (x, y)
         t = np.maximum.accumulate(np.clip(t[keep], self._covered_us, until_us))
         columns, rows, channel = (values[keep].astype(np.int16) for values in (x, y, p))
         return Events(t, columns, rows, channel, self.shape, until_us)
 
 
-def sensor_configuration(deployment: Deployment) -> Any:
-    """The deployment's configuration with the sensor wired to its first core.
-
-    The middle of the sensor is shown to the network, pooled as far as that keeps its size.
+def at_sensor(deployment: Deployment) -> Deployment:
+    """The deployment with its sensor wired; the middle, as it fits, where it was made for a host.
 
     Raises:
-        SettingsError: the network's input is no image of the sensor, or its biases come by events.
+        DesignRuleError: the network's input is no image of the sensor.
+        SettingsError: its biases come by events.
     """
-    config = deployment.mapped.configuration
-    copy = type(config)()
-    copy.from_json(config.to_json())
-    if deployment.adapted.recipe.constant is not None:
-        raise SettingsError(
-            "The network's biases come as events that a host sends beside the input, which nobody "
-            "does where the chip's own sensor is the source; adapt it with bias='leak'."
-        )
-    channels, height, width = deployment.input_shape
-    if channels > 2:
-        raise SettingsError(f"A sensor has two polarities, the network takes {channels} channels.")
-    pool, (top, left) = _view(height, width, deployment.chip)
-    dvs = copy.dvs_layer
-    dvs.pass_sensor_events = dvs.monitor_enable = True
-    dvs.merge = channels == 1
-    dvs.pooling = {"x": pool, "y": pool}
-    dvs.origin = {"x": left, "y": top}
-    dvs.cut = {"x": left + width - 1, "y": top + height - 1}
-    dvs.destinations[0].enable = True
-    dvs.destinations[0].layer = deployment.cores[0]
-    return copy
+    if deployment.wiring.sensor is not None:
+        return deployment
+    return rewired(deployment, replace(deployment.wiring, sensor=SensorWiring()))
 
 
 def silence(
@@ -130,12 +120,3 @@ def joined(parts: Iterable[Events], shape: tuple[int, int, int], duration_us: in
         for name in ("t_us", "x", "y", "channel")
     )
     return Events(t, x, y, p, shape, duration_us)
-
-
-def _view(height: int, width: int, chip: str) -> tuple[int, tuple[int, int]]:
-    """Pooling, and the origin (y, x) of the middle of the pooled sensor."""
-    side = load_chip_description(chip).limits.sensor_size
-    if max(height, width) > side:
-        raise SettingsError(f"The network takes {width} x {height} pixels, the sensor has {side}.")
-    pool = next(p for p in _POOLINGS if side // p >= max(height, width))
-    return pool, ((side // pool - height) // 2, (side // pool - width) // 2)

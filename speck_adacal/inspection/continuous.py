@@ -9,11 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.chip.simulation import Simulation, decided
+from speck_adacal.chip.simulation import (
+    ChipDecisions,
+    Simulation,
+    chip_decisions,
+    decided,
+    entry_of,
+    wired_twin,
+)
 from speck_adacal.errors import EventError
 from speck_adacal.events.types import Events
 from speck_adacal.readout.class_counts import counts_at, leaders
-from speck_adacal.twin import Spikes, Twin
+from speck_adacal.twin import Spikes
+from speck_adacal.twin.result import TwinRun
 
 Ints = npt.NDArray[np.int64]
 _LATEST_US = 1 << 31  # well before the 32 bits of the chip's time are used up
@@ -124,6 +132,7 @@ def run_on_end(
         events=np.array([len(recording) for recording in recordings], dtype=np.int64),
         spikes_per_core=np.stack([one.spikes_per_core for one in passed]),
         synops_per_core=np.stack([one.synops_per_core for one in passed]),
+        chip_decisions=tuple(one.said for one in passed if one.said is not None),
         order=order,
         starts_us=starts,
         window_us=window,
@@ -139,17 +148,20 @@ class _Passed:
     output: Spikes
     spikes_per_core: Ints
     synops_per_core: Ints
+    said: ChipDecisions | None
+
+
+def _read_out(run: TwinRun, by_us: int) -> ChipDecisions:
+    said = chip_decisions(run)
+    return replace(said, t_us=said.t_us + by_us)
 
 
 def _passed(
     deployment: Deployment, recordings: Sequence[Events], order: Ints, starts: Ints
 ) -> list[_Passed]:
     """Run the recordings in this order, each where the one before it left the states."""
-    twin = Twin.from_configuration(
-        deployment.mapped.configuration,
-        chip=deployment.chip,
-        slow_clock_hz=deployment.slow_clock_hz,
-    )
+    twin = wired_twin(deployment)
+    _, entry = entry_of(deployment, recordings[0])
     found: dict[int, _Passed] = {}
     base = 0  # the stream's time at which the chip's own time was 0
     for index in order.tolist():
@@ -157,10 +169,11 @@ def _passed(
         if start + recording.duration_us - base >= _LATEST_US:
             base += twin.time_us
             twin.restart_time()
-        run = twin.feed(_moved(recording, start - base))
+        run = twin.feed(_moved(recording, start - base), entry=entry)
         spikes = run.spikes[deployment.readout_core]
         output = replace(spikes, t_us=spikes.t_us + (base - start))
-        found[index] = _Passed(output, run.spikes_per_core, run.synops_per_core)
+        said = _read_out(run, base - start) if deployment.wiring.readout else None
+        found[index] = _Passed(output, run.spikes_per_core, run.synops_per_core, said)
     return [found[index] for index in range(len(recordings))]
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.simulation import entry_of, wired_twin
 from speck_adacal.events.types import Events
-from speck_adacal.twin import Twin
 
 WINDOW_US = 1000
 
@@ -45,15 +45,11 @@ def core_loads(
         recordings: inputs, at least one; they are run one by one, so that memory stays small.
         window_us: length of the windows.
     """
-    twin = Twin.from_configuration(
-        deployment.mapped.configuration,
-        chip=deployment.chip,
-        slow_clock_hz=deployment.slow_clock_hz,
-    )
+    twin = wired_twin(deployment)
     total = dict.fromkeys(deployment.cores, 0)
     worst = dict.fromkeys(deployment.cores, (-1.0, 0, 0))
     for index, recording in enumerate(recordings):
-        run = twin.run(recording, record_load=True)
+        run = twin.run(recording, entry=entry_of(deployment, recording)[1], record_load=True)
         for core in deployment.cores:
             total[core] += int(run.synops_per_core[core])
             if run.load is not None:

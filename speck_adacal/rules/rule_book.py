@@ -131,6 +131,40 @@ _BOOK: Mapping[str, _Entry] = {
         "set the scale; the warning's bound of 16 is this kit's choice.",
         "bits.weight",
     ),
+    "sensor-region": _Entry(
+        "What the network sees is a region of the sensor, as large as its input after pooling; "
+        "pixels outside of the sensor do not exist.",
+        "limits.sensor_size",
+    ),
+    "sensor-pooling": _Entry(
+        "The sensor's stage pools by dividing coordinates, by these numbers only.",
+        "limits.poolings",
+    ),
+    "sensor-polarities": _Entry(
+        "A sensor's events have two polarities: two channels, one with both merged, or one of "
+        "them chosen.",
+        source="Datasheet v1.0 (SynSense, August 2023); samna reference, DvsLayerConfig",
+    ),
+    "sensor-filter": _Entry(
+        "The noise filter looks for company in a neighbourhood of at most this edge.",
+        "limits.filter_size",
+    ),
+    "readout-classes": _Entry(
+        "The read-out layer counts this many classes, and has one idle state.",
+        "routing.readout_classes",
+    ),
+    "readout-map": _Entry(
+        "The read-out layer counts spikes of the channels of one pixel: channel 4k is class k + 1.",
+        source="sinabs docs, speck/faqs/chip_errata and notebooks/using_readout_layer",
+    ),
+    "readout-window": _Entry(
+        "The read-out layer averages over this many cycles of the slow clock.",
+        "routing.readout_windows",
+    ),
+    "readout-threshold": _Entry(
+        "The read-out layer's threshold has this many bits.",
+        "bits.readout_counter",
+    ),
 }
 
 

@@ -21,7 +21,8 @@ from speck_adacal.chip.check import CheckResult, check_network
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fitting import fits
 from speck_adacal.chip.policy import ChipPolicy
-from speck_adacal.chip.simulation import Simulation, run_on_twin
+from speck_adacal.chip.simulation import Simulation, recordings_for, run_on_twin
+from speck_adacal.chip.wiring import Wiring
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
@@ -29,7 +30,7 @@ from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.inspection.judging import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
-from speck_adacal.samples.batches import Batches, Form, encode_for, encode_samples
+from speck_adacal.samples.batches import Batches, Form, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.bases import Base, base_of, compared, ways_of_biases
@@ -187,7 +188,11 @@ def _for_use(settings: AdaptSettings, form: Form) -> AdaptSettings:
 
 
 def deploy(
-    adapted: AdaptedNetwork, *, chip: str = DEFAULT_CHIP, policy: ChipPolicy | None = None
+    adapted: AdaptedNetwork,
+    *,
+    chip: str = DEFAULT_CHIP,
+    policy: ChipPolicy | None = None,
+    wiring: Wiring | None = None,
 ) -> Deployment:
     """Put an adapted network on a chip: fold, check, quantise, map and configure.
 
@@ -195,13 +200,14 @@ def deploy(
         adapted: the result of `adapt`.
         chip: a name of `chip_description.known_chips()`.
         policy: what becomes of biases and of the membrane's lower clip.
+        wiring: the chip's own sensor as source, its own read-out layer; a host's without it.
 
     Raises:
         ModelError: an operation has no counterpart on the chip.
         DesignRuleError: one or more design rules are violated; all are listed.
         ConfigurationError: the chip is not known, or samna refused the configuration.
     """
-    return deploy_network(adapted, chip=chip, policy=policy)
+    return deploy_network(adapted, chip=chip, policy=policy, wiring=wiring)
 
 
 @overload
@@ -234,7 +240,8 @@ def simulate(
     Args:
         deployment: the result of `deploy`.
         events: one `Events`, a list of them, or images `[n, channels, height, width]` with
-            values 0 to 1, which are rate-coded.
+            values 0 to 1, which are rate-coded. Where the sensor is wired, recordings of the whole
+            sensor go through its stage.
         continuous: put the recordings on end in random order, and never reset the chip, as at a
             camera; without it every sample begins with the configured states.
         gap_us, window_us, seed: of a continuous run: silence behind each recording, length of the
@@ -244,8 +251,7 @@ def simulate(
         CalibrationError: there are no samples, or of a wrong shape or range.
         EventError: the gap or the window is out of range.
     """
-    adapted = deployment.adapted
-    recordings = encode_for(events, adapted.ann.input_shape, adapted.recipe).recordings()
+    recordings = recordings_for(deployment, events)
     if not continuous:
         return run_on_twin(deployment, recordings)
     return run_on_end(deployment, recordings, gap_us=gap_us, window_us=window_us, seed=seed)

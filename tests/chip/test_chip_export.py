@@ -216,10 +216,10 @@ def test_with_the_vendors_library_a_bundle_keeps_its_files(deployment, monkeypat
 
 
 def test_flash_without_a_board_is_a_dry_run_with_exit_code_4(bundle, configuration, capsys):
-    out, err = run(capsys, "flash", bundle, "--device", "speck2fdevkit:0", code=4)
+    out, err = run(capsys, "flash", bundle, "--host-fed", "--device", "speck2fdevkit:0", code=4)
     assert "What speck2fdevkit:0 (speck2f) would be given" in out
     assert "install" in err
-    out, _ = run(capsys, "flash", bundle, "--dry-run", "--json")
+    out, _ = run(capsys, "flash", bundle, "--host-fed", "--dry-run", "--json")
     plan = json.loads(out)
     first = configuration.order[0]
     assert plan["cores"][0]["weights"] == 4 * 2 * 3 * 3
@@ -233,8 +233,8 @@ def test_flash_without_a_board_is_a_dry_run_with_exit_code_4(bundle, configurati
 
 
 def test_only_a_real_board_can_be_flashed(bundle, capsys):
-    run(capsys, "flash", bundle, "--device", "twin", code=1)
-    run(capsys, "flash", bundle, "--device", "speck2edevkit:0", code=1)
+    run(capsys, "flash", bundle, "--host-fed", "--device", "twin", code=1)
+    run(capsys, "flash", bundle, "--host-fed", "--device", "speck2edevkit:0", code=1)
 
 
 def test_flash_as_it_would_run_with_the_vendors_library(configuration, tmp_path, monkeypatch):

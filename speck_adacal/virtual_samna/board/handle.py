@@ -118,7 +118,7 @@ class VirtualBoard:
         self._power_module = PowerModule()
         self._model = VirtualModel(self._engine, chip, default_configuration)
         self.virtual = VirtualOnly(self._engine)
-        if declaration.scene and declaration.real_time:
+        if declaration.scene and (declaration.real_time or declaration.scene_once):
             scene = scene_events(declaration.scene, chip.sensor_size)
             shown = Scene(self._engine, scene)
             if declaration.scene_once:

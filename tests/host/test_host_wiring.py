@@ -1,0 +1,359 @@
+"""Sensor and read-out layer as parts of a deployment: the twin, the bundle and the virtual kit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from speck_adacal import (
+    AdaptSettings,
+    ChipPolicy,
+    ChipReadout,
+    Events,
+    SensorWiring,
+    Wiring,
+    adapt,
+    calibrated_readout,
+    deploy,
+    load_deployment,
+    save,
+    simulate,
+    verify,
+)
+from speck_adacal.bundles.chip_configuration import checked_configuration, configuration_of
+from speck_adacal.errors import BundleError, DesignRuleError, SettingsError
+
+ALONE = Wiring(sensor=SensorWiring(), readout=ChipReadout(), slow_clock_hz=100.0)
+SENSOR = (2, 128, 128)
+
+
+@pytest.fixture(scope="module")
+def adapted(deployment):
+    return deployment.adapted
+
+
+@pytest.fixture(scope="module")
+def alone(adapted):
+    return deploy(adapted, wiring=ALONE)
+
+
+def shown(seed=0, count=4000, duration_us=100_000):
+    """Events of the whole sensor; most lie in its middle, which the network sees."""
+    rng = np.random.default_rng(seed)
+    x, y = (np.clip(rng.normal(64, 12, count), 0, 127).astype(int) for _ in "xy")
+    t = np.sort(rng.integers(0, duration_us, count))
+    return Events(t, x, y, rng.integers(0, 2, count), SENSOR, duration_us)
+
+
+def seen_by(wiring, scene, shape=(2, 8, 8)):
+    """What a network of this shape sees of a scene, one event after another."""
+    _, height, width = shape
+    rows, columns = (width, height) if wiring.diagonal else (height, width)
+    kept = []
+    for t, x, y, c in zip(scene.t_us, scene.x, scene.y, scene.channel, strict=True):
+        x, y = x // wiring.pooling - wiring.left, y // wiring.pooling - wiring.top
+        if not (0 <= x < columns and 0 <= y < rows):
+            continue
+        if wiring.polarities in ("on", "off") and c != (wiring.polarities == "on"):
+            continue
+        x = columns - 1 - x if wiring.mirror_x else x
+        y = rows - 1 - y if wiring.mirror_y else y
+        x, y = (y, x) if wiring.diagonal else (x, y)
+        kept.append((t, x, y, c if shape[0] > 1 else 0))
+    t, x, y, c = np.array(kept).T
+    return Events(t, x, y, c, shape, scene.duration_us)
+
+
+def test_sensible_values_are_computed(alone):
+    sensor = alone.wiring.sensor
+    assert (sensor.pooling, sensor.left, sensor.top, sensor.polarities) == (4, 12, 12, "both")
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [
+        SensorWiring(),
+        SensorWiring(left=27, top=30, pooling=2, mirror_x=True),
+        SensorWiring(mirror_y=True, diagonal=True, left=11),
+        SensorWiring(polarities="off"),
+        SensorWiring(pooling=1, left=60, top=58, polarities="on"),
+    ],
+)
+def test_a_recording_of_the_sensor_goes_through_its_stage(adapted, sensor):
+    wired = deploy(adapted, wiring=Wiring(sensor=sensor))
+    scene = shown()
+    by_sensor = simulate(wired, scene)
+    by_host = simulate(wired, seen_by(wired.wiring.sensor, scene))
+    assert by_sensor.synops[0] > 0
+    np.testing.assert_array_equal(by_sensor.class_counts, by_host.class_counts)
+    np.testing.assert_array_equal(by_sensor.synops_per_core, by_host.synops_per_core)
+    on_end = simulate(wired, [scene], continuous=True)
+    np.testing.assert_array_equal(on_end.class_counts, by_sensor.class_counts)
+
+
+@pytest.mark.parametrize("window", [1, 16, 32])
+def test_the_read_out_layer_decides_as_the_host_does_on_the_same_windows(adapted, window):
+    rate = 100.0 * window
+    readout = ChipReadout(window=window, threshold=2 if window == 1 else 0)
+    chip = deploy(adapted, wiring=Wiring(readout=readout, slow_clock_hz=rate))
+    scene = seen_by(deploy(adapted, wiring=ALONE).wiring.sensor, shown(count=40_000))
+    found = simulate(chip, scene)
+    said, output, classes = found.chip_decisions[0], found.output[0], found.output_class[0]
+    assert len(said) == scene.duration_us * rate / 1e6
+    period = 1e6 / rate
+    for k, (t_us, label) in enumerate(zip(said.t_us, said.label, strict=True)):
+        assert t_us == int((k + 1) * period)
+        since = 0 if k < window else int((k + 1 - window) * period)
+        inside = (output.t_us >= since) & (output.t_us < t_us)
+        counts = np.bincount(classes[inside], minlength=3) // window
+        assert label == (counts.argmax() if counts.max() > readout.threshold else -1)
+    assert -1 in said.label or window == 1
+    assert {0, 1, 2} & set(said.label)
+
+
+def test_host_and_chip_read_the_same_network(adapted, alone, recording):
+    with_host = simulate(deploy(adapted), [recording()])
+    with_chip = simulate(alone, [recording()])
+    np.testing.assert_array_equal(with_host.class_counts, with_chip.class_counts)
+    np.testing.assert_array_equal(with_host.decisions, with_chip.decisions)
+
+
+def test_a_bundle_keeps_its_wiring_and_its_known_answers_go_through_it(alone, tmp_path):
+    path = save(alone, tmp_path / "alone.bundle")
+    loaded = load_deployment(path)
+    assert loaded.wiring == alone.wiring
+    assert loaded.slow_clock_hz == 100.0
+    assert verify(path).same
+    assert verify(path, device="virtual").same
+    stored = json.loads((path / "chip.json").read_text())
+    assert stored["wiring"]["sensor"]["pooling"] == 4
+    recorded = np.load(path / "known_answers.npz")
+    assert recorded["x"].max() > 64  # of the sensor, not of the network
+
+
+def test_the_threshold_keeps_to_a_rate_of_wrong_alarms(alone):
+    recordings = [shown(seed, count=8000) for seed in range(8)]
+    labels = [0, 1, 2, 0, 1, 2, 0, 1]
+    _, often = calibrated_readout(alone, recordings, labels, wrong_alarms=1.0)
+    strict, seldom = calibrated_readout(alone, recordings, labels, wrong_alarms=0.05)
+    assert often.threshold == 0
+    assert seldom.threshold > 0
+    assert seldom.wrong <= 0.05 < often.wrong
+    assert seldom.nothing > often.nothing
+    assert seldom.right + seldom.wrong + seldom.nothing == pytest.approx(1)
+    assert strict.wiring.readout.threshold == seldom.threshold
+    said = simulate(strict, recordings, continuous=True).chip_decisions
+    label = np.concatenate([one.label for one in said])
+    shown_class = np.repeat(labels, [len(one) for one in said])
+    assert np.mean((label >= 0) & (label != shown_class)) == pytest.approx(seldom.wrong)
+
+
+def test_a_wrong_alarm_rate_needs_a_read_out_layer(deployment, recording):
+    with pytest.raises(SettingsError, match="read-out layer"):
+        calibrated_readout(deployment, [recording()], [0])
+
+
+PLAIN = """
+import json, sys, time
+import samna
+import sinabs.backend.dynapcnn
+from safetensors.numpy import load_file
+
+folder, out = sys.argv[1:]
+chip = json.load(open(folder + "/chip.json"))
+arrays = load_file(folder + "/chip.safetensors")
+config = samna.speck2f.configuration.SpeckConfiguration()
+
+def put(target, fields):
+    for name, value in fields.items():
+        if isinstance(value, list):
+            for entry, found in zip(getattr(target, name), value):
+                put(entry, found)
+        elif name == "cnn_layers":
+            for core, found in value.items():
+                put(target.cnn_layers[int(core)], found)
+        elif isinstance(value, dict) and set(value) != {"x", "y"}:
+            put(getattr(target, name), value)
+        else:
+            setattr(target, name, value)
+
+for core, fields in chip["cores"].items():
+    layer, size = config.cnn_layers[int(core)], fields.pop("dimensions")
+    shape = lambda v: {"feature_count": v[0], "size": {"x": v[2], "y": v[1]}}
+    pair = lambda v: {"x": v[1], "y": v[0]}
+    layer.dimensions = {"kernel_size": size["kernel_size"], "stride": pair(size["stride"]),
+        "padding": pair(size["padding"]), "input_shape": shape(size["input_shape"]),
+        "output_shape": shape(size["output_shape"])}
+    put(layer, fields)
+    for name in ("weights", "biases", "neurons_initial_value"):
+        setattr(layer, name, arrays[f"core{core}.{name}"].tolist())
+put(config, chip["samna"])
+assert samna.speck2f.validate_configuration(config)[0]
+
+board = samna.device.open_device("Speck2fDevKit:0")
+graph = samna.graph.EventFilterGraph()
+_, sink = graph.sequential([board.get_model_source_node(),
+    samna.BasicSinkNode_speck2f_event_output_event()])
+graph.start()
+watch, io = board.get_stop_watch(), board.get_io_module()
+watch.start(); watch.reset()
+io.set_slow_clk_rate(chip["slow_clock_hz"]); io.set_slow_clk(True)
+board.get_model().apply_configuration(config)
+time.sleep(2.0)
+said = [(e.timestamp, e.index) for e in sink.get_events() if type(e).__name__ == "ReadoutPinValue"]
+json.dump(said, open(out, "w"))
+graph.stop()
+samna.device.close_device(board)
+"""
+
+
+def ours(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "speck_adacal", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_plain_samna_script_gets_the_decisions_that_simulate_gave(alone, tmp_path):
+    save(alone, tmp_path / "alone.bundle")
+    scene = shown(3, count=20_000, duration_us=500_000)
+    np.savez(tmp_path / "scene.npz", x=scene.x, y=scene.y, p=scene.channel, t=scene.t_us)
+    (tmp_path / "plain.py").write_text(PLAIN)
+    scene_file, bundle, said_file = (
+        tmp_path / n for n in ("scene.npz", "alone.bundle", "said.json")
+    )
+    options = ("--fast", "--boards", "speck2fdevkit", "--scene", scene_file, "--scene-once")
+    done = ours("virtual", "run", *options, tmp_path / "plain.py", bundle, said_file)
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "said.json").read_text())
+    wanted = simulate(alone, scene).chip_decisions[0]
+    meant = (wanted.label >= 0) & (wanted.t_us <= scene.t_us[-1])
+    assert meant.sum() > 20
+    assert [t for t, _ in said] == wanted.t_us[meant].tolist()
+    assert [index - 1 for _, index in said] == wanted.label[meant].tolist()
+
+
+def test_a_scene_before_a_virtual_board_gives_the_decisions_that_simulate_gave(alone, tmp_path):
+    path = save(alone, tmp_path / "alone.bundle")
+    scene = shown(4)
+    np.savez(
+        tmp_path / "scene.npz",
+        x=[*scene.x, 0, 127],
+        y=[*scene.y, 0, 127],
+        p=[*scene.channel, 0, 1],
+        t=[*scene.t_us, 100_000, 100_000],
+    )
+    options = ("--device", "virtual:speck2fdevkit:0", "--scene", tmp_path / "scene.npz", "--json")
+    done = ours("flash", path, *options)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)["scene"]["decisions"]
+    wanted = simulate(alone, scene).chip_decisions[0]
+    meant = wanted.label >= 0
+    assert [one["class"] for one in said] == wanted.label[meant].tolist()
+    assert [one["t_us"] for one in said] == wanted.t_us[meant].tolist()
+    assert len(said) > 5
+
+
+def test_flash_refuses_what_waits_for_a_host(deployment, tmp_path):
+    path = save(deployment, tmp_path / "host.bundle")
+    refused = ours("flash", path, "--dry-run")
+    assert refused.returncode == 1
+    for part in (
+        "waits for a host",
+        "--input sensor --readout chip",
+        "--host-fed",
+        "speck-adacal flash",
+    ):
+        assert part in " ".join(refused.stderr.split())
+    assert ours("flash", path, "--dry-run", "--host-fed").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("wiring", "rule"),
+    [
+        (Wiring(sensor=SensorWiring(left=121, pooling=1)), "sensor-region"),
+        (Wiring(sensor=SensorWiring(top=57, pooling=2)), "sensor-region"),
+        (Wiring(sensor=SensorWiring(pooling=3)), "sensor-pooling"),
+        (Wiring(sensor=SensorWiring(polarities="merge")), "sensor-polarities"),
+        (Wiring(sensor=SensorWiring(filter_size=16)), "sensor-filter"),
+        (Wiring(readout=ChipReadout(window=8)), "readout-window"),
+        (Wiring(readout=ChipReadout(threshold=70_000)), "readout-threshold"),
+    ],
+)
+def test_what_the_chip_cannot_do_breaks_a_rule(adapted, wiring, rule):
+    with pytest.raises(DesignRuleError) as error:
+        deploy(adapted, wiring=wiring)
+    assert [violation.rule for violation in error.value.violations] == [rule]
+
+
+@pytest.mark.parametrize(
+    ("end", "rule"),
+    [
+        ((nn.Flatten(), nn.Linear(256, 16, bias=False)), "readout-classes"),
+        ((nn.Conv2d(4, 3, 3, bias=False), nn.ReLU(), nn.AvgPool2d(6)), "readout-map"),
+    ],
+)
+def test_a_network_that_the_read_out_layer_cannot_count_breaks_a_rule(end, rule):
+    network = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.ReLU(), *end)
+    images = torch.rand(4, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    one = adapt(network, images, input_shape=(2, 8, 8), settings=AdaptSettings(time_steps=2))
+    with pytest.raises(DesignRuleError) as error:
+        deploy(one, wiring=Wiring(readout=ChipReadout()))
+    assert [violation.rule for violation in error.value.violations] == [rule]
+
+
+def test_the_read_out_keeps_to_the_clock_of_the_leak():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(128, 6, bias=False), nn.ReLU(), nn.Linear(6, 3))
+    images = torch.rand(4, 2, 8, 8, generator=torch.Generator().manual_seed(1))
+    one = adapt(network, images, input_shape=(2, 8, 8), settings=AdaptSettings(time_steps=2))
+    leaking = ChipPolicy(bias="leak", window_us=20_000)
+    alone = deploy(one, policy=leaking, wiring=Wiring(readout=ChipReadout()))
+    assert alone.slow_clock_hz == alone.wiring.slow_clock_hz == 100.0
+    with pytest.raises(SettingsError, match="one slow clock"):
+        deploy(one, policy=leaking, wiring=Wiring(readout=ChipReadout(), slow_clock_hz=50.0))
+    with pytest.raises(SettingsError, match="slow clock of"):
+        deploy(one, policy=ChipPolicy(bias="leak", window_us=20), wiring=ALONE)
+
+
+def test_a_background_filter_lets_company_through(adapted):
+    filtered = deploy(adapted, wiring=Wiring(sensor=SensorWiring(noise_filter="background")))
+    assert filtered.slow_clock_hz == 100.0
+    assert filtered.wiring.sensor.filter_ticks == 1
+    lonely = Events([1000, 41_000], [50, 70], [50, 70], [1, 1], SENSOR, 100_000)
+    company = Events([1000, 1100], [50, 51], [50, 50], [1, 1], SENSOR, 100_000)
+    synops = simulate(filtered, [lonely, company]).synops
+    assert synops[0] == 0 < synops[1]
+
+
+@pytest.mark.parametrize(
+    ("wiring", "said"),
+    [
+        (Wiring(readout=ChipReadout(), slow_clock_hz=20_000.0), "10 to 10000 Hz"),
+        (Wiring(readout=ChipReadout(), clock_divider=13), "14 to 17"),
+        (Wiring(readout=ChipReadout(), clock_divider=15, slow_clock_hz=50.0), "one of them"),
+    ],
+)
+def test_a_clock_that_the_chip_does_not_have_is_refused(adapted, wiring, said):
+    with pytest.raises(SettingsError, match=said):
+        deploy(adapted, wiring=wiring)
+
+
+def test_a_wiring_that_was_tampered_with_is_refused(alone, tmp_path):
+    path = save(alone, tmp_path / "alone.bundle")
+    data = json.loads((path / "chip.json").read_text())
+    data["wiring"]["sensor"]["left"] = 200
+    configuration = configuration_of(alone)
+    with pytest.raises(BundleError, match="sensor-region"):
+        checked_configuration(data, configuration.arrays, "chip.json")
+    data["wiring"]["sensor"]["left"] = 13
+    with pytest.raises(BundleError, match="samna does not say"):
+        checked_configuration(data, configuration.arrays, "chip.json")
