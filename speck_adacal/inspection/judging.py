@@ -33,7 +33,7 @@ from speck_adacal.snn.adapted import AdaptedNetwork
 
 _SMALLEST_CAUSE = 0.003  # share of right decisions that is worth a word
 _OPTIONS = {
-    "time steps": "`adapt --time-steps 16` or `--per-channel`",
+    "time steps": "`adapt --per-channel`, or `--time-steps 16`",
     "clip": "`deploy --lower-clip open`",
     "bias": "`adapt --bias events`, or `leak`",
     "8 bits": "`autopsy` for the layer, and `adapt --per-channel`",

@@ -39,7 +39,7 @@ def _networks(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, int, int]]:
     shape = (channels, size, size)
     parts: list[nn.Module] = []
     for _ in range(draw(st.integers(1, 4))):
-        kind = draw(st.sampled_from(("conv", "conv", "block", "average", "maximum", "pad")))
+        kind = draw(st.sampled_from(("conv", "conv", "depthwise", "block", "pool", "pad")))
         outs = draw(st.integers(1, 4))
         if kind == "conv":
             kernel = draw(st.sampled_from((1, 2, 3, 5)))
@@ -50,25 +50,69 @@ def _networks(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, int, int]]:
         elif kind == "block":
             parts.append(_Block(channels, outs, draw(st.integers(1, 2)), draw(st.booleans())))
             channels = outs
+        elif kind == "depthwise":
+            parts += [nn.Conv2d(channels, channels, 3, 1, "same", groups=channels), nn.ReLU6()]
+            parts += [nn.Conv2d(channels, outs, 1, bias=False), nn.BatchNorm2d(outs), nn.ReLU()]
+            channels = outs
         elif kind == "pad":
             parts.append(nn.ZeroPad2d(draw(st.tuples(*[st.integers(0, 1)] * 4))))
         else:
-            pool = nn.AvgPool2d if kind == "average" else nn.MaxPool2d
-            parts.append(pool(draw(st.integers(2, 3)), draw(st.sampled_from((None, 1, 2)))))
-    parts += [nn.AdaptiveAvgPool2d(1)] if draw(st.booleans()) else []
-    return nn.Sequential(*parts, nn.Dropout(), nn.Flatten(), nn.LazyLinear(3)), shape
+            parts.append(draw(_pools()))
+    front = [_Shifted()] if draw(st.booleans()) else []
+    return nn.Sequential(*front, *parts, draw(_heads())), shape
+
+
+class _Shifted(nn.Module):
+    """Normalisation in front, as a module of its own."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - 0.3) / 0.5
+
+
+class _Mean(nn.Module):
+    """The mean over space, flattened by a view; or the map as a list of features."""
+
+    def __init__(self, mean: bool) -> None:
+        super().__init__()
+        self.mean, self.fc = mean, nn.LazyLinear(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x.mean((2, 3)) if self.mean else x.view(x.size(0), -1))
+
+
+@st.composite
+def _pools(draw: st.DrawFn) -> nn.Module:
+    """Pooling of any size, stride, rounding, padding and divisor."""
+    size, stride = draw(st.integers(2, 3)), draw(st.sampled_from((None, 1, 2)))
+    padding, up = draw(st.integers(0, 1)), draw(st.booleans())
+    if draw(st.sampled_from((True, True, False))):
+        divisor = draw(st.sampled_from((None, None, 3)))
+        return nn.AvgPool2d(size, stride, padding, up, draw(st.booleans()), divisor)
+    return nn.MaxPool2d(size, stride, padding, ceil_mode=up)
+
+
+@st.composite
+def _heads(draw: st.DrawFn) -> nn.Module:
+    """Pooling to one or more places, a hidden layer with batch norm, or neither."""
+    if draw(st.booleans()):
+        return _Mean(draw(st.booleans()))
+    parts = [nn.AdaptiveAvgPool2d(draw(st.integers(1, 3)))] if draw(st.booleans()) else []
+    parts += [nn.Dropout(), nn.Flatten()]
+    if draw(st.booleans()):
+        parts += [nn.LazyLinear(5, bias=False), nn.BatchNorm1d(5), nn.ReLU()]
+    return nn.Sequential(*parts, nn.LazyLinear(3))
 
 
 def _random_norms(network: nn.Module) -> None:
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             module.running_mean.normal_(0, 0.2)  # type: ignore[union-attr]
             module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
             nn.init.normal_(module.bias, 0, 0.2)
 
 
 @given(case=_networks(), bias=st.sampled_from(("events", "initial")), seed=st.integers(0, 99))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_it_deploys_or_is_refused(
     case: tuple[nn.Module, tuple[int, int, int]], bias: str, seed: int
 ) -> None:
@@ -100,6 +144,12 @@ def test_it_deploys_or_is_refused(
         assert weight_error(weight, layer.weight, layer.threshold) < 0.25, layer.folded.name
     if any(node.kind is Kind.MAX_POOL for node in adapted.ann.nodes):
         return  # fitted, not exact
+    if any(
+        value and name.startswith("cut off:") and f"left out:{name[8:]}" in record.values
+        for record in adapted.recipe.trace
+        for name, value in record.values.items()
+    ):
+        return  # a bound that decides next to nothing
     held = next(iter(encode_for(x[:4], shape, adapted.recipe).held()))
     with torch.no_grad():
         ours = adapted.reference.run(held)[adapted.reference.outputs[0]]
