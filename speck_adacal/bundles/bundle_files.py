@@ -163,6 +163,15 @@ def stored_configuration(bundle: Bundle) -> ChipConfiguration:
     return checked_configuration(bundle.json(CHIP), arrays, f"{CHIP} in {bundle.path}")
 
 
+def made_for_stream(bundle: Bundle) -> bool:
+    """Was the bundle's network adapted for a stream that is never reset?
+
+    Raises:
+        BundleError: its recipe is malformed.
+    """
+    return _adapted(bundle).recipe.settings.never_reset
+
+
 def _deployment(bundle: Bundle, adapted: AdaptedNetwork) -> Deployment:
     stored = stored_configuration(bundle)
     folded = fold(adapted.graph, adapted.recipe)

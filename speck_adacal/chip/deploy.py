@@ -134,8 +134,26 @@ def deploy_network(
         wiring = wiring.settled(adapted.recipe, _sized(shape), leak_hz, description)
     if wiring.sensor is not None:
         _refuse(wiring.sensor.violations(_sized(shape), description), chip)
+    violations += reset_warning(adapted, wiring)
     clock_hz = leak_hz if wiring.slow_clock_hz is None else wiring.slow_clock_hz
     return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz, wiring)
+
+
+def reset_warning(adapted: AdaptedNetwork, wiring: Wiring) -> tuple[Violation, ...]:
+    """A warning where a network that counts on resets stands at a sensor."""
+    if wiring.sensor is None or adapted.recipe.settings.never_reset:
+        return ()
+    return (
+        Violation(
+            "never-reset",
+            "sensor",
+            "a network made for a reset before each sample",
+            "one made for a stream",
+            "adapt it on recordings of events without --reset-each, or look at what "
+            "simulate --continuous says of --lower-clip 0.5",
+            "warning",
+        ),
+    )
 
 
 def rewired(deployment: Deployment, wiring: Wiring) -> Deployment:

@@ -134,18 +134,38 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
 
 def recordings_for(deployment: Deployment, data: Any) -> Sequence[Events]:
     """Samples as the deployment takes them: recordings of the whole sensor as they are, if it is
-    wired, and anything else encoded for the network.
+    wired, and anything else encoded for the network. Recordings are the sensor's where one of them
+    is larger than the network's input: a file tells no more than the pixels that had events.
 
     Raises:
         CalibrationError: there are no samples, or of a wrong shape or range.
     """
     listed = [data] if isinstance(data, Events) else data
-    if isinstance(listed, Sequence) and listed and isinstance(listed[0], Events):
-        _, entry = entry_of(deployment, listed[0])
-        if entry != deployment.cores[0]:
-            return [recording.from_own_start() for recording in listed]
+    if isinstance(listed, Sequence) and listed and all(isinstance(r, Events) for r in listed):
+        seen = _by_sensor(deployment, listed)
+        if seen:
+            return seen
     adapted = deployment.adapted
     return encode_for(data, adapted.ann.input_shape, adapted.recipe).recordings()
+
+
+def _by_sensor(deployment: Deployment, recordings: Sequence[Events]) -> list[Events]:
+    """The recordings as those of the whole sensor; none if they are not."""
+    side = load_chip_description(deployment.chip).limits.sensor_size
+    _, height, width = deployment.input_shape
+    shapes = [recording.shape for recording in recordings]
+    larger = any(shape[1] > height or shape[2] > width for shape in shapes)
+    fit = all(shape[0] <= 2 and max(shape[1:]) <= side for shape in shapes)
+    whole = any(shape == (2, side, side) for shape in shapes)
+    if deployment.wiring.sensor is None or not fit or not (larger or whole):
+        return []
+    return [_on_sensor(recording.from_own_start(), side) for recording in recordings]
+
+
+def _on_sensor(events: Events, side: int) -> Events:
+    shape = (2, side, side)
+    columns = (events.t_us, events.x, events.y, events.channel)
+    return Events(*columns, shape, events.duration_us)
 
 
 def wired_twin(deployment: Deployment) -> Twin:

@@ -14,7 +14,7 @@ from speck_adacal.cli import common, wiring_options
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
     from speck_adacal.inspection.alarms import Alarms
-    from speck_adacal.inspection.core_load import CoreLoad
+    from speck_adacal.inspection.core_load import CoreLoad, LoadChange
 
 NAME = "deploy"
 EXAMPLE = (
@@ -61,6 +61,7 @@ def command(
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which recordings: N, or FROM:TO.")
     ] = "100",
+    synops_limit: wiring_options.SynopsLimit = None,
     source: wiring_options.Source = "host",
     origin: wiring_options.Origin = None,
     pooling: wiring_options.Pooling = None,
@@ -84,17 +85,8 @@ def command(
     """
     common.refuse_early(out, force=force, bundle=True)
     asked = wiring_options.Asked(
-        source,
-        origin,
-        pooling,
-        mirror,
-        polarities,
-        noise_filter,
-        readout,
-        readout_window,
-        readout_threshold,
-        slow_clock_hz,
-        clock_divider,
+        *(source, origin, pooling, mirror, polarities, noise_filter),
+        *(readout, readout_window, readout_threshold, slow_clock_hz, clock_divider),
     )
     wiring = wiring_options.wiring_of(asked)
     alarms = None
@@ -109,14 +101,15 @@ def command(
         deployment = deploy(adapted.with_seed(seed), chip=chip, policy=policy, wiring=wiring)
         if wrong_alarms is not None:
             deployment, alarms = _calibrated(deployment, recordings, samples, wrong_alarms)
-        loads = _loads(deployment, recordings, samples)
+        loads, changes = _loads(deployment, recordings, samples, synops_limit)
         save(deployment, out, command=common.command_line(), force=force)
     rows = layer_rows(deployment)
     from rich.console import Group
 
     table = Group(
-        deployment_table(deployment, rows, out, loads),
+        deployment_table(deployment, rows, out, loads, synops_limit),
         *wiring_options.wiring_lines(deployment, alarms),
+        *wiring_options.change_lines(changes),
     )
     results = {
         "bundle": str(out),
@@ -124,6 +117,9 @@ def command(
         "bias": bias,
         "lower_clip": lower_clip,
         "layers": [row.to_dict() for row in rows],
+        "synops_limit": synops_limit,
+        "over_limit": [load.core for load in loads if load.exceeds(synops_limit)],
+        "load_changes": [{"kind": "simulated", **asdict(change)} for change in changes],
         **_measured(deployment, loads, alarms),
     }
     common.show(results, table, as_json=as_json, quiet=quiet)
@@ -162,13 +158,17 @@ def _calibrated(
 
 
 def _loads(
-    deployment: Deployment, recordings: Path | None, part: str | None
-) -> tuple[CoreLoad, ...]:
+    deployment: Deployment, recordings: Path | None, part: str | None, limit: float | None
+) -> tuple[tuple[CoreLoad, ...], tuple[LoadChange, ...]]:
+    """The load by core, and what would lower it where a core is over the limit."""
     if recordings is None:
-        return ()
+        return (), ()
     from speck_adacal.chip.simulation import recordings_for
     from speck_adacal.events.sample_files import load_samples
-    from speck_adacal.inspection.core_load import core_loads
+    from speck_adacal.inspection.core_load import core_loads, load_changes
 
     data = load_samples(recordings).part(common.parse_slice(part))
-    return core_loads(deployment, recordings_for(deployment, data.inputs))
+    inputs = recordings_for(deployment, data.inputs)
+    loads = core_loads(deployment, inputs)
+    over = any(load.exceeds(limit) for load in loads)
+    return loads, load_changes(deployment, inputs) if over else ()

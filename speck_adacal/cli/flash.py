@@ -39,6 +39,9 @@ def command(
     host_fed: Annotated[
         bool, typer.Option("--host-fed", help="Also where it waits for a host's events.")
     ] = False,
+    reset_each: Annotated[
+        bool, typer.Option("--reset-each", help="Also where it was made for resets.")
+    ] = False,
     scene: Annotated[
         Path | None,
         typer.Option("--scene", help="Recording of the sensor: decisions on a virtual board."),
@@ -60,14 +63,17 @@ def command(
     from speck_adacal.bundles.bundle_files import stored_configuration
     from speck_adacal.errors import ConfigurationError
     from speck_adacal.host.devices import check_chip, parse_device, require_real
-    from speck_adacal.host.flash import flash, plan_flash, refuse_host_fed
+    from speck_adacal.host.flash import flash, plan_flash, refuse_host_fed, refuse_resets
 
     named = parse_device(device)
     with common.calm_libraries(quiet=quiet):
-        configuration = stored_configuration(read_bundle(bundle))
+        opened = read_bundle(bundle)
+        configuration = stored_configuration(opened)
         check_chip(named, configuration.chip)
         if not host_fed:
             refuse_host_fed(configuration, bundle)
+            if not reset_each:
+                refuse_resets(opened)
         plan = plan_flash(configuration, named)
         shown = {} if scene is None else _decisions(configuration, named, scene)
         common.show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,16 @@ if TYPE_CHECKING:
     from speck_adacal.chip.sensor_wiring import SensorWiring
     from speck_adacal.chip.wiring import Wiring
     from speck_adacal.inspection.alarms import Alarms
+    from speck_adacal.inspection.core_load import LoadChange
 
+SynopsLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--synops-limit",
+        min=0,
+        help="SynOps/s that a core may do on --recordings; says what would help beyond it.",
+    ),
+]
 Source = Annotated[
     str,
     typer.Option("--input", help="Where input comes from: 'host', or the chip's 'sensor'."),
@@ -158,3 +168,12 @@ def lines_of(wiring: Wiring) -> list[str]:
         rate = f"{wiring.slow_clock_hz:g} Hz, external" if divider is None else ""
         lines.append(f"Slow clock: {rate or f'internal, every {2 ** (divider or 0):,} events'}")
     return lines
+
+
+def change_lines(changes: Sequence[LoadChange]) -> list[str]:
+    """What would lower a load that is over its limit, one line each."""
+    return [
+        f"With {change.change}: {change.worst_synops_per_s:,.0f} SynOps/s at worst, "
+        f"{change.input_events_per_s:,.0f} input events/s (simulated; decisions change too)"
+        for change in changes
+    ]

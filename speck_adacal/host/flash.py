@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from speck_adacal.bundle import new_file
+from speck_adacal.bundle import Bundle, new_file
+from speck_adacal.bundles.bundle_files import made_for_stream
 from speck_adacal.bundles.chip_configuration import ChipConfiguration
 from speck_adacal.chip.wiring import Wiring
 from speck_adacal.errors import SettingsError
@@ -117,6 +118,20 @@ def plan_flash(configuration: ChipConfiguration, device: DeviceName) -> FlashPla
         wiring=configuration.wiring,
         slow_clock_hz=configuration.slow_clock_hz,
     )
+
+
+def refuse_resets(bundle: Bundle) -> None:
+    """Make sure that a flashed chip needs no resets.
+
+    Raises:
+        SettingsError: its network was made for a reset before each sample.
+    """
+    if not made_for_stream(bundle):
+        raise SettingsError(
+            f"{bundle.path} was made for samples with a reset before each, and nobody resets a "
+            "flashed chip between two scenes; adapt the network on recordings of events without "
+            "--reset-each, or flash it as it is with --reset-each."
+        )
 
 
 def refuse_host_fed(configuration: ChipConfiguration, bundle: Path) -> None:

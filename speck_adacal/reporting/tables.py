@@ -57,12 +57,16 @@ def verdict_lines(verdict: Verdict | None) -> list[Text]:
 
 
 def deployment_table(
-    deployment: Deployment, rows: Sequence[LayerRow], out: Path, loads: Sequence[CoreLoad] = ()
+    deployment: Deployment,
+    rows: Sequence[LayerRow],
+    out: Path,
+    loads: Sequence[CoreLoad] = (),
+    limit_per_s: float | None = None,
 ) -> RenderableType:
     """The layers on their cores, their load where it is known, warnings, and the next command."""
     return Group(
         layer_table(rows, f"On the cores of {deployment.chip}"),
-        *([load_table(loads)] if loads else []),
+        *([load_table(loads, limit_per_s)] if loads else []),
         *(Text(f"Warning: {violation}") for violation in deployment.violations),
         bias_sentence(deployment),
         *verdict_lines(deployment.adapted.recipe.verdict),
@@ -71,18 +75,43 @@ def deployment_table(
     )
 
 
-def load_table(loads: Sequence[CoreLoad]) -> Table:
-    """What every core has to do on the user's recordings."""
+def load_table(loads: Sequence[CoreLoad], limit_per_s: float | None = None) -> Table:
+    """What every core has to do on the user's recordings; `!` marks what is over the limit."""
+    short_us = loads[0].window_us
+    limit = "no limit was given, and no official one is public"
+    if limit_per_s is not None:
+        limit = f"! is over the limit of {limit_per_s:,.0f} SynOps/s"
     table = Table(
         title="Load on these recordings (simulated)",
-        caption=f"worst: in any window of {loads[0].window_us} µs; no official limit is public",
+        caption=f"worst: in any window of {short_us} µs, and of {10 * short_us} µs; {limit}",
     )
-    for column in ("core", "SynOps/s, mean", "SynOps/s, worst", "in recording", "from, µs"):
+    for column in (
+        "core",
+        "events/s, mean",
+        f"worst {short_us} µs",
+        f"worst {10 * short_us} µs",
+        "SynOps/s, mean",
+        f"worst {short_us} µs",
+        f"worst {10 * short_us} µs",
+        "in recording",
+        "from, µs",
+    ):
         table.add_column(column, justify="right")
     for load in loads:
-        mean, worst = f"{load.mean_synops_per_s:,.0f}", f"{load.worst_synops_per_s:,.0f}"
-        table.add_row(str(load.core), mean, worst, str(load.recording), f"{load.start_us:,}")
+        events = (load.mean_events_per_s, load.worst_events_per_s, load.longer_events_per_s)
+        synops = (load.mean_synops_per_s, load.worst_synops_per_s, load.longer_synops_per_s)
+        table.add_row(
+            str(load.core),
+            *(f"{rate:,.0f}" for rate in events),
+            *(f"{rate:,.0f}{_over(rate, limit_per_s)}" for rate in synops),
+            str(load.recording),
+            f"{load.start_us:,}",
+        )
     return table
+
+
+def _over(rate: float, limit: float | None) -> str:
+    return "!" if limit is not None and rate > limit else ""
 
 
 def bias_sentence(deployment: Deployment) -> str:
@@ -91,7 +120,7 @@ def bias_sentence(deployment: Deployment) -> str:
     if not biased:
         return "Biases: none."
     names = ", ".join(layer.folded.name for layer in biased)
-    if deployment.slow_clock_hz is not None:
+    if any(layer.bias.any() for layer in deployment.layers):
         rate = f"{deployment.slow_clock_hz:g} Hz"
         return f"Biases of {names}: leak, one tick of the slow clock ({rate}) a time step."
     steps = deployment.adapted.recipe.settings.time_steps

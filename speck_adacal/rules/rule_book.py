@@ -149,6 +149,12 @@ _BOOK: Mapping[str, _Entry] = {
         "The noise filter looks for company in a neighbourhood of at most this edge.",
         "limits.filter_size",
     ),
+    "never-reset": _Entry(
+        "At a sensor nobody resets the neurons between two scenes, and one with an open lower clip "
+        "remembers for ever what inhibited it.",
+        source="measured on the twin; see the page on cameras",
+        grade="M",
+    ),
     "readout-classes": _Entry(
         "The read-out layer counts this many classes, and has one idle state.",
         "routing.readout_classes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ from speck_adacal import (
     verify,
 )
 from speck_adacal.bundles.chip_configuration import checked_configuration, configuration_of
+from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, DesignRuleError, SettingsError
+from speck_adacal.inspection.core_load import core_loads, load_changes
 
 ALONE = Wiring(sensor=SensorWiring(), readout=ChipReadout(), slow_clock_hz=100.0)
 SENSOR = (2, 128, 128)
@@ -253,7 +256,10 @@ def test_a_scene_before_a_virtual_board_gives_the_decisions_that_simulate_gave(a
         t=[*scene.t_us, 100_000, 100_000],
     )
     options = ("--device", "virtual:speck2fdevkit:0", "--scene", tmp_path / "scene.npz", "--json")
-    done = ours("flash", path, *options)
+    refused = ours("flash", path, *options)
+    assert refused.returncode == 1
+    assert "nobody resets a flashed chip" in " ".join(refused.stderr.split())
+    done = ours("flash", path, "--reset-each", *options)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)["scene"]["decisions"]
     wanted = simulate(alone, scene).chip_decisions[0]
@@ -324,6 +330,37 @@ def test_the_read_out_keeps_to_the_clock_of_the_leak():
         deploy(one, policy=ChipPolicy(bias="leak", window_us=20), wiring=ALONE)
 
 
+def test_a_sensor_warns_of_a_network_that_counts_on_resets(alone, adapted):
+    assert [v.rule for v in alone.violations if v.severity == "warning"] == ["never-reset"]
+    settings = replace(adapted.recipe.settings, reset_each=False)
+    stream = replace(adapted, recipe=replace(adapted.recipe, settings=settings))
+    assert deploy(stream, wiring=ALONE).violations == ()
+
+
+def test_load_by_core_on_a_recording_of_the_sensor(alone, adapted):
+    scene = shown(count=3000)
+    loads = core_loads(alone, [scene])
+    run = simulate(alone, scene)
+    for load in loads:
+        assert load.mean_synops_per_s == pytest.approx(run.synops_per_core[0, load.core] / 0.1)
+        assert load.worst_synops_per_s >= load.longer_synops_per_s >= load.mean_synops_per_s > 0
+        assert load.worst_events_per_s >= load.longer_events_per_s >= load.mean_events_per_s > 0
+    seen = len(seen_by(alone.wiring.sensor, scene))
+    assert loads[0].mean_events_per_s == pytest.approx(seen / 0.1)
+    helps = {change.change: change for change in load_changes(alone, [scene])}
+    assert set(helps) == {
+        "noise filter background",
+        "noise filter hot_pixel",
+        "pooling 2, a smaller region",
+    }
+    smaller = deploy(adapted, wiring=Wiring(sensor=SensorWiring(pooling=2)))
+    found = helps["pooling 2, a smaller region"].input_events_per_s
+    assert found == pytest.approx(len(seen_by(smaller.wiring.sensor, scene)) / 0.1)
+    assert found < loads[0].mean_events_per_s
+    assert helps["noise filter background"].input_events_per_s < loads[0].mean_events_per_s
+    assert load_changes(deploy(adapted), [scene]) == ()
+
+
 def test_a_background_filter_lets_company_through(adapted):
     filtered = deploy(adapted, wiring=Wiring(sensor=SensorWiring(noise_filter="background")))
     assert filtered.slow_clock_hz == 100.0
@@ -357,3 +394,48 @@ def test_a_wiring_that_was_tampered_with_is_refused(alone, tmp_path):
     data["wiring"]["sensor"]["left"] = 13
     with pytest.raises(BundleError, match="samna does not say"):
         checked_configuration(data, configuration.arrays, "chip.json")
+
+
+def test_deploy_says_what_it_wired_and_what_would_help(adapted, tmp_path, capsys):
+    source = save(adapted, tmp_path / "a.adapted")
+    scenes = [shown(seed, count=2000) for seed in range(3)]
+    columns = {"x": "x", "y": "y", "p": "channel", "t": "t_us"}
+    arrays = {k: np.concatenate([getattr(s, v) for s in scenes]) for k, v in columns.items()}
+    labels, offsets = np.arange(3), [0, 2000, 4000, 6000]
+    np.savez(tmp_path / "s.npz", **arrays, offsets=offsets, labels=labels)
+    line = ["deploy", source, "--out", tmp_path / "b.bundle", "--recordings", tmp_path / "s.npz"]
+    line += [
+        "--input",
+        "sensor",
+        "--origin",
+        "11,12",
+        "--mirror",
+        "x,diagonal",
+        "--readout",
+        "chip",
+    ]
+    line += ["--wrong-alarms", "0.1", "--synops-limit", "1000", "--slow-clock-hz", "100", "--json"]
+    with pytest.raises(SystemExit, match="0"):
+        main([str(argument) for argument in line])
+    told = json.loads(capsys.readouterr().out)
+    sensor = told["wiring"]["sensor"]
+    assert (sensor["left"], sensor["top"], sensor["pooling"]) == (11, 12, 4)
+    assert sensor["mirror_x"] and sensor["diagonal"] and not sensor["mirror_y"]  # noqa: PT018
+    assert told["alarms"]["wrong"] <= 0.1
+    assert told["wiring"]["readout"]["threshold"] == told["alarms"]["threshold"]
+    assert told["over_limit"] == [load["core"] for load in told["loads"]]
+    assert len(told["load_changes"]) == 3
+    assert load_deployment(tmp_path / "b.bundle").wiring.sensor.left == 11
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--input", "camera"), ("--readout", "board"), ("--origin", "3"), ("--mirror", "z")],
+)
+def test_options_that_are_none_are_refused(options, tmp_path, capsys):
+    sensor = () if "--input" in options else ("--input", "sensor")
+    with pytest.raises(SystemExit, match="1"):
+        main(["deploy", "none", "--out", str(tmp_path / "b"), *sensor, *options])
+    said = capsys.readouterr().err
+    assert options[0] in said
+    assert options[1] in said
