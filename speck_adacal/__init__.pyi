@@ -63,6 +63,8 @@ from .host.flash import FlashPlan as FlashPlan
 from .host.flash import plan_flash as plan_flash
 from .host.limits import SessionLimits as SessionLimits
 from .host.recorded_session import RecordedSession as RecordedSession
+from .host.scene_run import SceneDecisions as SceneDecisions
+from .host.scene_run import show_scene as show_scene
 from .host.sensor import SensorBackend as SensorBackend
 from .host.sensor import silence as silence
 from .host.session import Session as Session

@@ -12,8 +12,11 @@ from speck_adacal.chip.deploy import Deployment, rewired
 from speck_adacal.errors import SettingsError
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.events.types import Events
-from speck_adacal.inspection.continuous import run_on_end
+from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.readout.decision import NO_DECISION
+
+Ints = npt.NDArray[np.int64]
+_READ = ("leader", "value")
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class Alarms:
     Attributes:
         threshold: of the read-out layer.
         looks: cycles of the slow clock.
-        right: share of looks at which the class shown was said.
-        wrong: share of looks at which another was said.
+        right: share of looks at which a class was said that was shown within the window.
+        wrong: share of looks at which one was said that was not shown in it.
         nothing: share of looks at which nothing was said.
     """
 
@@ -50,7 +53,8 @@ def calibrated_readout(
         deployment: with a read-out layer.
         recordings: shown on end in random order, never reset.
         labels: int `[n]`, their classes.
-        wrong_alarms: most looks, of all, at which another class than the one shown may be said.
+        wrong_alarms: most looks, of all, at which a class may be said that was not shown in the
+            window of the look.
         gap_us: silence behind each recording.
         seed: of the order.
 
@@ -67,27 +71,44 @@ def calibrated_readout(
         )
     truth = checked_labels(labels, len(recordings))
     stream = run_on_end(deployment, recordings, gap_us=gap_us, seed=seed)
-    said = stream.chip_decisions
-    leader, value = (np.concatenate([getattr(s, name) for s in said]) for name in _READ)
-    shown = np.repeat(truth, [len(s) for s in said])
-    if not len(leader):
+    looks = _looks(stream, truth, readout.window)
+    if not len(looks.leader):
         raise SettingsError(
             "No cycle of the slow clock ended on these recordings; use longer or more recordings, "
             "or a faster clock."
         )
-    most = int(value.max())
-    rates = [_alarms(leader, value, shown, threshold) for threshold in range(most + 1)]
+    rates = [looks.alarms(threshold) for threshold in range(int(looks.value.max()) + 1)]
     chosen = next(found for found in rates if found.wrong <= wrong_alarms)
     wiring = replace(deployment.wiring, readout=replace(readout, threshold=chosen.threshold))
     return rewired(deployment, wiring), chosen
 
 
-_READ = ("leader", "value")
-Ints = npt.NDArray[np.int64]
+@dataclass(frozen=True, eq=False)
+class _Looks:
+    """The leading class of every look, its mean count, and whether it was shown in the window."""
+
+    leader: Ints
+    value: Ints
+    shown: npt.NDArray[np.bool_]
+
+    def alarms(self, threshold: int) -> Alarms:
+        said = (self.value > threshold) & (self.leader != NO_DECISION)
+        right, wrong = said & self.shown, said & ~self.shown
+        shares = (float(np.mean(found)) for found in (right, wrong, ~said))
+        return Alarms(threshold, len(said), *shares)
 
 
-def _alarms(leader: Ints, value: Ints, shown: Ints, threshold: int) -> Alarms:
-    label = np.where(value > threshold, leader, NO_DECISION)
-    right, nothing = float(np.mean(label == shown)), float(np.mean(label == NO_DECISION))
-    wrong = float(np.mean((label != shown) & (label != NO_DECISION)))
-    return Alarms(threshold, len(label), right, wrong, nothing)
+def _looks(stream: ContinuousSimulation, truth: Ints, window: int) -> _Looks:
+    """Looks in the order of the stream."""
+    said = [stream.chip_decisions[index] for index in stream.order]
+    starts = stream.starts_us[stream.order]
+    leader, value = (np.concatenate([getattr(s, name) for s in said]) for name in _READ)
+    ends = np.concatenate([s.t_us + start for s, start in zip(said, starts, strict=True)])
+    begins = np.concatenate([np.zeros(window, dtype=np.int64), ends])[: len(ends)]
+    first = np.maximum(np.searchsorted(starts, begins, side="right") - 1, 0)
+    last = np.maximum(np.searchsorted(starts, ends, side="left") - 1, 0)
+    classes, shown = truth[stream.order], np.zeros(len(ends), dtype=np.bool_)
+    for back in range(int((last - first).max(initial=0)) + 1):
+        scene = np.maximum(last - back, first)
+        shown |= classes[scene] == leader
+    return _Looks(leader, value, shown)

@@ -233,7 +233,24 @@ def simulation_to_dict(
     results["verdict"] = None if verdict is None else verdict.to_dict()
     if labels is not None:
         results["accuracy"] = simulation.accuracy(labels)
+    if simulation.chip_decisions:
+        results["chip_readout"] = chip_readout_to_dict(simulation, labels)
     return results
+
+
+def chip_readout_to_dict(
+    simulation: Simulation, labels: npt.NDArray[np.int64] | None
+) -> dict[str, Any]:
+    """How often the chip's read-out layer said a class or nothing, of all its looks."""
+    said = np.concatenate([one.label for one in simulation.chip_decisions])
+    looks = max(len(said), 1)
+    found: dict[str, Any] = {"looks": len(said)}
+    found["nothing"] = int(np.count_nonzero(said < 0)) / looks
+    if labels is not None:
+        shown = np.repeat(labels, [len(one) for one in simulation.chip_decisions])
+        found["right"] = int(np.count_nonzero(said == shown)) / looks
+        found["wrong"] = int(np.count_nonzero((said != shown) & (said >= 0))) / looks
+    return found
 
 
 def write_simulation(

@@ -17,7 +17,7 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.inspection.core_load import CoreLoad
 from speck_adacal.recipe.verdict import Verdict
-from speck_adacal.reporting.summary import LayerRow, Summary, layer_rows
+from speck_adacal.reporting.summary import LayerRow, Summary, chip_readout_to_dict, layer_rows
 from speck_adacal.rules.rule_book import Explanation
 from speck_adacal.snn.adapted import AdaptedNetwork
 
@@ -184,6 +184,10 @@ def simulation_table(
     table.add_row("input events a sample", f"{simulation.events.mean():,.0f}")
     table.add_row("SynOps a sample", f"{simulation.synops.mean():,.0f}")
     table.add_row("no decision", str(int(np.count_nonzero(simulation.decisions < 0))))
+    if simulation.chip_decisions:
+        found = chip_readout_to_dict(simulation, labels)
+        shares = [f"{k} {found[k]:.1%}" for k in ("right", "wrong", "nothing") if k in found]
+        table.add_row(f"the chip's {found['looks']} looks", ", ".join(shares))
     said = verdict_lines(deployment.adapted.recipe.verdict)
     heading = [Text("When it was adapted, on calibration samples:")] if said else []
     rows = layer_table(layer_rows(deployment, simulation), "Per core")
