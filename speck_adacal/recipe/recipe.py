@@ -30,7 +30,9 @@ class AdaptSettings:
         phi: φ, the largest number of spikes a neuron may fire in one step (eq. 2).
         threshold_method: `"mse"` (grid search, eqs. 6 and 8), `"max"` or `"percentile"`.
         percentile: for `threshold_method="percentile"`, in percent.
-        per_channel: one threshold per channel instead of one per layer.
+        per_channel: one threshold per channel instead of one per layer. Without it, `adapt` does so
+            only where one per layer loses more than a tenth of the trained network's decisions, and
+            thresholds per channel win some of them back (in time steps, for events).
         correction: `"potential"` (initial membrane potential), `"bias"`, `"both"`, `"weights"`
             (advanced calibration), `"temporal"` (one bias per channel and time step, beside the
             bias; of time steps only, the chip has none), `"none"`, or `"auto"`: where the input is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,9 @@ from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.inspection.judging import measure_verdict
-from speck_adacal.recipe.recipe import AdaptSettings
+from speck_adacal.inspection.levels import decide_ann, decide_snn
+from speck_adacal.recipe.recipe import AdaptSettings, StepRecord
+from speck_adacal.recipe.verdict import share_right
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
 from speck_adacal.samples.batches import Batches, Form, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
@@ -40,6 +43,9 @@ from speck_adacal.twin_search.policies import choose_policy
 from speck_adacal.twin_search.progress import Progress
 from speck_adacal.twin_search.stream_fit import fit_to_stream
 from speck_adacal.twin_search.targets import reference_decisions
+
+_LEAST_AGREEMENT = 0.9  # of the spiking network with the trained one, for one threshold a layer
+_WORTH_CHANNELS = 0.03  # share of decisions that thresholds for each channel must win
 
 
 def check(
@@ -114,6 +120,8 @@ def adapt(
     ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
     work = None if folder is None else Path(folder)
     bases = [calibrated(graph, shaped, calibration_set, way, plan, work) for way in ways]
+    if settings.input_coding == "events" and plan is None and not settings.never_reset:
+        bases = [_finer(base, graph, shaped, calibration_set) for base in bases]
     if settings.input_coding != "events":
         return bases[0].adapted
     adapted, batches = bases[0].adapted, bases[0].batches
@@ -171,6 +179,35 @@ def calibrated(
     )
     rewritten = None if rewriting.graph is graph else rewriting.graph
     return base_of(AdaptedNetwork(graph, changed, recipe, rewritten), batches)
+
+
+def _finer(base: Base, graph: LayerGraph, shaped: Rewriting, batches: Batches) -> Base:
+    """The base with a threshold for each channel, where one a layer loses far too much.
+
+    Depthwise convolutions and batch norm leave channels of very different ranges.
+    """
+    settings = base.adapted.recipe.settings
+    few = range(min(batches.samples, settings.correction_samples))
+    if settings.per_channel or (kept := _agreement(base, few)) >= _LEAST_AGREEMENT:
+        return base
+    started = time.perf_counter()
+    finer = calibrated(graph, shaped, batches, replace(settings, per_channel=True))
+    found = _agreement(finer, few)
+    if found < kept + _WORTH_CHANNELS:
+        return base
+    values = {"agreement per layer": kept, "agreement per channel": found}
+    record = StepRecord("thresholds per channel", time.perf_counter() - started, values)
+    recipe = finer.adapted.recipe
+    recipe = replace(recipe, trace=(*recipe.trace, record))
+    return replace(finer, adapted=replace(finer.adapted, recipe=recipe))
+
+
+def _agreement(base: Base, samples: Sequence[int]) -> float:
+    """Share of samples that the time-stepped network decides as the trained one does."""
+    batches = base.batches.part(samples)
+    both = (decide_snn(base.adapted, batches), decide_ann(base.adapted, batches))
+    spiking, trained = (np.concatenate(list(found)) for found in both)
+    return share_right(spiking, trained)
 
 
 def _for_use(settings: AdaptSettings, form: Form) -> AdaptSettings:
