@@ -64,12 +64,22 @@ def carry_biases(
         return None
     rewriter = _Rewriter(graph, carriers, rate * amplitude)
     nodes = tuple(rewriter.node(node) for node in graph.nodes)
+    if not _sums_agree(nodes):  # a branch has the constant's channel, and one that it meets has not
+        fewer = len(carriers.biased) - 1
+        return carry_biases(graph, rate=rate, amplitude=amplitude, most=fewer) if fewer else None
     return BiasEvents(
         graph=LayerGraph(nodes, graph.outputs, nodes[0].shape),
         constant=ConstantChannel(carriers.rows.places, carriers.columns.places, rate),
         carried=carriers.biased,
         relays=tuple(node.name for node in nodes if node.relay),
     )
+
+
+def _sums_agree(nodes: tuple[Node, ...]) -> bool:
+    """Whether all that meets at an addition has the same channels."""
+    shapes = {node.name: node.shape for node in nodes}
+    sums = (node for node in nodes if node.kind is Kind.ADD)
+    return all(len({shapes[name] for name in node.inputs}) == 1 for node in sums)
 
 
 class _Rewriter:

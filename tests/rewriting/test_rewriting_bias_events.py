@@ -256,3 +256,30 @@ def test_biases_are_carried_as_far_as_there_is_memory() -> None:
     assert planned.where == found.carried
     # Where nothing fits anyhow, networks in time steps have all of them.
     assert carry_what_fits(graph, 2, 0.25, load_chip_description(), lambda _: False) is not None
+
+
+class _Meeting(nn.Module):
+    """Branches of which only one leads to a bias meet, and a linear layer reads the sum."""
+
+    def __init__(self, way: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 2, 3, padding=1)
+        self.biased = nn.Conv2d(2, 2, 3, padding=1)
+        self.plain = nn.Conv2d(2, 2, 3, padding=1, bias=False)
+        self.way, self.fc = way, nn.Linear(2 * 36, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        y = torch.relu(self.biased(x))
+        z = torch.relu(self.plain(x + y if self.way == 3 else x))
+        return self.fc((x + y, x + z, y + z, z + x)[self.way].flatten(1))
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_branches_that_meet_keep_the_same_channels(way: int) -> None:
+    torch.manual_seed(way)
+    network = _Meeting(way)
+    graph = trace(network, (1, 6, 6))
+    found = carry_biases(graph, rate=2, amplitude=0.25)
+    assert found is not None
+    _same_function(network, graph, found.graph, 2)
