@@ -22,7 +22,7 @@ from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.host import Session, TwinBackend, windows_of
-from speck_adacal.host.sensor import sensor_configuration
+from speck_adacal.host.sensor import at_sensor
 from speck_adacal.readout.readouts import ArgmaxSpikeCount
 from speck_adacal.rewriting.bias_events import carry_biases
 from speck_adacal.rewriting.coverage import Window, uniform_taps
@@ -207,7 +207,7 @@ def test_everything_sends_the_constant(tmp_path) -> None:  # type: ignore[no-unt
         decided = [session.decide(windows_of(recording, 700)) for recording in own]
     np.testing.assert_array_equal([d.counts for d in decided], ran.class_counts)
     with pytest.raises(SettingsError, match="bias='leak'"):
-        sensor_configuration(deployment)
+        at_sensor(deployment)
 
 
 def test_the_integers_are_those_of_the_rewritten_network() -> None:
