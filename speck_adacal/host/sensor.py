@@ -97,7 +97,14 @@ def at_sensor(deployment: Deployment) -> Deployment:
     """
     if deployment.wiring.sensor is not None:
         return deployment
-    return rewired(deployment, replace(deployment.wiring, sensor=SensorWiring()))
+    found = rewired(deployment, replace(deployment.wiring, sensor=SensorWiring()))
+    sensor = found.wiring.sensor or SensorWiring()
+    log.warning(
+        "The bundle was deployed for a host's events; the sensor's region from (%s, %s), pooled by "
+        "%s, is shown to it. Deploy it with --input sensor to choose.",
+        *(sensor.left, sensor.top, sensor.pooling),
+    )
+    return found
 
 
 def silence(

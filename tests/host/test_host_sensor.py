@@ -8,7 +8,7 @@ import pytest
 from speck_adacal import Events, simulate
 from speck_adacal.errors import EventError
 from speck_adacal.host import ArgmaxSpikeCount, Session
-from speck_adacal.host.sensor import SensorBackend, joined, silence
+from speck_adacal.host.sensor import SensorBackend, at_sensor, joined, silence
 
 
 def test_what_the_sensor_sees_is_what_the_network_decides_on(deployment, recording, virtual_board):
@@ -39,3 +39,11 @@ def test_pieces_with_events_are_refused(deployment, recording, virtual_board):
         pytest.raises(EventError, match="silence"),
     ):
         next(session.watch([recording()]))
+
+
+def test_a_bundle_for_a_host_is_told_what_the_sensor_shows_it(deployment, caplog):
+    wired = at_sensor(deployment)
+    assert "(12, 12), pooled by 4" in caplog.text
+    caplog.clear()
+    assert at_sensor(wired) is wired
+    assert caplog.text == ""

@@ -23,7 +23,9 @@ from speck_adacal import (
     calibrated_readout,
     deploy,
     load_deployment,
+    parse_device,
     save,
+    show_scene,
     simulate,
     verify,
 )
@@ -276,6 +278,23 @@ def test_a_scene_before_a_virtual_board_gives_the_decisions_that_simulate_gave(a
     assert [one["class"] for one in said] == wanted.label[meant].tolist()
     assert [one["t_us"] for one in said] == wanted.t_us[meant].tolist()
     assert len(said) > 5
+
+
+@pytest.mark.parametrize("rate", [160.0, 300.0, 1000.0])
+def test_events_at_the_very_time_of_a_tick_count_alike_on_twin_and_board(adapted, rate):
+    sensor = SensorWiring(noise_filter="background", filter_ticks=2)
+    wiring = Wiring(sensor=sensor, readout=ChipReadout(), slow_clock_hz=rate)
+    chip, scene = deploy(adapted, wiring=wiring), shown(5, count=12_000)
+    ticks = (1e6 / rate * np.arange(1, rate / 10)).astype(np.int64)
+    t_us = ticks[np.minimum(np.searchsorted(ticks, scene.t_us), len(ticks) - 1)]
+    t_us = np.sort(np.where(np.arange(len(t_us)) % 2, t_us, scene.t_us))
+    scene = Events(t_us, scene.x, scene.y, scene.channel, SENSOR, scene.duration_us)
+    said = simulate(chip, scene).chip_decisions[0]
+    board = show_scene(configuration_of(chip), parse_device("virtual"), scene)
+    meant = said.label >= 0
+    assert meant.sum() > 5
+    assert board.label.tolist() == said.label[meant].tolist()
+    assert board.t_us.tolist() == said.t_us[meant].tolist()
 
 
 def test_flash_refuses_what_waits_for_a_host(deployment, tmp_path):

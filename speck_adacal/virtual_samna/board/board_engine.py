@@ -262,8 +262,8 @@ class Engine:
         segment: Segment = queue[0]
         head = segment.part(0, self._slice)
         due = np.maximum(np.maximum.accumulate(self._pending.due_us(head)), self._last_us)
-        until = min(limit_us, self.slow_clock.next_tick_us())
-        count = max(int(np.searchsorted(due, until, side="right")), 1)
+        before_tick = int(np.searchsorted(due, self.slow_clock.next_tick_us(), side="left"))
+        count = max(min(int(np.searchsorted(due, limit_us, side="right")), before_tick), 1)
         self._pending.take(queue, count)
         self._last_us = int(due[count - 1])
         self.clock.move_to(self._last_us)

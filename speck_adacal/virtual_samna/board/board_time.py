@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -106,7 +107,8 @@ class SlowClock:
         self._changed = changed
         self._on = False
         self._rate_hz = 10.0  # assumed; not public
-        self._next_us = 0.0
+        self._start_us = 0  # ticks are counted from here, so that no rounding adds up
+        self._ticks = 0
 
     @property
     def rate_hz(self) -> float:
@@ -122,7 +124,7 @@ class SlowClock:
         """Switch on or off; the first tick comes one period later."""
         with self._changed:
             if on and not self._on:
-                self._next_us = self._clock.now_us() + 1e6 / self._rate_hz
+                self._start()
             self._on = on
             self._changed.notify_all()
 
@@ -135,20 +137,28 @@ class SlowClock:
             )
         with self._changed:
             self._rate_hz = float(rate_hz)
-            self._next_us = self._clock.now_us() + 1e6 / self._rate_hz
+            self._start()
             self._changed.notify_all()
 
     def next_tick_us(self) -> float:
-        """Board time of the next tick, infinite while off."""
-        return self._next_us if self._on else float("inf")
+        """Board time of the next tick in whole µs, infinite while off."""
+        return math.floor(self._tick_us(0)) if self._on else float("inf")
 
     def take(self, until_us: float, most: int) -> npt.NDArray[np.int64]:
         """Board times of the ticks up to `until_us`, in whole µs; they are being done."""
-        period = 1e6 / self._rate_hz
-        count = min(int((until_us - self._next_us) // period) + 1, most)
-        times = self._next_us + period * np.arange(max(count, 0))
-        self._next_us += period * len(times)
-        return times.astype(np.int64)
+        left_us = math.floor(until_us) + 1 - self._tick_us(0)
+        count = max(min(math.ceil(left_us * self._rate_hz / 1e6), most), 0)
+        times = self._tick_us(np.arange(count))
+        self._ticks += count
+        whole: npt.NDArray[np.int64] = np.floor(times).astype(np.int64)
+        return whole
+
+    def _start(self) -> None:
+        self._start_us, self._ticks = self._clock.now_us(), 0
+
+    def _tick_us(self, ahead: Any) -> Any:
+        """Board time of the tick so many after the next."""
+        return self._start_us + (self._ticks + 1 + ahead) * (1e6 / self._rate_hz)
 
 
 class IoModule:
