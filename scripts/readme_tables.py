@@ -44,6 +44,32 @@ def render_levels(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def render_ordinary(result: dict[str, Any]) -> str:
+    """One row per network as people write them, on the twin by default settings."""
+    first = next(iter(result["networks"].values()))
+    lines = [
+        f"Fashion-MNIST, {first['test']:,} test images, calibrated on {first['calibration']:,} "
+        "training images without labels, default settings; the front within 0.7 of the default's "
+        f"SynOps (`{result['command']}`; the differences are of the same images, ± one standard error; "
+        "accuracy and SynOps simulated):",
+        "",
+        "| network | trained | on the twin | points | SynOps | cores "
+        "| front: twin | points | SynOps |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in result["networks"].items():
+        cells = [f"`{name}`", f"{row['trained']:.2%}", *_on_the_twin(row, row["trained"])]
+        cells.append(str(row["cores"]))
+        cells += _on_the_twin(row["front"], row["trained"])
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _on_the_twin(row: dict[str, Any], trained: float) -> list[str]:
+    points, error = 100 * (row["chip"] - trained), 100 * row["difference_error"]
+    return [f"{row['chip']:.2%}", f"{points:+.2f} ± {error:.2f}", f"{row['synops'] / 1e6:.2f} M"]
+
+
 def render_ablation(result: dict[str, Any]) -> str:
     """One line per row of `benchmarks/ablation.py`; energies beside the trained network's."""
     rows = result["rows"]

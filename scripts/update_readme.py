@@ -44,6 +44,7 @@ def render(text: str) -> str:
         "checkpoints": docs.render_checkpoints(),
     }
     renderers = {
+        "ordinary_networks": tables.render_ordinary,
         "front_nmnist": tables.render_front_nmnist,
         "front_mnist": tables.render_front_mnist,
         "early_exit_nmnist": tables.render_early_exit,
