@@ -50,7 +50,7 @@ def render_ordinary(result: dict[str, Any]) -> str:
     lines = [
         f"Fashion-MNIST, {first['test']:,} test images, calibrated on {first['calibration']:,} "
         "training images without labels, default settings; the front within 0.7 of the default's "
-        f"SynOps (`{result['command']}`; the differences are of the same images, ± one standard error; "
+        f"SynOps (`{result['command']}`; differences are of the same images, ± one standard error; "
         "accuracy and SynOps simulated):",
         "",
         "| network | trained | on the twin | points | SynOps | cores "

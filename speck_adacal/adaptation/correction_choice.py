@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from speck_adacal.adaptation.corrections import Corrected, correct
+from speck_adacal.adaptation.corrections import TEMPORAL, Corrected, correct
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
@@ -34,7 +34,7 @@ def kinds(settings: AdaptSettings) -> tuple[str, ...]:
         return (settings.correction,)
     if settings.input_coding == "events":
         return ("potential",)
-    return ("both", "temporal") if settings.time_steps > 1 else ("both",)
+    return ("both", "temporal", "temporal_weights") if settings.time_steps > 1 else ("both",)
 
 
 def choose_correction(
@@ -86,7 +86,7 @@ def held_out_split(
     The first `settings.correction_samples` are for fitting, or three quarters where there are
     fewer than that and a third more; as many after them judge.
     """
-    if "temporal" not in kinds(settings) or len(graph[graph.outputs[0]].shape) != 1:
+    if not TEMPORAL.intersection(kinds(settings)) or len(graph[graph.outputs[0]].shape) != 1:
         return batches, None
     fit = min(settings.correction_samples, batches.samples - batches.samples // 4)
     others = batches.between(fit, fit + settings.correction_samples)

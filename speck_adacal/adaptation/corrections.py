@@ -26,7 +26,10 @@ from speck_adacal.snn.network import SpikingNetwork, full, key, spiking_neuron
 from speck_adacal.snn.step_bias import StepBiasedOutput
 
 _ROUNDS = 4
-_CHANGE_BIASES = ("bias", "both", "weights", "temporal")
+TEMPORAL = frozenset({"temporal", "temporal_weights"})
+"""Corrections with a bias for each time step."""
+_CHANGE_WEIGHTS = ("weights", "temporal_weights")
+_CHANGE_BIASES = ("bias", "both", "weights", *TEMPORAL)
 _CHANNEL_KEEPING = (Kind.ADD, Kind.AVG_POOL, Kind.MAX_POOL)
 
 
@@ -78,17 +81,19 @@ def correct(
         if node.kind is Kind.ACTIVATION:
             layer = _Layer(node, network.layer(node.name), pair, settings.time_steps)
             left = layer.shift_bias(graph) if kind in _CHANGE_BIASES else None
-            if kind == "temporal":  # what a shift of the potential gives, the first step's has too
+            if kind in TEMPORAL:  # what a shift of the potential gives, the first step's has too
                 step_biases[node.name], left = layer.fit_steps()
             elif kind != "bias" or left is None:
                 left = layer.shift_potential()
             potentials[node.name] = layer.module.initial_potential.detach().clone()
             errors[node.name] = left
-        elif kind == "weights" and node.kind in (Kind.CONV, Kind.LINEAR):
+        elif kind in _CHANGE_WEIGHTS and node.kind in (Kind.CONV, Kind.LINEAR):
             reconstruct_weights(node, graph[node.name], pair, settings.ridge)
-        elif kind == "temporal" and node.name in graph.outputs and len(node.shape) == 1:
+        if node.name not in graph.outputs or node.kind is Kind.ACTIVATION:
+            continue
+        if kind in TEMPORAL and len(node.shape) == 1:
             step_biases[node.name] = _bias_output_steps(node, pair, network, settings.time_steps)
-        elif kind in ("bias", "both") and node.name in graph.outputs:
+        elif kind in ("bias", "both"):
             _shift_output_bias(graph[node.name], pair, network, settings.time_steps)
     layers = tuple(_with_found(layer, potentials, step_biases) for layer in recipe.layers)
     return Corrected(replace(recipe, layers=layers), graph, errors)

@@ -18,7 +18,16 @@ from speck_adacal.validation import Count, CountOrZero, Positive, Share, checked
 if TYPE_CHECKING:
     import torch
 
-CORRECTIONS = ("auto", "potential", "bias", "both", "weights", "temporal", "none")
+CORRECTIONS = (
+    "auto",
+    "potential",
+    "bias",
+    "both",
+    "weights",
+    "temporal",
+    "temporal_weights",
+    "none",
+)
 
 
 @checked
@@ -35,9 +44,10 @@ class AdaptSettings:
             thresholds per channel win some of them back (in time steps, for events).
         correction: `"potential"` (initial membrane potential), `"bias"`, `"both"`, `"weights"`
             (advanced calibration), `"temporal"` (one bias per channel and time step, beside the
-            bias; of time steps only, the chip has none), `"none"`, or `"auto"`: where the input is
-            made of events, `"potential"`, which the chip has too; where it is analog, `"temporal"`
-            if it helps on held-out samples, else `"both"`.
+            bias; of time steps only, the chip has none), `"temporal_weights"` (the two together),
+            `"none"`, or `"auto"`: where the input is made of events, `"potential"`, which the chip
+            has too; where it is analog, what does best on held-out samples of `"both"`,
+            `"temporal"` and `"temporal_weights"`.
         first_step: the first time step, from 1, whose outputs count in a decision; None takes all
             of them, or with temporal biases those that do best on held-out samples.
         input_coding: `"events"`: inputs are spike counts per step (deterministic rate coding

@@ -22,6 +22,7 @@ from speck_adacal.twin_search.descent import FEWEST
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.twin_search.front import Front, FrontPoint
 from speck_adacal.twin_search.front_search import FrontSettings, Start, find_front
+from speck_adacal.twin_search.linear_fit import fit_linear_layers
 from speck_adacal.twin_search.targets import reference_decisions
 from speck_adacal.verbs.conversion import calibrated
 
@@ -129,6 +130,7 @@ def _start(
     if settings.chip_correction:
         wanted = targets[fit][: len(few)]
         network = correct_on_twin(network, base.batches.part(few), wanted, chip=chip)
+        network = fit_linear_layers(network, base.batches, targets[fit])
     return Start(network, replace(everything, constant=network.recipe.constant).recordings())
 
 
