@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from speck_adacal.validation import Text, checked, one_of
+from typing import Any
 
 RAILS = ("io", "ram", "logic", "pixel_digital", "pixel_analog")
 """The power rails of a board, in the order of its power monitor."""
 
 
-@checked
+@dataclass(frozen=True)
 class Quantity:
     """One number of a chip description.
 
@@ -24,9 +22,9 @@ class Quantity:
     """
 
     value: Any
-    unit: Text
-    grade: Annotated[str, one_of("H", "M", "L")]
-    source: Text
+    unit: str
+    grade: str
+    source: str
 
 
 @dataclass(frozen=True)
