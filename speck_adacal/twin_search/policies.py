@@ -33,8 +33,10 @@ from speck_adacal.twin_search.targets import reference_decisions
 CLIPS = (None, 1.0)  # open, and at minus the firing threshold as sinabs has it
 _SCREENED = 128  # samples that all candidates are run on
 _FINALISTS = 2
-# One round over thresholds, starts and clips of layers, by what surely lowers the log loss.
+# One round over thresholds, starts and clips of layers, by what surely lowers the log loss
+# by more than its SynOps are worth.
 _TUNING = Steps(1, 1.25, 0.25, None, errors_to_keep=1.0)
+_TUNING_PRICE = 0.06  # log loss that a doubling of the SynOps may cost in that round
 _WRONG_ENOUGH = 0.02  # share of the calibration samples
 _PRICE = 0.02  # log loss that a doubling of the SynOps may cost
 
@@ -204,7 +206,7 @@ def _mixed(
         return kept.adapted
     descent = Descent(kept.adapted.recipe, runner, wanted, _TUNING)
     counter.begin("measuring: thresholds and starts of layers")
-    tuned = descent.descend(descent.start(), 0.0)
+    tuned = descent.descend(descent.start(), _TUNING_PRICE)
     values["log loss:tuned"] = descent.loss(tuned)
     values["SynOps:tuned"] = descent.tried[tuned].mean_synops
     return replace(kept.adapted, recipe=tuned.apply(kept.adapted.recipe))
