@@ -114,17 +114,17 @@ def deploy_network(
     folded = fold(adapted.graph, adapted.recipe)
     class_map = class_map_of(adapted.graph)
     if wiring.readout is not None:
-        _refuse(wiring.readout.violations(folded[-1], class_map, description), chip)
+        refuse_broken(wiring.readout.violations(folded[-1], class_map, description), chip)
         folded, class_map = spread_readout(folded, class_map)
     shapes = [LayerShape.of(layer) for layer in folded]
     violations = check_layers(shapes, description)
     change = smallest_change(shapes, description) if violations and is_chain(folded) else None
     violations += check_fan_out(folded, description) + refused_biases(folded, policy)
-    _refuse(violations, chip, change)
+    refuse_broken(violations, chip, change)
     steps = adapted.recipe.settings.time_steps
     layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
     violations += check_values(layers) + bounds(adapted.graph, adapted.recipe.trace)
-    _refuse(violations, chip)
+    refuse_broken(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
     # A bundle's clock stands beside its integers, and is put in by who reads it.
     leaks = quantised is None and any(layer.bias.any() for layer in layers)
@@ -133,7 +133,7 @@ def deploy_network(
     if quantised is None:
         wiring = wiring.settled(adapted.recipe, _sized(shape), leak_hz, description)
     if wiring.sensor is not None:
-        _refuse(wiring.sensor.violations(_sized(shape), description), chip)
+        refuse_broken(wiring.sensor.violations(_sized(shape), description), chip)
     violations += reset_warning(adapted, wiring)
     clock_hz = leak_hz if wiring.slow_clock_hz is None else wiring.slow_clock_hz
     return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz, wiring)
@@ -175,7 +175,7 @@ def rewired(deployment: Deployment, wiring: Wiring) -> Deployment:
     shape = deployment.input_shape
     settled = wiring.settled(deployment.adapted.recipe, shape, leak_hz, description)
     if settled.sensor is not None:
-        _refuse(settled.sensor.violations(shape, description), deployment.chip)
+        refuse_broken(settled.sensor.violations(shape, description), deployment.chip)
     return replace(deployment, wiring=settled, slow_clock_hz=settled.slow_clock_hz or leak_hz)
 
 
@@ -192,7 +192,12 @@ def _sized(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _refuse(violations: Sequence[Violation], chip: str, change: Change | None = None) -> None:
+def refuse_broken(violations: Sequence[Violation], chip: str, change: Change | None = None) -> None:
+    """Refuse a network that breaks rules of a chip.
+
+    Raises:
+        DesignRuleError: with every broken rule, and the smallest change that was found.
+    """
     errors = [violation for violation in violations if violation.severity == "error"]
     if errors:
         listed = "\n".join(f"  {violation}" for violation in errors)

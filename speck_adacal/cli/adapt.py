@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speck_adacal.cli import adapt_options as options
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 if TYPE_CHECKING:
     from speck_adacal import AdaptedNetwork, AdaptSettings
@@ -69,7 +69,7 @@ def command(
     if search_phi or search_rho:
         plan = AdaptPlan(search_phi=search_phi, search_rho=search_rho)
     hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), common.counting("Adapting", quiet=hushed) as count:
+    with common.calm_libraries(quiet=quiet), waiting.counting("Adapting", quiet=hushed) as count:
         network = load_network(model, arch)
         if normalize is not None:
             network = Normalised(network, *map(common.parse_numbers, normalize))

@@ -17,6 +17,7 @@ from speck_adacal.cli import (
     adapt,
     autopsy,
     check,
+    convert,
     datasets,
     demo,
     deploy,
@@ -48,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _VERBS = (
-    *(demo, check, adapt, import_network, front, deploy, simulate, exits, stream),
+    *(demo, convert, check, adapt, import_network, front, deploy, simulate, exits, stream),
     *(autopsy, verify, diff, export, flash, report),
 )
 for module in (*_VERBS, devices, env):

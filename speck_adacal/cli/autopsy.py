@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "autopsy"
 EXAMPLE = "Example: speck-adacal autopsy digits.bundle --samples-from digits.npz --samples 100"
@@ -37,7 +37,7 @@ def command(
     from speck_adacal.inspection.autopsy import autopsy
     from speck_adacal.reporting.autopsy_table import autopsy_to_dict, autopsy_view
 
-    with common.calm_libraries(quiet=quiet), common.status("Looking", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Looking", quiet=quiet or as_json):
         deployment = load_deployment(bundle, seed=seed)
         inputs = None
         if samples_from is not None:

@@ -8,7 +8,7 @@ import math
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,38 +48,6 @@ def show(results: Any, rendered: RenderableType, *, as_json: bool, quiet: bool) 
         sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
     elif not quiet:
         console().print(rendered)
-
-
-@contextmanager
-def status(text: str, *, quiet: bool) -> Iterator[None]:
-    """A spinner on stderr while something long runs; off when stderr is not a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield
-        return
-    with console(to_stderr=True).status(text):
-        yield
-
-
-@contextmanager
-def counting(text: str, *, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar on stderr that counts steps; None where stderr is not a terminal, or `quiet`.
-
-    Yields:
-        What is told the steps done, their number, and what the next one is.
-    """
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console(to_stderr=True)) as bar:
-        task = bar.add_task(text, total=None)
-
-        def count(done: int, total: int, what: str) -> None:
-            bar.update(task, completed=done, total=total, description=f"{text}: {what}")
-
-        yield count
 
 
 @contextmanager
@@ -148,7 +116,7 @@ def parse_counts(text: str | None, option: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def parse_slice(text: str | None) -> slice:
+def parse_slice(text: str | None, option: str = "--samples") -> slice:
     """`"0:200"`, `":200"` or `"200"` (the first 200) to a slice.
 
     Raises:
@@ -162,7 +130,7 @@ def parse_slice(text: str | None) -> slice:
     except ValueError:
         numbers = []
     if not 1 <= len(numbers) <= 2 or any(n is not None and n < 0 for n in numbers):
-        raise SettingsError(f"--samples {text!r} is no range; give N, or FROM:TO such as 0:200.")
+        raise SettingsError(f"{option} {text!r} is no range; give N, or FROM:TO such as 0:200.")
     return slice(*numbers) if len(numbers) == 2 else slice(0, numbers[0])
 
 
@@ -203,6 +171,19 @@ def labelled_samples(path: Path, part: str | None) -> Any:
 def command_line() -> str:
     """The command as typed, for the manifest; the path of the program itself is left out."""
     return shlex.join(["speck-adacal", *sys.argv[1:]])
+
+
+def need_file(path: Path | None, option: str) -> None:
+    """Say that a file is missing before anything slow is loaded.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    from speck_adacal.errors import DataError
+
+    if path is not None and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no file"
+        raise DataError(f"There is {kind} at {path}, where {option} needs a file; check the path.")
 
 
 def refuse_early(path: Path | None, *, force: bool, bundle: bool = False) -> None:

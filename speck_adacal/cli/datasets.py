@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 if TYPE_CHECKING:
     from speck_adacal.datasets.cards import DatasetCard
@@ -127,7 +127,7 @@ def verify_command(
     """
     from speck_adacal.datasets.catalogue import verify
 
-    with common.status(f"reading {name}", quiet=quiet):
+    with waiting.status(f"reading {name}", quiet=quiet):
         found = verify(name, folder)
     results = {**asdict(found), "folder": str(found.folder)}
     state = "complete" if found.complete else "not complete"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "demo"
 EXAMPLE = "Example: speck-adacal demo --out demo_out"
@@ -37,15 +37,15 @@ def command(
     settings = AdaptSettings(time_steps=time_steps, phi=phi, seed=seed, hold_out=False)
     silent = quiet or as_json
     with common.calm_libraries(quiet=quiet):
-        with common.status("Adapting the network without training", quiet=silent):
+        with waiting.status("Adapting the network without training", quiet=silent):
             digits = load_demo_digits()
             network = load_network(demo_checkpoint_path())
             adapted = adapt(
                 network, digits.calibration_images, input_shape=(1, 28, 28), settings=settings
             )
-        with common.status(f"Deploying to {chip}", quiet=silent):
+        with waiting.status(f"Deploying to {chip}", quiet=silent):
             deployment = deploy(adapted, chip=chip)
-        with common.status("Measuring every level", quiet=silent):
+        with waiting.status("Measuring every level", quiet=silent):
             summary = summarise(
                 deployment,
                 digits.images,

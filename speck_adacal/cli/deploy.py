@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common, wiring_options
+from speck_adacal.cli import common, waiting, wiring_options
 
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
@@ -94,7 +94,7 @@ def command(
     from speck_adacal.reporting.summary import layer_rows
     from speck_adacal.reporting.tables import deployment_table
 
-    with common.calm_libraries(quiet=quiet), common.status("Deploying", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Deploying", quiet=quiet or as_json):
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
         policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)

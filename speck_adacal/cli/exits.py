@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "exits"
 EXAMPLE = (
@@ -51,7 +51,7 @@ def command(
     from speck_adacal.readout.readout_files import readout_of_bundle
     from speck_adacal.reporting.tables import exits_table
 
-    with common.calm_libraries(quiet=quiet), common.status("Calibrating", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Calibrating", quiet=quiet or as_json):
         deployment = speck_adacal.load_deployment(bundle, seed=seed)
         data = common.labelled_samples(samples_from, samples)
         stored = speck_adacal.read_bundle(bundle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 from speck_adacal.cli import front_options as options
 
 NAME = "front"
@@ -50,7 +50,7 @@ def command(
         input_bursts=common.parse_counts(input_bursts, "--input-bursts"),
     )
     hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), common.status("Searching the front", quiet=hushed):
+    with common.calm_libraries(quiet=quiet), waiting.status("Searching the front", quiet=hushed):
         data = speck_adacal.load_samples(calibration).part(common.parse_slice(samples))
         loaded = speck_adacal.load(bundle)
         adapted = loaded.adapted if isinstance(loaded, speck_adacal.Deployment) else loaded

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "import"
 EXAMPLE = (
@@ -47,7 +47,7 @@ def command(
     from speck_adacal.ann.spiking.files import load_spiking
     from speck_adacal.reporting.import_table import import_table, imported_layers
 
-    with common.calm_libraries(quiet=quiet), common.status("Reading", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Reading", quiet=quiet or as_json):
         shape = common.parse_shape(input_shape) if input_shape else None
         network, shape = load_spiking(model, arch, shape)
         adapted = speck_adacal.from_sinabs(network, shape, time_steps=time_steps, seed=seed)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "report"
 EXAMPLE = "Example: speck-adacal report digits.bundle --samples-from digits.npz --out digits.html"
@@ -45,7 +45,7 @@ def command(
     import speck_adacal
     from speck_adacal.reporting.tables import summary_view
 
-    with common.calm_libraries(quiet=quiet), common.status("Measuring", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Measuring", quiet=quiet or as_json):
         data = None if samples_from is None else common.labelled_samples(samples_from, samples)
         summary = speck_adacal.report(
             bundle,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "simulate"
 EXAMPLE = "Example: speck-adacal simulate digits.bundle --events recordings.npz --samples 0:100"
@@ -63,7 +63,7 @@ def command(
     from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
     from speck_adacal.reporting.tables import simulation_table
 
-    with common.calm_libraries(quiet=quiet), common.status("Simulating", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Simulating", quiet=quiet or as_json):
         deployment = load_deployment(bundle, seed=seed)
         data = load_samples(events).part(common.parse_slice(samples))
         apart = simulate(deployment, data.inputs)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, waiting
 
 NAME = "verify"
 EXAMPLE = "Example: speck-adacal verify digits.bundle --device virtual"
@@ -30,7 +30,7 @@ def command(
 
     import speck_adacal
 
-    with common.calm_libraries(quiet=quiet), common.status("Replaying", quiet=quiet or as_json):
+    with common.calm_libraries(quiet=quiet), waiting.status("Replaying", quiet=quiet or as_json):
         outcome = speck_adacal.verify(bundle, device=device)
     said = (
         f"{bundle}: as recorded, on {outcome.events} events ({outcome.grade} on "

@@ -239,7 +239,7 @@ def next_steps(paths: Mapping[str, str]) -> list[str]:
     return [
         f"Next: open {paths['report']}",
         f"      speck-adacal deploy {paths['bundle']} --chip speck2e --out other_chip",
-        "      speck-adacal adapt --help      (your own network)",
+        "      speck-adacal convert --help      (your own network)",
     ]
 
 
