@@ -227,6 +227,11 @@ def with_layer(layer: nn.Module) -> nn.Module:
 REFUSED = {
     "leak": (with_layer(sl.LIFSqueeze(tau_mem=20.0, batch_size=1)), ["'1'", "20 steps", "bias"]),
     "synapse": (with_layer(iaf(tau_syn=5.0)), ["'1'", "5 steps", "tau_syn=None"]),
+    "no number": (with_layer(iaf(tau_syn=float("nan"))), ["'1'", "tau_syn = nan", "above zero"]),
+    "no time": (
+        with_layer(sl.LIFSqueeze(tau_mem=0.0, batch_size=1)),
+        ["'1'", "tau_mem = 0", "above zero"],
+    ),
     "integrator": (with_layer(sl.ExpLeakSqueeze(tau_mem=9.0, batch_size=1)), ["'1'", "IAFSqueeze"]),
     "adaptive": (with_layer(sl.ALIF(tau_mem=9.0, tau_adapt=9.0)), ["'1'", "ALIF"]),
     "recurrent": (

@@ -79,13 +79,18 @@ def _refuse_other_kinds(name: str, module: Any) -> None:
 
 
 def _refuse_dynamics(name: str, module: Any, threshold: float) -> None:
-    synapse = getattr(module, "tau_syn", None)
+    synapse, membrane = (getattr(module, x, None) for x in ("tau_syn", "tau_mem"))
+    for option, value in (("tau_syn", synapse), ("tau_mem", membrane)):
+        if value is not None and not (_numbers(value) > 0).all():
+            raise ModelError(
+                f"Layer {name!r} has {option} = {_numbers(value).min():g}, but a time constant is "
+                "above zero; look for the step of training that broke it."
+            )
     if synapse is not None and np.isfinite(_numbers(synapse)).any():
         raise ModelError(
             f"Layer {name!r} has synapses with a time constant of {_numbers(synapse).min():g} "
             "steps; the chip's act at once: train it with tau_syn=None."
         )
-    membrane = getattr(module, "tau_mem", None)
     if membrane is None or not np.isfinite(_numbers(membrane)).any():
         return
     tau = float(_numbers(membrane).min())
