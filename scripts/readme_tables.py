@@ -60,7 +60,8 @@ def render_ordinary(result: dict[str, Any]) -> str:
     for name, row in result["networks"].items():
         cells = [f"`{name}`", f"{row['trained']:.2%}", *_on_the_twin(row, row["trained"])]
         cells.append(str(row["cores"]))
-        cells += _on_the_twin(row["front"], row["trained"])
+        cheaper = row.get("front")
+        cells += _on_the_twin(cheaper, row["trained"]) if cheaper else ["not run", "", ""]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

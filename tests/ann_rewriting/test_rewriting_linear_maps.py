@@ -287,3 +287,9 @@ def test_normalised_inputs_merge_with_a_padded_convolution():
 def test_a_normalisation_that_is_none_is_refused(mean, deviation):
     with pytest.raises(SettingsError, match="deviation"):
         Normalised(nn.Identity(), mean, deviation)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(4, ceil_mode=True), sl.SumPool2d(4, ceil_mode=True)])
+def test_a_pool_whose_last_window_is_not_whole_stays_one_pool(pool):
+    layers = (nn.Conv2d(2, 2, 1, bias=False), nn.ReLU(), pool, nn.Flatten(), nn.Linear(18, 3))
+    unchanged(nn.Sequential(*layers), (2, 10, 10))

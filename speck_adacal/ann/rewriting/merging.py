@@ -43,8 +43,10 @@ def as_convolution(before: Shape, row: Sequence[Node], limits: ChipLimits) -> nn
     # Zeros that a convolution pads with are not shifted by what stands before it.
     nothing = torch.zeros((1, *before), dtype=torch.float64)
     with torch.no_grad():
-        edge = (_run(row, nothing) - merged(nothing))[0]
-    if float(edge.abs().max()) > _EXACT * float(_run(row, nothing).abs().max()):
+        wanted = _run(row, nothing)
+        edge = (wanted - merged(nothing))[0]
+    edge[edge.abs() <= _EXACT * float(wanted.abs().max())] = 0.0  # rounding
+    if bool(edge.any()):
         merged = EdgedConv2d.of(merged, edge)
     return _rounded(merged) if _equal(before, row, merged) else None
 

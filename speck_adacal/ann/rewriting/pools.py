@@ -64,6 +64,8 @@ def _split(
     if not _tiles(node) or len(before) != 3:
         return None
     whole = pair(module.kernel_size)[0]
+    if module.ceil_mode and any(n % whole for n in before[1:]):
+        return None  # a window at the edge that is not whole is no window of smaller ones
     edges = [
         edge
         for edge in limits.poolings
