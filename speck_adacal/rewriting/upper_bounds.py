@@ -21,6 +21,7 @@ from speck_adacal.ann.modules import EdgedConv2d, Rectifier
 from speck_adacal.rewriting.bias_events import convolution_like, dense_weight
 
 MOST_IGNORED = 0.01  # share of decisions that leaving bounds out may change
+_MOVED = 0.05  # of the spread of a single output: it is another one
 _MOST_SAMPLES = 512
 _WEIGHTED = (Kind.CONV, Kind.LINEAR)
 _PASSING = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.FLATTEN, Kind.CONCAT)
@@ -36,7 +37,8 @@ class MeasuredBound:
         node: the activation.
         upper: its bound, in units of the activation.
         share: of the activations above 0, those that it cuts off.
-        changed: share of decisions that are others without it.
+        changed: share of decisions that are others without it; of a single output, the share of
+            values that move by more than a twentieth of their spread.
         becomes: `"left out"`, `"a second neuron"`, or `"kept"` where the chip has no place for it.
     """
 
@@ -65,7 +67,7 @@ def honour_bounds(
     if not bounds or not fits(graph):
         return graph, ()
     inputs = torch.cat(list(batches))[:_MOST_SAMPLES]
-    wanted = _decisions(graph, inputs, ())
+    wanted = _outputs(graph, inputs, ())
     found = {bound.node: _exceeding(graph, inputs, bound.node, bound.upper) for bound in bounds}
     alone = {name: _changed(graph, inputs, wanted, (name,)) for name in found}
     dropped: list[str] = []
@@ -203,10 +205,14 @@ def _unbounded(graph: LayerGraph, names: Sequence[str]) -> LayerGraph:
 def _changed(
     graph: LayerGraph, inputs: torch.Tensor, wanted: torch.Tensor, without: Sequence[str]
 ) -> float:
-    return float((_decisions(graph, inputs, without) != wanted).float().mean())
+    """Share of the inputs that are decided otherwise; a single output decides by its value."""
+    found = _outputs(graph, inputs, without)
+    if wanted.shape[1] == 1:
+        return float(((found - wanted).abs() > _MOVED * wanted.std(correction=0)).float().mean())
+    return float((found.argmax(1) != wanted.argmax(1)).float().mean())
 
 
-def _decisions(graph: LayerGraph, inputs: torch.Tensor, without: Sequence[str]) -> torch.Tensor:
+def _outputs(graph: LayerGraph, inputs: torch.Tensor, without: Sequence[str]) -> torch.Tensor:
     output, plain = graph.outputs[0], {name: Rectifier() for name in without}
     found = [graph.run(piece, replace=plain)[output] for piece in inputs.split(128)]
-    return torch.cat([value.flatten(1).argmax(1) for value in found])
+    return torch.cat([value.flatten(1) for value in found])

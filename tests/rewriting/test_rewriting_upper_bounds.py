@@ -153,3 +153,15 @@ def test_check_says_that_adapt_measures_bounds():
     (warning,) = check(_cut_hard()[0], input_shape=(1, 4, 4)).violations
     assert warning.severity == "warning"
     assert "second neuron" in warning.fix
+
+
+def test_a_single_output_that_a_bound_moves_keeps_it():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.Hardtanh(0, 0.1), nn.Conv2d(4, 4, 3), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(64, 1)),
+    )
+    graph = trace(network, (1, 8, 8))
+    _, (bound,) = honour_bounds(graph, [torch.rand(40, 1, 8, 8)], fits)
+    assert bound.changed > 0.01
+    assert bound.becomes == "a second neuron"
