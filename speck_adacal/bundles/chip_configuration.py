@@ -209,7 +209,7 @@ def checked_configuration(data: Any, arrays: Arrays, where: str) -> ChipConfigur
             ),
         )
         _check_wiring(data, result)
-        _checkwhole(data, result)
+        _check_whole(data, result)
         for core in result.order:
             _check_fields(result.cores[str(core)], f"core {core}", chip)
             _check_arrays(result, core)
@@ -226,7 +226,7 @@ def _check_wiring(data: Mapping[str, Any], found: ChipConfiguration) -> None:
         raise ValueError("samna does not say what wiring says")
 
 
-def _checkwhole(data: Mapping[str, Any], found: ChipConfiguration) -> None:
+def _check_whole(data: Mapping[str, Any], found: ChipConfiguration) -> None:
     if data.get("format") != CHIP_FORMAT:
         raise ValueError(f"format is {data.get('format')!r}, needed is {CHIP_FORMAT!r}")
     if not found.order or len(set(found.order)) != len(found.order):

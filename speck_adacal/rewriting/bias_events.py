@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
-from speck_adacal.ann.modules import EdgedConv2d
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.rewriting.carriers import Carriers, find_carriers
+from speck_adacal.rewriting.new_weights import convolution_like, dense_weight, layer_like
 
 Ints = npt.NDArray[np.int64]
 _ADDED = -1  # in a layout: a channel that the rewriting added
@@ -210,12 +210,8 @@ class _Rewriter:
         layout = self._layout[node.inputs[0]]
         if not (layout == _ADDED).any():
             return module
-        weight = _moved(module.weight.detach().double(), layout, module.in_features)
-        new = nn.Linear(weight.shape[1], weight.shape[0], module.bias is not None)
-        new.weight = nn.Parameter(weight.float(), requires_grad=False)
-        if module.bias is not None:
-            new.bias = nn.Parameter(module.bias.detach().clone(), requires_grad=False)
-        return new.eval()
+        weight = _moved(dense_weight(module), layout, module.in_features)
+        return layer_like(module, weight, module.bias)
 
 
 def _averaged(node: Node) -> int:
@@ -232,38 +228,3 @@ def _moved(weight: torch.Tensor, layout: Ints, channels: int) -> torch.Tensor:
     assert len(kept) == channels  # noqa: S101  (an invariant of this module)
     moved[:, kept] = weight[:, layout[kept]]
     return moved
-
-
-def dense_weight(module: Any) -> torch.Tensor:
-    """A convolution's weights in float64, zeros between its groups."""
-    weight: torch.Tensor = module.weight.detach().double()
-    if module.groups == 1:
-        return weight.clone()
-    full = weight.new_zeros((module.out_channels, module.in_channels, *weight.shape[2:]))
-    ins, outs = module.in_channels // module.groups, module.out_channels // module.groups
-    for group in range(module.groups):
-        rows = slice(group * outs, (group + 1) * outs)
-        full[rows, group * ins : (group + 1) * ins] = weight[rows]
-    return full
-
-
-def convolution_like(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Conv2d:
-    """A convolution of the same geometry with other (ungrouped) weights; what it adds at its map's
-    edge is kept, channels behind its own get nothing there."""
-    new = nn.Conv2d(
-        weight.shape[1],
-        weight.shape[0],
-        (weight.shape[2], weight.shape[3]),
-        module.stride,
-        module.padding,
-        module.dilation,
-        bias=bias is not None,
-    )
-    new.weight = nn.Parameter(weight.float(), requires_grad=False)
-    if bias is not None:
-        new.bias = nn.Parameter(bias.detach().clone().float(), requires_grad=False)
-    if isinstance(module, EdgedConv2d):
-        edge = torch.zeros((len(weight), *module.edge.shape[1:]))
-        edge[: len(module.edge)] = module.edge
-        return EdgedConv2d.of(new, edge)
-    return new.eval()

@@ -18,7 +18,7 @@ from speck_adacal.ann.edits import put_in_place
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import Concat, EdgedConv2d
 from speck_adacal.chip_description import ChipDescription, core_memory_use
-from speck_adacal.rewriting.bias_events import convolution_like
+from speck_adacal.rewriting.new_weights import layer_like
 
 _WEIGHTED = (Kind.CONV, Kind.LINEAR)
 _PASSING = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.FLATTEN)
@@ -121,10 +121,4 @@ def _some(module: Any, channels: list[int]) -> nn.Module:
     """A layer with some of its output channels."""
     weight = module.weight.detach()[channels]
     bias = None if module.bias is None else module.bias.detach()[channels]
-    if isinstance(module, nn.Conv2d):
-        return convolution_like(module, weight, bias)
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-    layer.weight = nn.Parameter(weight.clone(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.clone(), requires_grad=False)
-    return layer.eval()
+    return layer_like(module, weight, bias)

@@ -21,7 +21,7 @@ from speck_adacal.ann.modules import Concat, Pad, Rectifier
 from speck_adacal.ann.rewriting.core_convolution import core_convolution
 from speck_adacal.ann.rewriting.strided import StridedMap, strided_map
 from speck_adacal.chip_description import ChipLimits
-from speck_adacal.rewriting.bias_events import convolution_like, dense_weight
+from speck_adacal.rewriting.new_weights import convolution_like, dense_weight
 
 _POOLS = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.MAX_POOL)  # none makes a value negative
 

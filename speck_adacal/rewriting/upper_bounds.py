@@ -18,7 +18,7 @@ from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import EdgedConv2d, Rectifier
-from speck_adacal.rewriting.bias_events import convolution_like, dense_weight
+from speck_adacal.rewriting.new_weights import dense_weight, layer_like
 
 MOST_IGNORED = 0.01  # share of decisions that leaving bounds out may change
 _MOVED = 0.05  # of the spread of a single output: it is another one
@@ -155,28 +155,18 @@ def _passed(
 def _with_rows(module: Any, channels: Ints, upper: float) -> nn.Module:
     """The layer with some outputs a second time, each lower by the bound."""
     rows = torch.from_numpy(channels)
-    weight = dense_weight(module) if isinstance(module, nn.Conv2d) else module.weight.detach()
+    weight = dense_weight(module)
     bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach()
     bias = torch.cat((bias, bias[rows] - upper))
-    return _like(module, torch.cat((weight, weight[rows])), bias)
+    return layer_like(module, torch.cat((weight, weight[rows])), bias)
 
 
 def _with_columns(module: Any, layout: Ints, signs: Any) -> nn.Module:
     """The layer for inputs in another order, some of them with the other sign."""
-    weight = dense_weight(module) if isinstance(module, nn.Conv2d) else module.weight.detach()
+    weight = dense_weight(module)
     sign = torch.as_tensor(signs, dtype=weight.dtype)
     weight = weight[:, torch.from_numpy(layout)] * sign.view(1, -1, *[1] * (weight.ndim - 2))
-    return _like(module, weight, None if module.bias is None else module.bias.detach())
-
-
-def _like(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
-    if isinstance(module, nn.Conv2d):
-        return convolution_like(module, weight, bias)
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-    layer.weight = nn.Parameter(weight.float(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.float(), requires_grad=False)
-    return layer.eval()
+    return layer_like(module, weight, None if module.bias is None else module.bias.detach())
 
 
 def _exceeding(
@@ -186,9 +176,9 @@ def _exceeding(
     reached = torch.zeros(graph[name].shape[0], dtype=torch.bool)
     above = active = 0
     for piece in inputs.split(128):
-        value = graph.run(piece, keep=(name,))[name].flatten(2 if len(graph[name].shape) > 1 else 1)
+        value = graph.run(piece, keep=(name,))[name]
         cut = value >= upper
-        reached |= cut.flatten(2).any(2).any(0) if cut.ndim > 2 else cut.any(0)
+        reached |= cut.flatten(1).unflatten(1, (len(reached), -1)).any(2).any(0)
         above, active = above + int(cut.sum()), active + int((value > 0).sum())
     return np.flatnonzero(reached.numpy()), above / max(active, 1)
 

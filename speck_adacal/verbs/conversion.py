@@ -120,10 +120,10 @@ def adapt(
     ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
     work = None if folder is None else Path(folder)
     bases = [calibrated(graph, shaped, calibration_set, way, plan, work) for way in ways]
-    if settings.input_coding == "events" and plan is None and not settings.never_reset:
-        bases = [_finer(base, graph, shaped, calibration_set) for base in bases]
     if settings.input_coding != "events":
         return bases[0].adapted
+    if plan is None and not settings.never_reset:
+        bases = [_finer(base, graph, shaped, calibration_set) for base in bases]
     adapted, batches = bases[0].adapted, bases[0].batches
     if settings.never_reset:
         adapted = fit_to_stream(adapted, batches, truth)
