@@ -12,7 +12,7 @@ from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.operations import bounds
 from speck_adacal.chip.policy import ChipPolicy, refused_biases, slow_clock_hz
 from speck_adacal.chip.quantise import quantise
-from speck_adacal.chip.wiring import Wiring, write_fields
+from speck_adacal.chip.wiring import Wiring, copied, write_fields
 from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.core_layers import FoldedLayer, QuantisedLayer
 from speck_adacal.errors import DesignRuleError, SettingsError
@@ -51,14 +51,16 @@ class Deployment:
     wiring: Wiring = field(default_factory=Wiring)
 
     @property
+    def around(self) -> dict[str, Any]:
+        """What samna's configuration is told beside the cores; nothing where a host does it all."""
+        return self.wiring.fields(self.cores, self.input_shape, load_chip_description(self.chip))
+
+    @property
     def configuration(self) -> Any:
         """A copy of samna's configuration with sensor and read-out wired; fed by a host without
         them."""
-        found = self.mapped.configuration
-        copy = type(found)()
-        copy.from_json(found.to_json())
-        description = load_chip_description(self.chip)
-        write_fields(copy, self.wiring.fields(self.cores, self.input_shape, description))
+        copy = copied(self.mapped.configuration)
+        write_fields(copy, self.around)
         return copy
 
     @property
@@ -126,16 +128,15 @@ def deploy_network(
     violations += check_values(layers) + bounds(adapted.graph, adapted.recipe.trace)
     refuse_broken(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
-    # A bundle's clock stands beside its integers, and is put in by who reads it.
-    leaks = quantised is None and any(layer.bias.any() for layer in layers)
-    leak_hz = slow_clock_hz(adapted.recipe) if leaks else None
-    shape = adapted.ann.input_shape
-    if quantised is None:
-        wiring = wiring.settled(adapted.recipe, _sized(shape), leak_hz, description)
+    shape = _sized(adapted.ann.input_shape)
+    if quantised is None:  # a bundle's wiring is settled, and its clock is put in by who reads it
+        leaks = any(layer.bias.any() for layer in layers)
+        leak_hz = slow_clock_hz(adapted.recipe) if leaks else None
+        wiring = wiring.settled(adapted.recipe, shape, leak_hz, description)
     if wiring.sensor is not None:
-        refuse_broken(wiring.sensor.violations(_sized(shape), description), chip)
+        refuse_broken(wiring.sensor.violations(shape, description), chip)
     violations += reset_warning(adapted, wiring)
-    clock_hz = leak_hz if wiring.slow_clock_hz is None else wiring.slow_clock_hz
+    clock_hz = wiring.slow_clock_hz
     return Deployment(adapted, chip, layers, mapped, class_map, violations, clock_hz, wiring)
 
 
@@ -176,7 +177,7 @@ def rewired(deployment: Deployment, wiring: Wiring) -> Deployment:
     settled = wiring.settled(deployment.adapted.recipe, shape, leak_hz, description)
     if settled.sensor is not None:
         refuse_broken(settled.sensor.violations(shape, description), deployment.chip)
-    return replace(deployment, wiring=settled, slow_clock_hz=settled.slow_clock_hz or leak_hz)
+    return replace(deployment, wiring=settled, slow_clock_hz=settled.slow_clock_hz)
 
 
 def spread_readout(

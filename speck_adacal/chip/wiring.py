@@ -141,6 +141,13 @@ class Wiring:
         return found
 
 
+def copied(configuration: Any) -> Any:
+    """A copy of a configuration of samna's, which shares nothing with it."""
+    copy = type(configuration)()
+    copy.from_json(configuration.to_json())
+    return copy
+
+
 def write_fields(target: Any, fields: dict[str, Any]) -> None:
     """Set samna's attributes: pairs as mappings, lists entry by entry, objects field by field."""
     for name, value in fields.items():

@@ -15,6 +15,15 @@ from speck_adacal.virtual_samna import ensure_samna
 _LOOK_MS = 100
 
 
+def set_slow_clock(board: Any, rate_hz: float | None) -> None:
+    """Let a board's slow clock tick at this rate, for biases, filter or read-out; None leaves it as
+    it is."""
+    if rate_hz is not None:
+        io = board.get_io_module()
+        io.set_slow_clk_rate(rate_hz)
+        io.set_slow_clk(True)
+
+
 class BoardLink:
     """A source and a sink on a board's model, connected by a running graph.
 
@@ -41,11 +50,8 @@ class BoardLink:
         self._graph.start()
 
     def set_slow_clock(self, rate_hz: float | None) -> None:
-        """Let the slow clock, which biases need, tick at this rate; None leaves it as it is."""
-        if rate_hz is not None:
-            io = self._board.get_io_module()
-            io.set_slow_clk_rate(rate_hz)
-            io.set_slow_clk(True)
+        """Let the slow clock tick at this rate; None leaves it as it is."""
+        set_slow_clock(self._board, rate_hz)
 
     def ask(self, requests: list[Any], *, lasts_us: int, timeout_s: float) -> list[Any]:
         """Send requests to read neurons; everything that came until the last was answered.

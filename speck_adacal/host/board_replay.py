@@ -11,6 +11,7 @@ import numpy as np
 
 from speck_adacal.bundles.chip_configuration import ChipConfiguration, held_by
 from speck_adacal.bundles.known_answers import Answers, digest_of_states, neuron_numbers
+from speck_adacal.chip.wiring import copied
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.events.types import Events
 from speck_adacal.host.board_backend import device_errors
@@ -96,8 +97,7 @@ class BoardPlayer:
 
 
 def _monitored(configuration: Any, described: ChipConfiguration) -> Any:
-    copy = type(configuration)()
-    copy.from_json(configuration.to_json())
+    copy = copied(configuration)
     copy.dvs_layer.pass_sensor_events = False  # the recorded events only; its stage goes on
     for core in described.order:
         copy.cnn_layers[core].monitor_enable = True

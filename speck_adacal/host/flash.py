@@ -19,6 +19,7 @@ from speck_adacal.bundles.chip_configuration import ChipConfiguration
 from speck_adacal.chip.wiring import Wiring
 from speck_adacal.errors import SettingsError
 from speck_adacal.host.board_backend import device_errors
+from speck_adacal.host.board_link import set_slow_clock
 from speck_adacal.host.devices import DeviceName, open_real, require_real
 
 _SETTLE_S = 1.0
@@ -178,10 +179,7 @@ def flash(
         with new_file(image, force=force) as temporary:
             temporary.write_bytes(data)
         with device_errors("configuring"):
-            if configuration.slow_clock_hz is not None:
-                io = board.get_io_module()
-                io.set_slow_clk_rate(configuration.slow_clock_hz)
-                io.set_slow_clk(True)
+            set_slow_clock(board, configuration.slow_clock_hz)
             board.get_model().apply_configuration(target)
             time.sleep(_SETTLE_S)  # a board applies it in its own time
     finally:
