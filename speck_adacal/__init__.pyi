@@ -73,6 +73,7 @@ from .host.twin_backend import TwinBackend as TwinBackend
 from .host.windows import windows_of as windows_of
 from .inspection.alarms import Alarms as Alarms
 from .inspection.alarms import calibrated_readout as calibrated_readout
+from .inspection.before_after import BeforeAfter as BeforeAfter
 from .inspection.continuous import ContinuousSimulation as ContinuousSimulation
 from .inspection.exit_calibration import ExitCheck as ExitCheck
 from .readout.decision import Decision as Decision
@@ -116,6 +117,7 @@ from .verbs.conversion import check as check
 from .verbs.conversion import deploy as deploy
 from .verbs.conversion import simulate as simulate
 from .verbs.early_exits import exits as exits
+from .verbs.fronts import before_and_after as before_and_after
 from .verbs.fronts import front as front
 from .verbs.fronts import front_in_steps as front_in_steps
 from .verbs.fronts import judged as judged

@@ -34,14 +34,14 @@ def command(
 ) -> None:
     """Search the Pareto front of accuracy and SynOps on the chip twin; no training.
 
-    Thresholds and initial potentials change, weights do not. Accuracies are those of samples that
-    the search did not see.
+    Thresholds and initial potentials change, weights do not. The first row is the network as it
+    came. Some samples are searched on, others choose the point, and others again measure it.
     """
     common.refuse_early(out, force=force, bundle=True)
     common.refuse_early(figure, force=force)
     import speck_adacal
     from speck_adacal.reporting.front_files import FRONT, front_to_bytes
-    from speck_adacal.reporting.front_table import front_table
+    from speck_adacal.reporting.front_table import front_outcome
 
     settings = speck_adacal.FrontSettings(
         points=points,
@@ -57,6 +57,7 @@ def command(
         front = speck_adacal.front(adapted, data.inputs, data.labels, settings=settings, chip=chip)
         stepped = speck_adacal.front_in_steps(adapted, front, data.inputs, data.labels)
         chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
+        change = speck_adacal.before_and_after(adapted, front, chosen, data.inputs)
         if out is not None:
             under = speck_adacal.with_front_point(adapted, chosen)
             unseen = front.held_out_indices
@@ -74,7 +75,9 @@ def command(
         "time_stepped": [asdict(estimate) for estimate in stepped],
         "target": "reference decisions" if data.labels is None else "labels",
         "chosen": chosen.to_dict(),
+        "before_after": asdict(change),
         "bundle": None if out is None else str(out),
         "figure": None if figure is None else str(figure),
     }
-    common.show(results, front_table(front, stepped, chosen), as_json=as_json, quiet=quiet)
+    table = front_outcome(front, stepped, chosen, change, {"bundle": out, "figure": figure})
+    common.show(results, table, as_json=as_json, quiet=quiet)

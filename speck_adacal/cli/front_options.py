@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-Bundle = Annotated[Path, typer.Argument(help="What `adapt` wrote.")]
+Bundle = Annotated[Path, typer.Argument(help="What `adapt` or `import` wrote.")]
 Calibration = Annotated[
     Path,
     typer.Option(
         "--calibration",
         help="Recordings (or images) as they come at inference; without labels, the trained "
-        "network's own decisions are the target.",
+        "network's own decisions are the target (of an import: its own on the chip).",
     ),
 ]
 Samples = Annotated[

@@ -2,51 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from speck_adacal.bundle import new_file
+from speck_adacal.inspection.before_after import BeforeAfter
 from speck_adacal.twin_search.estimators import StepEstimate
 from speck_adacal.twin_search.front import Front, FrontPoint
+
+_HEADINGS = (
+    "SynOps a recording",
+    "accuracy, %",
+    "± standard error",
+    "log loss that chooses",
+    "in time steps, %",
+    "gap by layer",
+    "",
+)
 
 
 def front_table(
     front: Front, stepped: Sequence[StepEstimate], chosen: FrontPoint | None = None
 ) -> Table:
-    """One row a point, by both estimators; the chosen one is marked.
+    """The network as it came, then one row a point, by both estimators; the chosen one is marked.
 
     The gap is the spikes of each layer on the twin, over those of the time-stepped estimator.
     """
     table = Table(
-        title=f"Front on the twin of {front.chip} (simulated; accuracy on {front.held_out} "
-        f"recordings that the search did not see)"
+        title=f"Front on the twin of {front.chip} (simulated): searched on {front.searched} "
+        f"recordings, chosen by log loss on {front.choosing} others, SynOps and accuracy measured "
+        f"on {front.held_out} more"
     )
-    headings = (
-        "SynOps a recording",
-        "accuracy, %",
-        "± standard error",
-        "log loss",
-        "in time steps, %",
-        "gap by layer",
-        "",
-    )
-    for heading in headings:
+    for heading in _HEADINGS:
         table.add_column(heading, justify="right")
+    table.add_row(*_measured(front.start), "", "", "as it came")
     for point, estimate in zip(front.points, stepped, strict=True):
         table.add_row(
-            f"{point.held_out_synops:,.0f}",
-            f"{100 * point.accuracy:.1f}",
-            f"{100 * point.standard_error:.1f}",
-            f"{point.loss:.3f}",
+            *_measured(point),
             f"{100 * estimate.accuracy:.1f}",
             " ".join(f"{layer.ratio:.2f}" for layer in estimate.layers),
             "chosen" if point is chosen else "",
         )
     return table
+
+
+def front_outcome(
+    front: Front,
+    stepped: Sequence[StepEstimate],
+    chosen: FrontPoint,
+    change: BeforeAfter,
+    files: Mapping[str, Path | None],
+) -> RenderableType:
+    """The table, what the chosen point changes, what was written, and the next command.
+
+    Args:
+        front, stepped, chosen: as for `front_table`.
+        change: from the network as it came to the chosen point.
+        files: what was written, by `"bundle"` and `"figure"`; None for what was not.
+    """
+    bundle = files["bundle"]
+    written = [f"Written: {path}" for path in files.values() if path is not None]
+    following = (
+        f"Next: speck-adacal simulate {bundle} --events RECORDINGS.npz"
+        if bundle is not None
+        else "Next: give --out OUT.bundle to deploy the chosen point, within --max-synops if wanted"
+    )
+    return Group(front_table(front, stepped, chosen), str(change), *written, following)
+
+
+def _measured(point: FrontPoint) -> tuple[str, ...]:
+    return (
+        f"{point.held_out_synops:,.0f}",
+        f"{100 * point.accuracy:.1f}",
+        f"{100 * point.standard_error:.1f}",
+        f"{point.choice_loss:.3f}",
+    )
 
 
 def save_front_figure(

@@ -11,9 +11,34 @@ import numpy.typing as npt
 from speck_adacal.errors import SettingsError
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.twin_search.log_loss import log_loss, one_hot
 from speck_adacal.twin_search.outcome import Outcome
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a recipe did on some recordings.
+
+    Attributes:
+        outcome: of the twin.
+        labels: int64 `[n]`, the decisions wanted.
+    """
+
+    outcome: Outcome
+    labels: npt.NDArray[np.int64]
+
+    @property
+    def loss(self) -> float:
+        """Mean log loss."""
+        counts = self.outcome.counts
+        return log_loss(counts, one_hot(self.labels, counts.shape[1]))
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which decisions are those wanted, `[n]`."""
+        return np.asarray(self.outcome.decisions == self.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +49,8 @@ class FrontPoint:
         network: the adapted network under the point's recipe.
         loss: log loss on the recordings searched on.
         synops: SynOps a recording there.
+        choice_loss: log loss on the recordings that choose among the points.
+        choice_accuracy: share of right decisions there.
         accuracy: share of right decisions on the held-out recordings.
         standard_error: of `accuracy` (Agresti and Coull).
         held_out_synops: SynOps a recording on the held-out recordings.
@@ -34,6 +61,8 @@ class FrontPoint:
     network: AdaptedNetwork
     loss: float
     synops: float
+    choice_loss: float
+    choice_accuracy: float
     accuracy: float
     standard_error: float
     held_out_synops: float
@@ -45,25 +74,26 @@ class FrontPoint:
     def measured(
         cls,
         network: AdaptedNetwork,
-        loss: float,
-        searched: Outcome,
-        held_out: Outcome,
-        labels: npt.NDArray[np.int64],
+        searched: Judged,
+        chose: Judged,
+        held_out: Judged,
         names: tuple[str, ...],
     ) -> FrontPoint:
-        """A point from its two outcomes; `labels` are those of the held-out recordings."""
-        right = held_out.decisions == labels
+        """A point from what it did on the three sets of recordings."""
+        right, outcome = held_out.right, held_out.outcome
         share = (right.sum() + 2) / (len(right) + 4)
         return cls(
             network=network,
-            loss=loss,
-            synops=searched.mean_synops,
+            loss=searched.loss,
+            synops=searched.outcome.mean_synops,
+            choice_loss=chose.loss,
+            choice_accuracy=float(chose.right.mean()),
             accuracy=float(right.mean()),
             standard_error=float(np.sqrt(share * (1 - share) / (len(right) + 4))),
-            held_out_synops=held_out.mean_synops,
+            held_out_synops=outcome.mean_synops,
             layer_names=names,
-            layer_synops=tuple(held_out.synops.mean(axis=0).tolist()),
-            layer_spikes=tuple(held_out.spikes.mean(axis=0).tolist()),
+            layer_synops=tuple(outcome.synops.mean(axis=0).tolist()),
+            layer_spikes=tuple(outcome.spikes.mean(axis=0).tolist()),
         )
 
     @property
@@ -82,6 +112,8 @@ class FrontPoint:
             "standard_error": self.standard_error,
             "search_synops": self.synops,
             "search_log_loss": self.loss,
+            "choice_log_loss": self.choice_loss,
+            "choice_accuracy": self.choice_accuracy,
             "layers": [
                 {
                     "name": name,
@@ -101,23 +133,31 @@ class FrontPoint:
 class Front:
     """Recipes of which none is better than another in both log loss and SynOps.
 
+    Three sets of recordings make it: one is searched on, one chooses among the points, and one
+    measures them.
+
     Attributes:
+        start: the network as it came, measured like the points.
         points: by rising SynOps.
         chip: the chip they were found for.
         evaluations: recipes that the twin ran.
         searched: number of recordings searched on.
-        held_out_indices: of the recordings that the search did not see, among those given.
+        choosing: number of recordings that choose among the points; the search did not see them.
+        held_out_indices: of the recordings that measure, among those given: neither the search nor
+            the choice saw them.
     """
 
+    start: FrontPoint
     points: tuple[FrontPoint, ...]
     chip: str
     evaluations: int
     searched: int
+    choosing: int
     held_out_indices: tuple[int, ...]
 
     @property
     def held_out(self) -> int:
-        """Number of recordings that the search did not see."""
+        """Number of recordings that measure."""
         return len(self.held_out_indices)
 
     def choose(
@@ -125,8 +165,9 @@ class Front:
     ) -> FrontPoint:
         """The point of least log loss within `max_synops`, or the cheapest of `min_accuracy`.
 
-        With neither, the point of least log loss. Without a limit on the accuracy, what the
-        held-out recordings say decides nothing, and stays an honest estimate.
+        With neither, the point of least log loss. Log loss and accuracy are those of the
+        recordings kept for this choice, SynOps those of the recordings searched on, which are
+        more; what the held-out recordings say decides nothing, and stays an honest estimate.
 
         Raises:
             SettingsError: no point of the front will do.
@@ -135,16 +176,16 @@ class Front:
             point
             for point in self.points
             if (max_synops is None or point.synops <= max_synops)
-            and (min_accuracy is None or point.accuracy >= min_accuracy)
+            and (min_accuracy is None or point.choice_accuracy >= min_accuracy)
         ]
         if not fitting:
             raise SettingsError(self._nothing_fits(max_synops, min_accuracy))
         if min_accuracy is not None:
             return min(fitting, key=lambda point: point.synops)
-        return min(fitting, key=lambda point: point.loss)
+        return min(fitting, key=lambda point: point.choice_loss)
 
     def _nothing_fits(self, max_synops: float | None, min_accuracy: float | None) -> str:
-        first, best = self.points[0], max(p.accuracy for p in self.points)
+        first, best = self.points[0], max(p.choice_accuracy for p in self.points)
         wanted = [] if max_synops is None else [f"at most {max_synops:,.0f} SynOps"]
         wanted += [] if min_accuracy is None else [f"at least {min_accuracy:.1%} accuracy"]
         steps, burst = first.recipe.settings.time_steps, first.recipe.settings.input_burst
@@ -164,7 +205,9 @@ class Front:
             "estimator": "twin",
             "evaluations": self.evaluations,
             "searched": self.searched,
+            "choosing": self.choosing,
             "held_out": self.held_out,
+            "start": self.start.to_dict(),
             "points": [point.to_dict() for point in self.points],
         }
 

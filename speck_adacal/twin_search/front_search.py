@@ -23,7 +23,7 @@ from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.candidate import Candidate
 from speck_adacal.twin_search.candidate_runs import TwinEvaluator
 from speck_adacal.twin_search.descent import FEWEST, Descent, Steps
-from speck_adacal.twin_search.front import Front, FrontPoint, non_dominated, thinned
+from speck_adacal.twin_search.front import Front, FrontPoint, Judged, non_dominated, thinned
 from speck_adacal.validation import (
     Count,
     CountOrZero,
@@ -58,7 +58,8 @@ class FrontSettings:
         shift: first step of initial potentials, in thresholds.
         channel_factor: step of a single channel's threshold, for which the next layer makes up;
             None searches layers only, which is faster.
-        held_out: share of the recordings that the search does not see.
+        held_out: share of the recordings that the search does not see: half of them choose among
+            the points, the other half measure them.
         points: the most points of the front.
         seed: of the split.
 
@@ -87,11 +88,21 @@ class FrontSettings:
         """The same for layers only."""
         return Steps(self.rounds, self.factor, self.shift, None)
 
-    def split(self, samples: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Indices of the samples that are held out, and of those searched on."""
+    def split(self, samples: int) -> Split:
+        """Which samples measure, which choose, and which are searched on."""
         order = np.random.default_rng(self.seed).permutation(samples)
-        hold, fit = np.split(order, [max(1, round(self.held_out * samples))])
-        return hold, fit
+        unseen = min(max(2, round(self.held_out * samples)), samples - 1)
+        measure, choose, search = np.split(order, [unseen // 2, unseen])
+        return Split(measure, choose, search)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Indices of samples, int64: of those that measure, that choose, that are searched on."""
+
+    measure: npt.NDArray[np.int64]
+    choose: npt.NDArray[np.int64]
+    search: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +150,10 @@ def find_front(
             f"A front needs at least {FEWEST} recordings, found {len(recordings)}; give more."
         )
     truth = checked_labels(labels, len(recordings))
-    hold, fit = settings.split(len(recordings))
+    split = settings.split(len(recordings))
     starts = (Start(adapted, recordings), *others)
     searches = [
-        _Search(start, fit, truth, settings.faster_steps if i else settings.steps, chip, threads)
+        _Search(start, split, truth, settings.faster_steps if i else settings.steps, chip, threads)
         for i, start in enumerate(starts)
     ]
     checked_labels(truth, len(truth), searches[0].runner.classes)
@@ -153,9 +164,16 @@ def find_front(
     losses = np.array([search.descent.loss(c) for search, c in tried])
     best = non_dominated(synops, losses)
     chosen = [tried[i] for i in best[thinned(synops[best], settings.points)]]
-    points = tuple(search.point(candidate, hold, truth) for search, candidate in chosen)
-    spent = round(sum(search.evaluations for search in searches))
-    return Front(points, chip, spent, len(fit), tuple(hold.tolist()))
+    points = tuple(search.point(candidate) for search, candidate in chosen)
+    return Front(
+        start=searches[0].point(searches[0].descent.start()),
+        points=points,
+        chip=chip,
+        evaluations=round(sum(search.evaluations for search in searches)),
+        searched=len(split.search),
+        choosing=len(split.choose),
+        held_out_indices=tuple(split.measure.tolist()),
+    )
 
 
 class _Search:
@@ -164,28 +182,28 @@ class _Search:
     def __init__(
         self,
         start: Start,
-        fit: npt.NDArray[np.int64],
+        split: Split,
         truth: npt.NDArray[np.int64],
         steps: Steps,
         chip: str,
         threads: int | None,
     ) -> None:
         self._start, self._chip, self._threads = start, chip, threads
-        recordings = [start.recordings[i] for i in fit]
+        self._split, self._truth = split, truth
+        recordings = [start.recordings[i] for i in split.search]
         self._never_reset = start.adapted.recipe.settings.never_reset
         each = _ON_END if self._never_reset else 1
         self.runner = TwinEvaluator(
             start.adapted, recordings, chip=chip, threads=threads, on_end=each
         )
         steps = _for_streams(steps) if self._never_reset else steps
-        self.descent = Descent(start.adapted.recipe, self.runner, truth[fit], steps)
+        self.descent = Descent(start.adapted.recipe, self.runner, truth[split.search], steps)
         self.descent.finish(self.descent.start())
-        self._judge: TwinEvaluator | None = None
+        self._judges: tuple[TwinEvaluator, ...] = ()
 
     @property
     def evaluations(self) -> float:
-        judged = 0.0 if self._judge is None else self._judge.evaluations
-        return self.runner.evaluations + judged
+        return sum(runner.evaluations for runner in (self.runner, *self._judges))
 
     @property
     def begin(self) -> tuple[float, float]:
@@ -206,27 +224,25 @@ class _Search:
                     f"{self.runner.evaluations:.0f} recipes run"
                 )
 
-    def point(
-        self,
-        candidate: Candidate,
-        hold: npt.NDArray[np.int64],
-        truth: npt.NDArray[np.int64],
-    ) -> FrontPoint:
-        adapted = self._start.adapted
-        if self._judge is None:  # a twin of its own: the search knows nothing of these recordings
-            recordings = [self._start.recordings[i] for i in hold]
-            each = len(recordings) if self._never_reset else 1
-            self._judge = TwinEvaluator(
-                adapted, recordings, chip=self._chip, threads=self._threads, on_end=each
-            )
+    def point(self, candidate: Candidate) -> FrontPoint:
+        adapted, split, truth = self._start.adapted, self._split, self._truth
+        if not self._judges:  # twins of their own: the search knows nothing of these recordings
+            self._judges = (self._judge(split.choose), self._judge(split.measure))
         recipe = candidate.apply(adapted.recipe)
+        chose, held_out = (judge.run(recipe) for judge in self._judges)
         return FrontPoint.measured(
             replace(adapted, recipe=recipe),
-            self.descent.loss(candidate),
-            self.descent.tried[candidate],
-            self._judge.run(recipe),
-            truth[hold],
-            self._judge.names,
+            Judged(self.descent.tried[candidate], truth[split.search]),
+            Judged(chose, truth[split.choose]),
+            Judged(held_out, truth[split.measure]),
+            self.runner.names,
+        )
+
+    def _judge(self, which: npt.NDArray[np.int64]) -> TwinEvaluator:
+        recordings = [self._start.recordings[i] for i in which]
+        each = len(recordings) if self._never_reset else 1
+        return TwinEvaluator(
+            self._start.adapted, recordings, chip=self._chip, threads=self._threads, on_end=each
         )
 
 

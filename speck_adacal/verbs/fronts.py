@@ -13,6 +13,7 @@ import numpy.typing as npt
 from speck_adacal.chip.fitting import fits
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.events.labels import checked_labels
+from speck_adacal.inspection.before_after import BeforeAfter, point_figures
 from speck_adacal.inspection.judging import measure_verdict
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_for_cores
 from speck_adacal.samples.batches import Batches, Form, encode_for
@@ -93,7 +94,7 @@ def _starts(
     """The network adapted for each of the variants, on nothing but what the search sees."""
     if not variants:
         return []
-    _, fit = settings.split(batches.samples)
+    fit = settings.split(batches.samples).search
     seen = batches.part(fit.tolist())
     shaped = rewrite_for_cores(adapted.ann, seen, adapted.recipe.settings, fits)
     return [_start(adapted, shaped, batches, fit, targets, *variant, chip) for variant in variants]
@@ -157,6 +158,30 @@ def front_in_steps(
     return tuple(
         time_stepped(point, part, targets) for point, part in zip(found.points, seen, strict=True)
     )
+
+
+def before_and_after(
+    adapted: AdaptedNetwork, found: Front, point: FrontPoint, calibration: Any
+) -> BeforeAfter:
+    """The network as it came beside a point of its front, with the load of the busiest core.
+
+    Args:
+        adapted: what the front was searched from.
+        found: the result of `front`.
+        point: one of its points, such as `found.choose()`.
+        calibration: as given to `front`.
+    """
+    figures = [
+        point_figures(
+            which,
+            encode_for(calibration, adapted.ann.input_shape, which.recipe)
+            .part(found.held_out_indices)
+            .recordings(),
+            found.chip,
+        )
+        for which in (found.start, point)
+    ]
+    return BeforeAfter(*figures, recordings=found.held_out)
 
 
 def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:

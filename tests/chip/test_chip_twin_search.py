@@ -20,6 +20,7 @@ from speck_adacal.chip.simulation import run_on_twin
 from speck_adacal.cli import main
 from speck_adacal.errors import CalibrationError, SettingsError
 from speck_adacal.events import Events
+from speck_adacal.inspection.core_load import core_loads
 from speck_adacal.snn import AdaFire
 from speck_adacal.twin_search.candidate import (
     Candidate,
@@ -102,7 +103,7 @@ def test_the_points_are_a_front(front):
     assert synops == sorted(synops)
     assert losses == sorted(losses, reverse=True)
     assert len(set(losses)) == len(losses)
-    assert front.searched + front.held_out == 40
+    assert (front.searched, front.choosing, front.held_out) == (28, 6, 6)
 
 
 def test_the_search_saves_synops(adapted, front):
@@ -118,14 +119,85 @@ def test_the_same_seed_gives_the_same_front(adapted, front):
 def test_a_chosen_point_deploys_to_what_was_measured(adapted, front):
     point = front.choose()
     order = np.random.default_rng(SMALL.seed).permutation(40)
-    events = [recordings(40)[i] for i in order[: front.held_out]]
+    events = [recordings(40)[i] for i in order[:6]]
     simulation = run_on_twin(deploy(with_front_point(adapted, point)), events)
     assert simulation.synops.mean() == point.held_out_synops
 
 
+def split() -> tuple[list[int], list[int], list[int]]:
+    """Samples that measure, that choose, and that are searched on."""
+    order = np.random.default_rng(SMALL.seed).permutation(40).tolist()
+    return order[:6], order[6:12], order[12:]
+
+
+def test_some_samples_are_searched_on_others_choose_and_others_measure(adapted, front):
+    """What samples that measure say does not choose; none has two parts."""
+    measure, choose, search = split()
+    assert front.held_out_indices == tuple(measure)
+    for point in (front.start, *front.points):
+        deployment = deploy(with_front_point(adapted, point))
+        found = [
+            run_on_twin(deployment, [recordings(40)[i] for i in part])
+            for part in (measure, choose, search)
+        ]
+        assert point.accuracy == found[0].accuracy(LABELS[measure])
+        assert point.choice_accuracy == found[1].accuracy(LABELS[choose])
+        losses = [
+            log_loss(run.class_counts, one_hot(LABELS[part], 2))
+            for run, part in zip(found[1:], (choose, search), strict=True)
+        ]
+        assert [point.choice_loss, point.loss] == losses
+        assert point.synops == found[2].synops.mean()
+
+
+def test_the_start_is_the_network_as_it_came(adapted, front):
+    for one, other in zip(front.start.recipe.layers, adapted.recipe.layers, strict=True):
+        np.testing.assert_array_equal(one.threshold, other.threshold)
+        np.testing.assert_array_equal(one.initial_potential, other.initial_potential)
+        assert one.lower_clip == other.lower_clip
+
+
+def test_before_and_after_are_of_the_same_samples(adapted, front):
+    chosen = front.choose(max_synops=front.points[0].synops)
+    change = speck_adacal.before_and_after(adapted, front, chosen, recordings(40))
+    held = [recordings(40)[i] for i in split()[0]]
+    for figures, point in ((change.before, front.start), (change.after, chosen)):
+        deployment = deploy(with_front_point(adapted, point))
+        run = run_on_twin(deployment, held)
+        assert (figures.accuracy, figures.synops) == (
+            run.accuracy(LABELS[split()[0]]),
+            run.synops.mean(),
+        )
+        worst = max(load.worst_synops_per_s for load in core_loads(deployment, held))
+        assert figures.worst_core_synops_per_s == worst
+    assert change.after.synops < change.before.synops
+    assert "6 recordings" in str(change)
+
+
+def choosable(front, *figures):
+    """The front's first points with other losses and accuracies of the samples that choose."""
+    points = tuple(
+        replace(point, choice_loss=loss, choice_accuracy=accuracy, synops=float(10 * (i + 1)))
+        for i, (point, (loss, accuracy)) in enumerate(
+            zip([front.start] * len(figures), figures, strict=True)
+        )
+    )
+    return replace(front, points=points)
+
+
+def test_the_samples_that_choose_choose(front):
+    """Not the samples searched on, whose loss falls from point to point, nor those that measure."""
+    three = choosable(front, (0.5, 0.8), (0.2, 0.9), (0.3, 0.95))
+    assert three.choose() is three.points[1]
+    assert three.choose(max_synops=15.0) is three.points[0]
+    assert three.choose(min_accuracy=0.93) is three.points[2]
+    with pytest.raises(SettingsError, match=r"reaches 95\.0%"):
+        three.choose(min_accuracy=0.96)
+
+
 def test_choosing(front):
-    cheapest, best = front.points[0], front.points[-1]
-    assert front.choose() is best
+    cheapest = front.points[0]
+    assert front.choose() is min(front.points, key=lambda point: point.choice_loss)
     assert front.choose(max_synops=cheapest.synops) is cheapest
     assert front.choose(min_accuracy=0.0) is cheapest
     with pytest.raises(SettingsError, match="begins at"):
@@ -140,7 +212,7 @@ def test_without_labels_the_network_is_its_own_reference(adapted):
 def test_both_estimators_judge_the_same_recordings(adapted, front):
     stepped = front_in_steps(adapted, front, recordings(40), LABELS)
     held = list(front.held_out_indices)
-    assert len(set(held)) == front.held_out == 40 - front.searched
+    assert len(set(held)) == front.held_out == 6
     again = front_in_steps(
         adapted,
         replace(front, held_out_indices=tuple(range(front.held_out))),
