@@ -131,7 +131,7 @@ def measure(
     deployment = deploy(with_front_point(adapted, point), chip=CHIP)
     simulation = run_on_twin(deployment, test[0])
     batches = encode_samples(test[0], adapted.ann.input_shape, adapted.recipe.settings)
-    stepped = time_stepped(adapted, point, batches, test[1])
+    stepped = time_stepped(point, batches, test[1])
     spikes = simulation.spikes_per_core
     return {
         "right": {
@@ -245,7 +245,9 @@ def main() -> None:
     parser.add_argument(
         "--figure", type=Path, default=HERE.parent / "docs/figures/front_nmnist.svg"
     )
-    parser.add_argument("--first", type=int, help="only so many recordings, for a trial")
+    parser.add_argument(
+        "--first", type=int, help="only so many recordings (100 or more), for a trial"
+    )
     args = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)
     samples = load_samples(args.recordings).part(slice(args.first))

@@ -171,17 +171,18 @@ def before_and_after(
         point: one of its points, such as `found.choose()`.
         calibration: as given to `front`.
     """
-    figures = [
+    held_out = found.held_out_indices
+    before, after = (
         point_figures(
             which,
             encode_for(calibration, adapted.ann.input_shape, which.recipe)
-            .part(found.held_out_indices)
+            .part(held_out)
             .recordings(),
             found.chip,
         )
         for which in (found.start, point)
-    ]
-    return BeforeAfter(*figures, recordings=found.held_out)
+    )
+    return BeforeAfter(before, after, len(held_out))
 
 
 def with_front_point(adapted: AdaptedNetwork, point: FrontPoint) -> AdaptedNetwork:
