@@ -37,11 +37,15 @@ class RidgeFit:
     def add(self, inputs: torch.Tensor, wanted: torch.Tensor) -> None:
         """Take in inputs `[batch, *in]` and the values wanted for them, `[batch, *out]`."""
         patches = _patches(self._module, inputs, self._groups)
-        target = wanted.flatten(2) if inputs.ndim > 2 else wanted[..., None]
-        target = target.transpose(1, 2).reshape(-1, self._groups, self._outputs)
-        residual = target.transpose(0, 1).double() - patches @ self._fit
+        residual = self._by_group(wanted) - patches @ self._fit
         self._normal += patches.transpose(1, 2) @ patches
         self._moment += patches.transpose(1, 2) @ residual
+
+    def _by_group(self, wanted: torch.Tensor) -> torch.Tensor:
+        """Values `[batch, *out]` as `[groups, samples · positions, outputs]`, in float64."""
+        target = wanted.flatten(2) if wanted.ndim > 2 else wanted[..., None]
+        target = target.transpose(1, 2).reshape(-1, self._groups, self._outputs)
+        return target.transpose(0, 1).double()
 
     def solve(self, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights in the layer's shape, and bias; float32."""
@@ -51,6 +55,14 @@ class RidgeFit:
         weight = self._module.weight.detach().double()
         weight = weight + change[:, :-1].transpose(1, 2).reshape_as(weight)
         return weight.float(), (self._bias + change[:, -1].flatten()).float()
+
+    def error(self, ridge: float, inputs: torch.Tensor, wanted: torch.Tensor) -> float:
+        """Mean squared error that the solution leaves on other samples, in the layer's units."""
+        weight, bias = self.solve(ridge)
+        rows = torch.cat((weight.flatten(1), bias[:, None]), 1).double()
+        rows = rows.view(self._groups, self._outputs, -1).transpose(1, 2)
+        found = _patches(self._module, inputs, self._groups) @ rows
+        return float((found - self._by_group(wanted)).square().mean())
 
     def fit(self, ridge: float) -> None:
         """Put the solution into the layer."""

@@ -20,12 +20,11 @@ from torch import nn
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.rewriting.least_squares import LARGEST_FAN_IN, RidgeFit
-from speck_adacal.samples.held_out import samples_to_give
+from speck_adacal.samples.held_out import IN_JUDGEMENT, judges, samples_to_give
 
 FEWEST_SAMPLES = 64
 _INPUTS_PER_ROW = 16  # of a layer, for each row of the fit: fewer rows say too little
 _RIDGE = 1e-2
-_HELD_OUT = 4  # one sample in four
 _MOST_SAMPLES = 1024
 _WEIGHTED = (Kind.CONV, Kind.LINEAR)
 
@@ -64,8 +63,8 @@ def without_max_pooling(
     """
     inputs = torch.cat(list(batches))
     _refuse_few(graph, len(inputs))
-    kept = inputs[: _MOST_SAMPLES * _HELD_OUT // (_HELD_OUT - 1)]
-    held = torch.arange(len(kept)) % _HELD_OUT == _HELD_OUT - 1
+    kept = inputs[: _MOST_SAMPLES * IN_JUDGEMENT // (IN_JUDGEMENT - 1)]
+    held = torch.from_numpy(judges(len(kept)))
     trial, _ = _fitted(graph, kept[~held])
     changed = float((_decisions(graph, kept[held]) != _decisions(trial, kept[held])).float().mean())
     if changed > most_changed:
@@ -87,7 +86,7 @@ def _refuse_few(graph: LayerGraph, samples: int) -> None:
         positions = math.prod(node.shape[1:])
         inputs = min(module.weight[0].numel() + 1, LARGEST_FAN_IN)
         wanted = math.ceil(inputs / (_INPUTS_PER_ROW * positions))
-        wanted = max(FEWEST_SAMPLES, math.ceil(wanted * _HELD_OUT / (_HELD_OUT - 1)))
+        wanted = max(FEWEST_SAMPLES, math.ceil(wanted * IN_JUDGEMENT / (IN_JUDGEMENT - 1)))
         if samples < wanted:
             raise CalibrationError(
                 f"Layer {node.name!r} stands behind a max pooling, which no core can do, and is "

@@ -3,7 +3,8 @@
 A network that was rewritten reaches its linear layers with errors of its own: spikes come in an
 order, and what came too early is not taken back. Their weights and biases are fitted in closed form
 to the trained network's values, on the spike counts that the twin gives them, layer by layer in the
-order of the signal; kept where decisions on samples that the fit did not see come closer.
+order of the signal. Samples that the fit did not see choose how far weights may go, and refuse fits
+that surely decide worse.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,13 @@ from speck_adacal.events.types import Events
 from speck_adacal.recipe.recipe import LayerRecipe, StepRecord
 from speck_adacal.rewriting.least_squares import LARGEST_FAN_IN, RidgeFit
 from speck_adacal.samples.batches import Batches
+from speck_adacal.samples.held_out import judges
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin import Twin
 from speck_adacal.twin_search.log_loss import log_losses, one_hot
 from speck_adacal.twin_search.targets import reference_decisions
 
-_RIDGE = 1e-2
-_HELD_OUT = 4  # one sample in four judges
+_RIDGES = (0.01, 0.03, 0.1, 0.3)  # pulls to the weights as they are; see `RidgeFit`
 FEWEST_SAMPLES = 64
 
 
@@ -59,21 +60,21 @@ def fit_linear_layers(
         deployment = deploy_network(adapted)
     except (ModelError, DesignRuleError):
         return adapted  # the correction on the twin has said why
-    judges = np.arange(batches.samples) % _HELD_OUT == _HELD_OUT - 1
-    part = batches.part(np.flatnonzero(~judges).tolist())
-    judging = batches.part(np.flatnonzero(judges).tolist())
-    wanted = reference_decisions(adapted, judging)
-    if labels is not None:
-        wanted = np.asarray(labels)[judges]
-    recordings, fitted = part.recordings(), adapted
-    for layer in deployment.layers:
-        node = adapted.graph[layer.folded.name]
-        if node.kind is Kind.LINEAR and int(node.shape[0]) and _is_small(node):
-            fitted = _fitted(fitted, layer.folded.name, part, recordings)
-    tests, decisions = judging.recordings(), one_hot(wanted, deployment.classes)
-    before, after = (_loss(deploy_network(net), tests, decisions) for net in (adapted, fitted))
-    kept = fitted if after < before else adapted
-    values = {"log loss before": before, "log loss": after, "kept": float(after < before)}
+    names = [layer.folded.name for layer in deployment.layers]
+    names = [name for name in names if _is_small(adapted.graph[name])]
+    samples = _Samples.of(adapted, batches, names)
+    tried, ridges = adapted, {}
+    for name in names:
+        tried, ridges[name] = samples.fitted(tried, name, None)
+    wanted = reference_decisions(adapted, batches) if labels is None else np.asarray(labels)
+    losses = [samples.losses(network, wanted) for network in (adapted, tried)]
+    gain = losses[0] - losses[1]
+    keep = bool(gain.mean() > -gain.std() / np.sqrt(len(gain)))  # not surely worse
+    kept = adapted
+    for name in names if keep else ():
+        kept, _ = samples.fitted(kept, name, ridges[name])
+    values = {"log loss before": float(losses[0].mean()), "log loss": float(losses[1].mean())}
+    values |= {f"ridge:{name}": ridge for name, ridge in ridges.items()} | {"kept": float(keep)}
     record = StepRecord(
         "linear layers calibrated in closed form on the twin",
         time.perf_counter() - started,
@@ -84,27 +85,68 @@ def fit_linear_layers(
 
 def _is_small(node: Node) -> bool:
     module: Any = node.module
-    return int(module.weight.shape[1]) <= LARGEST_FAN_IN
+    small = node.kind is Kind.LINEAR and int(module.weight.shape[1]) <= LARGEST_FAN_IN
+    return small and int(node.shape[0]) > 0
 
 
-def _fitted(
-    adapted: AdaptedNetwork, name: str, batches: Batches, recordings: Sequence[Events]
-) -> AdaptedNetwork:
-    """The network with one linear layer fitted; its potential starts at half a threshold again."""
-    deployment = deploy_network(adapted)
-    position = [layer.folded.name for layer in deployment.layers].index(name)
-    node = adapted.graph[name]
-    module = copy.deepcopy(node.module)
-    fit = RidgeFit(module)
-    inputs = torch.from_numpy(_mean_inputs(deployment, position, recordings)).flatten(1)
-    wanted = torch.cat([adapted.reference.run(b, keep=[name])[name] for b in batches.held()])
-    fit.add(inputs, wanted)
-    fit.fit(_RIDGE)
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """What layers are fitted on: recordings, values wanted, and which of them judge."""
+
+    recordings: Sequence[Events]
+    wanted: dict[str, torch.Tensor]
+    judges: npt.NDArray[np.bool_]
+    _inputs: dict[str, tuple[AdaptedNetwork, torch.Tensor]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, adapted: AdaptedNetwork, batches: Batches, names: Sequence[str]) -> _Samples:
+        runs = [adapted.reference.run(batch, keep=names) for batch in batches.held()]
+        wanted = {name: torch.cat([run[name] for run in runs]) for name in names}
+        return cls(batches.recordings(), wanted, judges(batches.samples))
+
+    def fitted(
+        self, adapted: AdaptedNetwork, name: str, ridge: float | None
+    ) -> tuple[AdaptedNetwork, float]:
+        """The network with one linear layer fitted, whose potential starts at half a threshold
+        again, and the ridge; without one, that which the judges find best, and fitted on the others
+        only."""
+        deployment = deploy_network(adapted)
+        position = [layer.folded.name for layer in deployment.layers].index(name)
+        inputs, wanted = self._reaching(deployment, position), self.wanted[name]
+        module = copy.deepcopy(adapted.graph[name].module)
+        fit, judge = RidgeFit(module), torch.from_numpy(self.judges)
+        fitted_on = ~judge if ridge is None else torch.ones_like(judge)
+        fit.add(inputs[fitted_on], wanted[fitted_on])
+        if ridge is None:
+            ridge = min(_RIDGES, key=lambda r: fit.error(r, inputs[judge], wanted[judge]))
+        fit.fit(ridge)
+        spiking = deployment.layers[position].folded.recipe.name
+        return _with_layer(adapted, name, module, spiking), ridge
+
+    def _reaching(self, deployment: Deployment, position: int) -> torch.Tensor:
+        """What reaches a layer; the first of them is asked for twice, behind the same layers."""
+        name = deployment.layers[position].folded.name
+        before = self._inputs.get(name)
+        if before is None or before[0] is not deployment.adapted:
+            found = torch.from_numpy(_mean_inputs(deployment, position, self.recordings)).flatten(1)
+            before = self._inputs[name] = (deployment.adapted, found)
+        return before[1]
+
+    def losses(
+        self, adapted: AdaptedNetwork, decisions: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Log loss of each judge."""
+        deployment = deploy_network(adapted)
+        recordings = [x for x, judge in zip(self.recordings, self.judges, strict=True) if judge]
+        counts = run_on_twin(deployment, recordings).class_counts
+        return log_losses(counts, one_hot(decisions[self.judges], deployment.classes))
+
+
+def _with_layer(adapted: AdaptedNetwork, name: str, module: Any, spiking: str) -> AdaptedNetwork:
     nodes = tuple(
         replace(other, module=module) if other.name == name else other
         for other in adapted.graph.nodes
     )
-    spiking = deployment.layers[position].folded.recipe.name
     layers = tuple(
         _half_full(layer) if layer.name == spiking else layer for layer in adapted.recipe.layers
     )
@@ -150,9 +192,3 @@ def _averaged(deployment: Deployment, name: str, pool: int) -> int:
     while node.kind in (Kind.FLATTEN, Kind.CONCAT):
         node = graph[node.inputs[0]]
     return pool * pool if node.kind is Kind.AVG_POOL else 1
-
-
-def _loss(
-    deployment: Deployment, recordings: Sequence[Events], decisions: npt.NDArray[np.float64]
-) -> float:
-    return float(log_losses(run_on_twin(deployment, recordings).class_counts, decisions).mean())
