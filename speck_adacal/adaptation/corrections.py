@@ -41,11 +41,13 @@ class Corrected:
         recipe: with the corrected initial potentials.
         graph: with the corrected biases and weights; the graph given is never changed.
         errors: mean squared residual of each spiking layer's mean output after correction.
+        fewest: samples that the first layers were corrected on; later ones see all.
     """
 
     recipe: Recipe
     graph: LayerGraph
     errors: dict[str, float]
+    fewest: int
 
 
 @torch.no_grad()
@@ -96,7 +98,7 @@ def correct(
         elif kind in ("bias", "both"):
             _shift_output_bias(graph[node.name], pair, network, settings.time_steps)
     layers = tuple(_with_found(layer, potentials, step_biases) for layer in recipe.layers)
-    return Corrected(replace(recipe, layers=layers), graph, errors)
+    return Corrected(replace(recipe, layers=layers), graph, errors, pair.fewest)
 
 
 class _Layer:

@@ -49,6 +49,8 @@ def adapt_graph(
         choice = choose_correction(graph, recipe, fitted_on, settings, judge)
         recipe, corrected_graph = choice.corrected.recipe, choice.corrected.graph
         values = {f"mse:{name}": error for name, error in choice.corrected.errors.items()}
+        if choice.corrected.fewest < min(fitted_on.samples, settings.correction_samples):
+            values["samples of the first layer"] = float(choice.corrected.fewest)
         values |= {f"kl:{kind}": kl for kind, kl in choice.kl.items()}
         seconds = time.perf_counter() - started
         trace.append(StepRecord(f"correction:{choice.kind}", seconds, values))

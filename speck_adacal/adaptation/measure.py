@@ -119,7 +119,7 @@ class Evaluator:
         self.graph, self.settings = graph, settings
         self.fit_scale, self.output_scale = fit_scale, 1.0
         self.constants = constants or EnergyConstants()
-        largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
+        largest = graph.largest_layer * settings.time_steps
         size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
         self.batches = encoded_batches(
             inputs, graph.input_shape, replace(settings, batch_size=size)

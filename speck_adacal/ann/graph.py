@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -95,6 +96,11 @@ class LayerGraph:
     def names(self) -> tuple[str, ...]:
         """Names of all nodes, in order."""
         return tuple(node.name for node in self.nodes)
+
+    @property
+    def largest_layer(self) -> int:
+        """Values that a sample has at the largest node."""
+        return max(math.prod(node.shape) for node in self.nodes)
 
     def of_kind(self, *kinds: Kind) -> tuple[Node, ...]:
         """The nodes of the given kinds, in order."""

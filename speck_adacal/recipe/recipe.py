@@ -56,7 +56,8 @@ class AdaptSettings:
         input_burst: where images are coded as events, the most events of a pixel in one time
             step (φ of the input): each is worth `1 / input_burst`. Input events are cheap, since
             the first layer has few input channels, and a fine input saves accuracy on the chip.
-        batch_size: samples run at once.
+        batch_size: samples run at once; fewer where the largest layer's values, over all steps,
+            would take more than 256 MiB.
         seed: seed of everything that draws random numbers.
         chip_correction: choose what becomes of biases and of the lower clip by measuring on the
             twin, and correct the initial potentials once more by the chip's own rule (where the
@@ -64,7 +65,8 @@ class AdaptSettings:
         hold_out: keep a part of the calibration samples (where there are 64 or more) from
             calibration, and say on these what the network lost; see `Recipe.verdict`.
         correction_samples: how many calibration samples the corrections use (they are kept in
-            memory with their values; thresholds are calibrated on all).
+            memory with their values; the first layers of a large network see fewer, which the
+            trace says; thresholds are calibrated on all).
         ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
             mean diagonal of the normal matrix.
         estimator: what sensitivity and cost are measured by in the end: `"time_steps"` (the

@@ -38,13 +38,15 @@ class SpikingMaxPool(sl.StatefulLayer):
             raise ModelError(f"SpikingMaxPool needs [batch, time, ...], found {tuple(x.shape)}.")
         if self.total.shape != x[:, 0].shape:
             self.total, self.peak = torch.zeros_like(x[:, 0], dtype=torch.float64), torch.zeros(0)
-        totals = self.total.unsqueeze(1) + x.double().cumsum(1)
-        peaks = self.pool(totals.flatten(0, 1)).unflatten(0, totals.shape[:2])
-        first = self.peak if self.peak.numel() else torch.zeros_like(peaks[:, 0])
-        before = torch.cat((first.unsqueeze(1), peaks[:, :-1]), 1)
-        self.total, self.peak = totals[:, -1].detach(), peaks[:, -1].detach()
-        risen: torch.Tensor = (peaks - before).to(x.dtype)
-        return risen
+        risen = []
+        for step in x.unbind(1):  # one step's totals at a time: all of them are twice the input
+            self.total = self.total + step
+            peak = self.pool(self.total)
+            before = self.peak if self.peak.numel() else torch.zeros_like(peak)
+            risen.append((peak - before).to(x.dtype))
+            self.peak = peak
+        self.total, self.peak = self.total.detach(), self.peak.detach()
+        return torch.stack(risen, 1)
 
     def reset_states(self, randomize: bool = False, value_ranges: Any = None) -> None:
         """Forget all totals."""

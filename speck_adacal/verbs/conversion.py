@@ -111,6 +111,7 @@ def adapt(
     if labels is not None:
         labels = checked_labels(labels, everything.samples)
     everything = replace(everything, settings=_for_use(settings, everything.form))
+    everything = everything.fitting(graph.largest_layer)
     settings = everything.settings
     held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
     seen = remaining_indices(everything.samples, held_out)
