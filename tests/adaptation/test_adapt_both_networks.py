@@ -1,4 +1,4 @@
-"""A pass over both networks: samples that come later have the values that all at once would have."""
+"""A pass over both networks: samples that follow have the values that all at once would have."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ class _Narrowing(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(x)
-        x = self.rest(x + self.second(x))
-        return x
+        return self.rest(x + self.second(x))
 
 
 def _made(seed: int, coding: str):
