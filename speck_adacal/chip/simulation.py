@@ -18,7 +18,7 @@ from speck_adacal.readout.class_counts import count
 from speck_adacal.readout.decision import NO_DECISION
 from speck_adacal.samples.batches import encode_for
 from speck_adacal.twin import Spikes, Twin
-from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.result import Done, TwinRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,15 @@ class Simulation:
         return float(np.mean(self.decisions == checked_labels(labels, len(self.decisions))))
 
 
-def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulation:
+def run_on_twin(
+    deployment: Deployment, recordings: Sequence[Events], *, done: Done | None = None
+) -> Simulation:
     """Run recordings through the chip twin, each from the configured initial state.
+
+    Args:
+        deployment: what runs.
+        recordings: inputs, of the network's shape.
+        done: told the recordings done and their number.
 
     Raises:
         EventError: there are no recordings, or one has another shape than the network takes.
@@ -117,7 +124,7 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
                 f"Recording {index} has shape {recording.shape}, the network takes {expected}; "
                 "crop or pool it, or deploy for that shape."
             )
-    runs = wired_twin(deployment).run_many(recordings, entry=entry)
+    runs = wired_twin(deployment).run_many(recordings, entry=entry, done=done)
     output = tuple(run.spikes[deployment.readout_core] for run in runs)
     classes, decisions, class_counts = decided(deployment, output)
     return Simulation(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speck_adacal.chip_description import usual_board
+from speck_adacal.cli import early
 from speck_adacal.errors import HardwareMissingError, SettingsError
 
 if TYPE_CHECKING:
@@ -46,6 +48,19 @@ class Feed:
 
         seen = [m.seen for m in moments if m.seen is not None]
         return Source(self.name, joined(seen, self.shown.shape, moments[-1].t_us))
+
+
+def refuse_source(text: str, backend: str) -> None:
+    """Say before anything slow is loaded that a back end or a file is not there.
+
+    Raises:
+        SettingsError: there is no such back end.
+        DataError: there is no such file.
+    """
+    if backend not in _BACKENDS:
+        raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {backend!r}.")
+    if text != "devkit" and ":" not in text:
+        early.need_file(Path(text), "a recording")
 
 
 def source_feed(text: str, deployment: Deployment, backend: str, window_us: int | None) -> Feed:
@@ -88,8 +103,6 @@ def _backend(name: str, deployment: Deployment, step_us: float) -> Backend:
     from speck_adacal.host import BoardBackend, TwinBackend, open_board
     from speck_adacal.virtual_samna import declare_boards, ensure_samna
 
-    if name not in _BACKENDS:
-        raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {name!r}.")
     if name == "twin":
         return TwinBackend(deployment, step_us=step_us)
     kind = ensure_samna().kind

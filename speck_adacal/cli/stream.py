@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speck_adacal.cli import boards, common
+from speck_adacal.cli import boards, common, early, waiting
 from speck_adacal.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -87,24 +87,34 @@ def command(
     twin and of the virtual dev kit are simulated.
     """
     for path in (record, save_video, save_html):
-        common.refuse_early(path, force=force)
-    from speck_adacal import load_deployment
-
-    with common.calm_libraries(quiet=quiet or as_json):
-        deployment = load_deployment(bundle, seed=seed)
+        early.refuse_early(path, force=force)
+    early.need_bundle(bundle)
+    boards.refuse_source(source, backend)
+    _refuse_readout(readout)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=hushed):
+        deployment = _opened(bundle, seed, hushed=hushed)
         chosen = _readout(readout, bundle, deployment)
         window_us = chosen.window_us or (None if window_ms is None else round(window_ms * 1000))
         if source == "devkit":
             feed = boards.sensor_feed(deployment, scene, window_us, seconds)
         else:
             feed = boards.source_feed(source, deployment, backend, window_us)
-        recorded = _watch(feed, chosen, speed, silent=as_json or quiet)
+        recorded = _watch(feed, chosen, speed, silent=hushed)
     _write(recorded, record, save_video, save_html, force=force)
     from rich.text import Text
 
     from speck_adacal.reporting.live import verdict_text
 
     common.show(recorded.to_dict(), Text(verdict_text(recorded)), as_json=as_json, quiet=quiet)
+
+
+def _opened(bundle: Path, seed: int | None, *, hushed: bool) -> Deployment:
+    with waiting.counting("Opening", quiet=hushed) as count:
+        count(0, 0, waiting.LOADING)
+        from speck_adacal import load_deployment
+
+        return load_deployment(bundle, seed=seed)
 
 
 def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> RecordedSession:
@@ -128,6 +138,12 @@ def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -
     )
 
 
+def _refuse_readout(text: str) -> None:
+    kind, _, number = text.partition("=")
+    if kind not in _READOUTS or (kind == _READOUTS[-1]) != number.isdecimal():
+        raise SettingsError(f"--readout must be one of {', '.join(_READOUTS)}=N, found {text!r}.")
+
+
 def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
     from speck_adacal.bundle import read_bundle
     from speck_adacal.host import ArgmaxMembrane, ArgmaxSpikeCount, FirstToThreshold
@@ -143,9 +159,7 @@ def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
         return ArgmaxSpikeCount(names, class_of=class_of)
     if kind == "argmax_membrane":
         return ArgmaxMembrane(names, deployment.layers[-1].threshold, class_of=class_of)
-    if kind == "first_to_threshold" and number.isdecimal():
-        return FirstToThreshold(names, int(number), class_of=class_of)
-    raise SettingsError(f"--readout must be one of {', '.join(_READOUTS)}=N, found {text!r}.")
+    return FirstToThreshold(names, int(number), class_of=class_of)
 
 
 @contextmanager

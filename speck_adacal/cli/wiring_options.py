@@ -22,7 +22,7 @@ SynopsLimit = Annotated[
     typer.Option(
         "--synops-limit",
         min=0,
-        help="SynOps/s that a core may do on --recordings; says what would help beyond it.",
+        help="SynOps/s that a core may do on --samples-from; says what would help beyond it.",
     ),
 ]
 Source = Annotated[
@@ -54,7 +54,7 @@ WrongAlarms = Annotated[
         "--wrong-alarms",
         min=0,
         max=1,
-        help="Find that threshold: most wrong decisions, of all looks, on --recordings.",
+        help="Find that threshold: most wrong decisions, of all looks, on --samples-from.",
     ),
 ]
 SlowClockHz = Annotated[

@@ -39,7 +39,7 @@ _ON_END = 25
 """Recordings of a stream in the search: long enough that its start does not matter, short enough
 that a candidate can be judged by some of the streams."""
 Note = Callable[[str], None]
-_MOST_OTHERS = 2  # starts searched beside the network's own
+MOST_OTHERS = 2  # starts searched beside the network's own
 Factor = Annotated[float, Field(gt=1)]
 
 
@@ -261,5 +261,5 @@ def _worth_searching(searches: Sequence[_Search]) -> list[_Search]:
         for i, (synops, loss) in enumerate(begins)
         if i and not any(s <= synops and less < loss for s, less in begins)
     ]
-    chosen = sorted(free, key=lambda i: begins[i])[:_MOST_OTHERS]
+    chosen = sorted(free, key=lambda i: begins[i])[:MOST_OTHERS]
     return [searches[0], *(searches[i] for i in chosen)]

@@ -29,7 +29,7 @@ from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.inspection.judging import measure_verdict
-from speck_adacal.inspection.levels import decide_ann, decide_snn
+from speck_adacal.inspection.levels import decide_ann, decide_snn, telling
 from speck_adacal.recipe.recipe import AdaptSettings, StepRecord
 from speck_adacal.recipe.verdict import share_right
 from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
@@ -249,7 +249,9 @@ def deploy(
 
 
 @overload
-def simulate(deployment: Deployment, events: Any) -> Simulation: ...
+def simulate(
+    deployment: Deployment, events: Any, *, progress: Progress | None = ...
+) -> Simulation: ...
 
 
 @overload
@@ -261,6 +263,7 @@ def simulate(
     gap_us: int = ...,
     window_us: int | None = ...,
     seed: int = ...,
+    progress: Progress | None = ...,
 ) -> ContinuousSimulation: ...
 
 
@@ -272,6 +275,7 @@ def simulate(
     gap_us: int = 0,
     window_us: int | None = None,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Simulation:
     """Run a deployment on the chip twin.
 
@@ -284,6 +288,7 @@ def simulate(
             camera; without it every sample begins with the configured states.
         gap_us, window_us, seed: of a continuous run: silence behind each recording, length of the
             sliding window (a third of the median recording by default), seed of the order.
+        progress: told how many of how many recordings are done, and in which way they run.
 
     Raises:
         CalibrationError: there are no samples, or of a wrong shape or range.
@@ -291,5 +296,8 @@ def simulate(
     """
     recordings = recordings_for(deployment, events)
     if not continuous:
-        return run_on_twin(deployment, recordings)
-    return run_on_end(deployment, recordings, gap_us=gap_us, window_us=window_us, seed=seed)
+        return run_on_twin(deployment, recordings, done=telling(progress, "one by one"))
+    done = telling(progress, "on end")
+    return run_on_end(
+        deployment, recordings, gap_us=gap_us, window_us=window_us, seed=seed, done=done
+    )

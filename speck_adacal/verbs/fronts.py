@@ -22,8 +22,14 @@ from speck_adacal.twin_search.correction import correct_on_twin
 from speck_adacal.twin_search.descent import FEWEST
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.twin_search.front import Front, FrontPoint
-from speck_adacal.twin_search.front_search import FrontSettings, Start, find_front
+from speck_adacal.twin_search.front_search import (
+    MOST_OTHERS,
+    FrontSettings,
+    Start,
+    find_front,
+)
 from speck_adacal.twin_search.linear_fit import fit_linear_layers
+from speck_adacal.twin_search.progress import Counter, Progress
 from speck_adacal.twin_search.targets import reference_decisions
 from speck_adacal.verbs.conversion import calibrated
 
@@ -35,6 +41,7 @@ def front(
     *,
     settings: FrontSettings | None = None,
     chip: str = DEFAULT_CHIP,
+    progress: Progress | None = None,
 ) -> Front:
     """Adapt further with the chip twin in the loop: the front of accuracy and SynOps.
 
@@ -47,6 +54,8 @@ def front(
         labels: int `[n]`; without them the trained network's own decisions are the target.
         settings: see `FrontSettings`.
         chip: a name of `known_chips()`.
+        progress: told how many of how many steps are done, and the next one; of the descents the
+            most there may be, for a start that another beats is not searched from.
 
     Raises:
         CalibrationError: too few samples, of a wrong shape, or another number of labels.
@@ -59,9 +68,18 @@ def front(
     else:
         targets = checked_labels(labels, batches.samples)
     variants = _variants(adapted, batches, settings) if batches.samples >= FEWEST else []
-    others = _starts(adapted, batches, targets, variants, settings, chip)
+    descents = len(settings.prices) * (1 + min(len(variants), MOST_OTHERS))
+    counter = Counter(len(variants) + descents, progress)
+    others = _starts(adapted, batches, targets, variants, settings, chip, counter)
+    counter.begin("first descent")
     return find_front(
-        adapted, batches.recordings(), targets, settings=settings, chip=chip, others=others
+        adapted,
+        batches.recordings(),
+        targets,
+        settings=settings,
+        chip=chip,
+        others=others,
+        note=counter.begin,
     )
 
 
@@ -90,6 +108,7 @@ def _starts(
     variants: Sequence[tuple[int, int]],
     settings: FrontSettings,
     chip: str,
+    counter: Counter,
 ) -> list[Start]:
     """The network adapted for each of the variants, on nothing but what the search sees."""
     if not variants:
@@ -97,7 +116,11 @@ def _starts(
     fit = settings.split(batches.samples).search
     seen = batches.part(fit.tolist())
     shaped = rewrite_for_cores(adapted.ann, seen, adapted.recipe.settings, fits)
-    return [_start(adapted, shaped, batches, fit, targets, *variant, chip) for variant in variants]
+    starts = []
+    for steps, burst in variants:
+        counter.begin(f"adapting it for {steps} time steps and bursts of {burst}")
+        starts.append(_start(adapted, shaped, batches, fit, targets, steps, burst, chip))
+    return starts
 
 
 def _start(

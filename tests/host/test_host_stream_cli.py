@@ -103,7 +103,7 @@ def test_plain_lines_record_video_and_page(bundle, capsys, tmp_path):
     [
         (("digits:400",), "400 shipped digits"),
         (("digits:x",), "number at its end"),
-        (("no/such/file.npz",), "no recording"),
+        (("no/such/file.npz",), "a recording needs a file"),
         (("nowhere:test",), "no source"),
         (("nowhere:test:0",), "nowhere"),
         (("digits:0", "--backend", "moon"), "--backend"),
