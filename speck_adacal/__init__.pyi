@@ -115,7 +115,6 @@ from .verbs.artefacts import verify as verify
 from .verbs.conversion import adapt as adapt
 from .verbs.conversion import check as check
 from .verbs.conversion import deploy as deploy
-from .verbs.conversion import simulate as simulate
 from .verbs.early_exits import exits as exits
 from .verbs.fronts import before_and_after as before_and_after
 from .verbs.fronts import front as front
@@ -123,6 +122,7 @@ from .verbs.fronts import front_in_steps as front_in_steps
 from .verbs.fronts import judged as judged
 from .verbs.fronts import with_front_point as with_front_point
 from .verbs.reports import report as report
+from .verbs.twin_runs import simulate as simulate
 from .virtual_samna.stand_in import ensure_samna as ensure_samna
 
 __version__: str

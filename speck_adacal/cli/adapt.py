@@ -73,7 +73,7 @@ def command(
         data = early.samples_of(calibration, samples)
         count(0, 0, waiting.LOADING)
         from speck_adacal import AdaptPlan, adapt, save
-        from speck_adacal.reporting.tables import recipe_table
+        from speck_adacal.reporting.recipe_table import recipe_table
 
         searches = search_phi or search_rho
         adapted = adapt(
@@ -101,7 +101,7 @@ def network_of(model: Path, arch: str | None, normal: tuple[list[float], ...]) -
 
 
 def _results(adapted: AdaptedNetwork, settings: AdaptSettings, out: Path) -> dict[str, Any]:
-    from speck_adacal.reporting.tables import recipe_rows
+    from speck_adacal.reporting.recipe_table import recipe_rows
 
     verdict = adapted.recipe.verdict
     return {

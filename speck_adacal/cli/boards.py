@@ -63,7 +63,15 @@ def refuse_source(text: str, backend: str) -> None:
         early.need_file(Path(text), "a recording")
 
 
-def source_feed(text: str, deployment: Deployment, backend: str, window_us: int | None) -> Feed:
+def source_feed(
+    text: str,
+    deployment: Deployment,
+    backend: str,
+    window_us: int | None,
+    *,
+    crop: tuple[int, int] | None = None,
+    pool: int | None = None,
+) -> Feed:
     """A recording, piece by piece, on the chip asked for."""
     from speck_adacal.host import windows_of
     from speck_adacal.host.sources import open_source
@@ -75,6 +83,8 @@ def source_feed(text: str, deployment: Deployment, backend: str, window_us: int 
         steps=settings.time_steps,
         burst=settings.input_burst,
         seed=settings.seed,
+        crop=crop,
+        pool=pool,
     )
     often_us = max(min(_WINDOW_US, opened.events.duration_us // _FEWEST_WINDOWS), 1)
     pieces = windows_of(opened.events, window_us or often_us)

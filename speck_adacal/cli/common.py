@@ -140,6 +140,18 @@ def parse_counts(text: str | None, option: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
+def parse_pair(text: str, option: str) -> tuple[int, int]:
+    """`"12,8"` to `(12, 8)`.
+
+    Raises:
+        SettingsError: it is not two whole numbers.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise SettingsError(f"{option} is two whole numbers, such as 12,12; found {text!r}.")
+    return int(parts[0]), int(parts[1])
+
+
 def parse_slice(text: str | None, option: str = "--samples") -> slice:
     """`"0:200"`, `":200"` or `"200"` (the first 200) to a slice.
 

@@ -46,6 +46,15 @@ WindowUs = Annotated[
     ),
 ]
 
+Recordings = Annotated[
+    Path | None,
+    typer.Option(
+        "--samples-from",
+        "--recordings",
+        help="Show each core's load on these (.npz), simulated.",
+    ),
+]
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
@@ -54,14 +63,7 @@ def command(
     bias: Bias = "recipe",
     lower_clip: LowerClip = "recipe",
     window_us: WindowUs = None,
-    recordings: Annotated[
-        Path | None,
-        typer.Option(
-            "--samples-from",
-            "--recordings",
-            help="Show each core's load on these (.npz), simulated.",
-        ),
-    ] = None,
+    recordings: Recordings = None,
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which recordings: N, or FROM:TO.")
     ] = "100",

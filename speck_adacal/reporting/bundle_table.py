@@ -9,14 +9,9 @@ from rich.text import Text
 
 from speck_adacal.bundle import Bundle
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.reporting.recipe_table import recipe_layers, recipe_rows
 from speck_adacal.reporting.summary import layer_rows
-from speck_adacal.reporting.tables import (
-    bias_sentence,
-    layer_table,
-    recipe_layers,
-    recipe_rows,
-    verdict_lines,
-)
+from speck_adacal.reporting.tables import bias_sentence, layer_table, verdict_lines
 from speck_adacal.snn.adapted import AdaptedNetwork
 
 _KEPT = {
