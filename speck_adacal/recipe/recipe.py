@@ -174,6 +174,7 @@ class LayerRecipe:
         step_bias: what is added to each channel's input at each time step, float64
             `[T, channels]`, in units of the activation (of a readout layer: added to the output);
             None for nothing. It exists in time steps only.
+        signed: neurons that fire negative spikes too, down to -φ a step; in time steps only.
     """
 
     name: str
@@ -186,12 +187,13 @@ class LayerRecipe:
     leaks: bool = False
     as_is: bool = False
     step_bias: npt.NDArray[np.float64] | None = None
+    signed: bool = False
 
     def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A number, or one a channel, in the shape that acts on each channel's potentials."""
         array = np.asarray(values, dtype=np.float64)
         axes = np.ndim(self.initial_potential)
-        return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim and axes else array
+        return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim == 1 and axes else array
 
     def with_threshold(
         self, threshold: npt.ArrayLike, *, phi: int | None = None, rho: float | None = None

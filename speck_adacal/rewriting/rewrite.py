@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import NO_CORE, Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
 from speck_adacal.chip_description import ChipDescription, load_chip_description
 from speck_adacal.events.constant import ConstantChannel
@@ -52,7 +52,7 @@ def rewrite_for_cores(
         CalibrationError: too few samples for what has to be fitted.
         ModelError: what has to be fitted loses more than the settings allow.
     """
-    if settings.input_coding != "events":
+    if settings.input_coding != "events" or graph.of_kind(*NO_CORE):
         return Rewriting(graph)
     limits = load_chip_description().limits
     graph = merge_sums(merge_linear_maps(graph, limits), limits)
@@ -75,7 +75,7 @@ def rewrite_biases(
         settings: how biases reach the chip.
         fits: whether a network fits the chip.
     """
-    if settings.input_coding != "events":
+    if settings.input_coding != "events" or found.graph.of_kind(*NO_CORE):
         return found
     description = load_chip_description()
     plain = split_large_layers(found.graph, description)
