@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
-from speck_adacal.reporting.layer_names import layer_names
 from speck_adacal.reporting.narrowing import NarrowingTable
 from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.snn.layer_names import layer_names
 
 _ASSUMED = "threshold of an output that does not spike"
 
 
 def imported_layers(adapted: AdaptedNetwork) -> list[dict[str, Any]]:
     """Thresholds and lower clips as they were taken, for JSON; thresholds in the network's unit."""
-    own, names = _thresholds(adapted), layer_names(adapted)
+    own, names = _thresholds(adapted), layer_names(adapted.graph, adapted.recipe)
     return [
         {
             "name": names[layer.name],

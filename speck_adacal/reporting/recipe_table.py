@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
-from speck_adacal.reporting.layer_names import layer_names
 from speck_adacal.reporting.narrowing import NarrowingTable
 from speck_adacal.reporting.tables import verdict_lines
 from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.snn.layer_names import layer_names
 
 
 def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
@@ -38,7 +38,7 @@ def _threshold(values: Sequence[float]) -> str:
 def recipe_rows(adapted: AdaptedNetwork) -> list[dict[str, Any]]:
     """The recipe's layers as plain values: `name` is that of the layer's weights, as in every
     other verb, `neurons` that of its neurons in the network."""
-    names = layer_names(adapted)
+    names = layer_names(adapted.graph, adapted.recipe)
     return [
         {
             "name": names[layer.name],

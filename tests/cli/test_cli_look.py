@@ -239,9 +239,9 @@ def test_sums_of_branches_are_named_by_all_of_them():
         def forward(self, x):
             return self.last(self.relu(self.one(x) + self.other(x)).flatten(1))
 
-    from speck_adacal.reporting.layer_names import layer_names
+    from speck_adacal.snn.layer_names import layer_names
 
     settings = AdaptSettings(hold_out=False, chip_correction=False, input_coding="analog")
     images = np.random.default_rng(0).random((8, 1, 8, 8), dtype=np.float32)
     adapted = adapt(Sum().eval(), images, input_shape=(1, 8, 8), settings=settings)
-    assert layer_names(adapted)["relu"] == "one + other"
+    assert layer_names(adapted.graph, adapted.recipe)["relu"] == "one + other"

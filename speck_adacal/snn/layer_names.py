@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
-from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.recipe.recipe import Recipe
 
 _WEIGHTS = (Kind.CONV, Kind.LINEAR)
 
 
-def layer_names(adapted: AdaptedNetwork) -> dict[str, str]:
+def layer_names(graph: LayerGraph, recipe: Recipe) -> dict[str, str]:
     """The name to show of every layer of the recipe, which is named by its neurons.
 
     Neurons behind an addition have the weights of all branches; they are named by all of them.
     """
-    graph = adapted.graph
-    return {row.name: " + ".join(_weights(graph, graph[row.name])) for row in adapted.recipe.layers}
+    return {row.name: " + ".join(_weights(graph, graph[row.name])) for row in recipe.layers}
 
 
 def _weights(graph: LayerGraph, node: Node) -> list[str]:
