@@ -1,7 +1,7 @@
 """Ordinary CNNs on the chip twin, default settings: what they keep and what they cost.
 
     python benchmarks/ordinary_networks.py --networks FOLDER [--names bn_chain bn_residual]
-    python benchmarks/ordinary_networks.py --networks FOLDER --front 300
+    python benchmarks/ordinary_networks.py --networks FOLDER --front 1024
     python benchmarks/ordinary_networks.py --networks FOLDER --calibration 256 --test 300
 
 FOLDER holds `networks.py`, whose functions without arguments return networks for Fashion-MNIST

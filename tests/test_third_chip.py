@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from speck_adacal import resources
+from speck_adacal.ann.graph import Kind
 from speck_adacal.chip_description import known_boards, known_chips, load_chip_description
 
 CHANGES = {
@@ -140,6 +141,21 @@ def test_adapt_deploy_simulate_and_its_virtual_board(third_chip, tmp_path):
         with Session(backend, ArgmaxSpikeCount(4)) as session:
             labels.append(session.decide([recording]).label)
     assert labels[0] == labels[1]
+
+
+def test_rewritings_ask_for_the_limits_of_the_chip_chosen(third_chip):
+    """A padding of 4 goes into the convolution behind it, where a core can do that."""
+    adapt, _, _ = small_network()
+    network = nn.Sequential(
+        nn.ZeroPad2d(4), nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 10, 2)
+    )
+    images = np.random.default_rng(0).random((24, 2, 4, 4), dtype=np.float32)
+    found = [adapt(network, images, input_shape=(2, 4, 4), chip=c) for c in ("speck2f", third_chip)]
+    pads = [[n for n in a.graph.nodes if n.kind is Kind.PAD] for a in found]
+    assert [len(nodes) for nodes in pads] == [0, 1]
+    verdicts = [a.recipe.verdict.chip for a in found]
+    assert verdicts[0] is not None
+    assert verdicts[1] is None  # measured on the chip chosen, which cannot run it
 
 
 def encoded(deployment, images):

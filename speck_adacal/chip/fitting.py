@@ -10,6 +10,7 @@ from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.errors import ModelError
 from speck_adacal.readout.class_map import class_map_of
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
+from speck_adacal.rewriting.rewrite import Target
 from speck_adacal.rules.fan_out import check_fan_out
 from speck_adacal.rules.rules import check_layers
 from speck_adacal.rules.shapes import LayerShape
@@ -31,6 +32,11 @@ def fits(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> bool:
     shapes = [LayerShape.of(layer) for layer in folded]
     found = check_layers(shapes, description) + check_fan_out(folded, description)
     return all(violation.severity != "error" for violation in found)
+
+
+def target_chip(chip: str) -> Target:
+    """The chip of a name, as rewritings ask for it."""
+    return Target(load_chip_description(chip), lambda graph: fits(graph, chip=chip))
 
 
 def unit_recipe(graph: LayerGraph) -> Recipe:

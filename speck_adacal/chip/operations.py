@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import nn
 
 from speck_adacal.ann.graph import ClippedActivation, Kind, LayerGraph, Node
 from speck_adacal.ann.modules import StandIn
 from speck_adacal.chip.branches import is_idle, sole_reader
-from speck_adacal.chip.fold import not_activated
+from speck_adacal.chip.fold import REPLACEMENTS, not_activated
 from speck_adacal.chip.geometry import conv_kernel, pool_edge
-from speck_adacal.chip.no_core import REPLACEMENTS
 from speck_adacal.errors import ModelError
-from speck_adacal.recipe.recipe import StepRecord
+from speck_adacal.recipe.recipe import Recipe
+from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.rewriting.rewrite import BOUNDS
+from speck_adacal.rewriting.upper_bounds import REWRITTEN
 from speck_adacal.rules.shapes import LayerShape, Violation
 
 _DOABLE = "convolutions, ReLUs, average and sum pooling, linear layers, additions"
 _WEIGHTED = (Kind.CONV, Kind.LINEAR)
+_TOLERATED = 0.1  # share of decisions that a network with bounds may lose without a word of them
 _POOLS = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.MAX_POOL)
 
 
@@ -27,16 +29,12 @@ def unsupported_operations(graph: LayerGraph) -> tuple[Violation, ...]:
     return tuple(
         Violation("operation", node.name, _found(node), _DOABLE, _instead(node))
         for node in graph.nodes
-        if node.kind in (*REPLACEMENTS, Kind.UNSUPPORTED)
-        and node.kind is not Kind.SIGNED  # they come with a function, which is named
-        and not _belongs_to_a_core(graph, node)
+        if node.kind in (*REPLACEMENTS, Kind.UNSUPPORTED) and not _belongs_to_a_core(graph, node)
     )
 
 
 def _found(node: Node) -> str:
     name = node.module.label if isinstance(node.module, StandIn) else node.kind.value
-    if node.kind in (Kind.FUNCTION, Kind.ROUTE):
-        name = str(getattr(node.module, "name", type(node.module).__name__))
     return f"a {name} operation" + (f" ({node.source})" if node.source else "")
 
 
@@ -53,24 +51,42 @@ def _belongs_to_a_core(graph: LayerGraph, node: Node) -> bool:
     return is_idle(graph, node) or graph[node.inputs[0]].kind in _WEIGHTED
 
 
-def bounds(graph: LayerGraph, trace: Sequence[StepRecord] = ()) -> tuple[Violation, ...]:
-    """A warning for every activation with an upper bound (ReLU6, clamp): neurons have none.
+def bounds(graph: LayerGraph, recipe: Recipe | None = None) -> tuple[Violation, ...]:
+    """A warning for every activation with an upper bound (ReLU6, clamp): neurons have none; and for
+    those that were rewritten, where the network did not keep its decisions.
 
     Args:
         graph: the network, as it is or as it was rewritten.
-        trace: of the recipe, where the network was adapted: what its bounds cut off there.
+        recipe: where the network was adapted: what its bounds cut off there, and its verdict.
     """
+    trace = () if recipe is None else recipe.trace
     measured = next((record.values for record in trace if record.step == BOUNDS), {})
-    return tuple(
-        Violation(
-            "bound",
-            bound.node,
-            f"activations cut off at {bound.upper:g}" + _at(bound.source),
-            "no upper bound",
-            _advice(bound, measured),
-            severity="warning",
-        )
+    kept = tuple(
+        _bound(bound.node, f"{bound.upper:g}" + _at(bound.source), _advice(bound, measured))
         for bound in graph.clipped_activations()
+    )
+    verdict = None if recipe is None else recipe.verdict
+    if verdict is None or verdict.lost <= _TOLERATED:
+        return kept
+    rewritten = [key.partition(":")[::2] for key in measured if key.partition(":")[0] in REWRITTEN]
+    return kept + tuple(
+        _bound(node, f"{measured[f'bound:{node}']:g}", _unkept(node, way, measured, verdict))
+        for way, node in rewritten
+        if f"bound:{node}" in measured  # older recipes do not say it
+    )
+
+
+def _bound(node: str, upper: str, advice: str) -> Violation:
+    found = f"activations cut off at {upper}"
+    return Violation("bound", node, found, "no upper bound", advice, severity="warning")
+
+
+def _unkept(node: str, way: str, measured: Mapping[str, float], verdict: Verdict) -> str:
+    """What is said of a bound that was rewritten, where decisions were lost all the same."""
+    return (
+        f"it cuts off {measured[f'cut off:{node}']:.1%} of the activations of calibration samples "
+        f"and is {way} on the chip, which loses {100 * verdict.lost:.1f} points of the decisions: "
+        "adapt with --phi 2 or more --time-steps, which make spikes finer, or train with ReLU"
     )
 
 

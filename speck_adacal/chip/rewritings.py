@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
-from speck_adacal.chip.fitting import fits
+from speck_adacal.chip.fitting import target_chip
 from speck_adacal.chip.operations import layer_shapes
 from speck_adacal.chip_description import ChipDescription
 from speck_adacal.errors import ModelError
@@ -110,8 +110,7 @@ def _with_biases_carried(
         graph,
         settings.constant_rate,
         amplitude,
-        description,
-        lambda changed: fits(changed, chip=description.name),
+        target_chip(description.name),
     )
     if carried is None:
         return graph, None

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speck_adacal.chip_description import DEFAULT_CHIP
+from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.cli import adapt_options as options
-from speck_adacal.cli import common, early, waiting
-from speck_adacal.cli.adapt import network_of
+from speck_adacal.cli import common, waiting
 
 if TYPE_CHECKING:
     from speck_adacal import AdaptedNetwork, AdaptSettings, Deployment
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 NAME = "convert"
 EXAMPLE = (
     "Example: speck-adacal convert --model digits.safetensors --arch digits_cnn "
-    "--samples-from digits.npz --test test.npz --out digits.bundle"
+    "--calibration digits.npz --test test.npz --out digits.bundle"
 )
 _STAGES = 5
 
@@ -41,7 +40,7 @@ TestSamples = Annotated[
 def command(
     model: options.Model,
     calibration: options.Calibration,
-    out: common.BundleOut,
+    out: options.Out,
     arch: options.Arch = None,
     test: Test = None,
     test_samples: TestSamples = "1000",
@@ -62,21 +61,16 @@ def command(
 
     Writes one bundle with the page report.html in it. Exit code 3 where it does not fit the chip.
     """
-    early.refuse_early(out, force=force, bundle=True)
-    for path, option in ((model, "--model"), (calibration, "--samples-from"), (test, "--test")):
-        early.need_file(path, option)
-    common.parse_slice(samples)
+    common.refuse_early(out, force=force, bundle=True)
+    for path, option in ((model, "--model"), (calibration, "--calibration"), (test, "--test")):
+        common.need_file(path, option)
+    load_chip_description(chip)
     common.parse_slice(test_samples, "--test-samples")
-    from speck_adacal import AdaptSettings
-
-    settings = AdaptSettings(
-        time_steps=time_steps, phi=phi, bias=bias, seed=seed, reset_each=reset_each or None
-    )
     asked = _Asked(
         model,
         arch,
         calibration,
-        samples,
+        common.parse_slice(samples),
         test,
         test_samples,
         None if input_shape is None else common.parse_shape(input_shape),
@@ -85,6 +79,16 @@ def command(
     )
     counting = waiting.counting("Converting", quiet=quiet or as_json)
     with common.calm_libraries(quiet=quiet), counting as count:
+        count(0, 0, "loading PyTorch")
+        from speck_adacal import AdaptSettings
+
+        settings = AdaptSettings(
+            time_steps=time_steps,
+            phi=phi,
+            bias=bias,
+            seed=seed,
+            reset_each=reset_each or None,
+        )
         deployment, summary = _convert(asked, settings, count)
         _write(deployment, summary, out, count, force=force)
     _show(summary, out, as_json=as_json, quiet=quiet)
@@ -95,7 +99,7 @@ class _Asked:
     model: Path
     arch: str | None
     calibration: Path
-    samples: str | None
+    samples: slice
     test: Path | None
     test_samples: str | None
     input_shape: tuple[int, ...] | None
@@ -106,47 +110,40 @@ class _Asked:
 def _convert(
     asked: _Asked, settings: AdaptSettings, count: waiting.Count
 ) -> tuple[Deployment, Summary]:
-    data = early.samples_of(asked.calibration, asked.samples)
-    test = _test_samples(asked, data)
-    count(0, 0, waiting.LOADING)
     from speck_adacal import deploy
     from speck_adacal.reporting.summary import describe, summarise
 
-    adapted = _checked_and_adapted(asked, settings, count, data)
+    test = None if asked.test is None else common.labelled_samples(asked.test, asked.test_samples)
+    adapted = _checked_and_adapted(asked, settings, count, test)
     waiting.stage(count, 3, _STAGES, f"placing it on {asked.chip}")
     deployment = deploy(adapted, chip=asked.chip)
-    measuring = waiting.stage(count, 4, _STAGES, "measuring every level")
+    waiting.stage(count, 4, _STAGES, "measuring every level")
     command = common.command_line()
     if test is None or test.labels is None:
         return deployment, describe(deployment, command=command)
     return deployment, summarise(
-        deployment, test.inputs, test.labels, command=command, details=True, progress=measuring
+        deployment, test.inputs, test.labels, command=command, details=True
     )
 
 
-def _test_samples(asked: _Asked, calibration: Samples) -> Samples | None:
-    """The samples to measure on, of the shape that the network is calibrated for."""
+def _checked_and_adapted(
+    asked: _Asked, settings: AdaptSettings, count: waiting.Count, test: Samples | None
+) -> AdaptedNetwork:
+    from speck_adacal import adapt, check, load_network, load_samples
+    from speck_adacal.ann.modules import Normalised
+    from speck_adacal.chip.deploy import refuse_broken
     from speck_adacal.errors import DataError
 
-    if asked.test is None:
-        return None
-    test: Samples = early.labelled_samples(asked.test, asked.test_samples, "--test-samples")
-    if test.input_shape != calibration.input_shape:
+    waiting.stage(count, 1, _STAGES, f"checking it against the rules of {asked.chip}")
+    network = load_network(asked.model, asked.arch)
+    if asked.normalize:
+        network = Normalised(network, *asked.normalize)
+    data = load_samples(asked.calibration).part(asked.samples)
+    if test is not None and test.input_shape != data.input_shape:
         raise DataError(
             f"The samples of --test ({asked.test}) have shape {test.input_shape}, those of "
-            f"--samples-from {calibration.input_shape}; give samples of one shape."
+            f"--calibration {data.input_shape}; give samples of one shape."
         )
-    return test
-
-
-def _checked_and_adapted(
-    asked: _Asked, settings: AdaptSettings, count: waiting.Count, data: Samples
-) -> AdaptedNetwork:
-    from speck_adacal import adapt, check
-    from speck_adacal.chip.deploy import refuse_broken
-
-    waiting.stage(count, 1, _STAGES, f"checking it against the rules of {asked.chip}")
-    network = network_of(asked.model, asked.arch, asked.normalize)
     shape = asked.input_shape or data.input_shape
     found = check(network, input_shape=shape, chip=asked.chip)
     if found.errors:
@@ -158,6 +155,7 @@ def _checked_and_adapted(
         input_shape=shape,
         settings=settings,
         labels=data.labels,
+        chip=asked.chip,
         progress=progress,
     )
 

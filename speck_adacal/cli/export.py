@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, early
-from speck_adacal.errors import SettingsError
+from speck_adacal.cli import common
 
-_FORMATS = ("nir", "json", "samna")
 NAME = "export"
 EXAMPLE = "Example: speck-adacal export digits.bundle --format nir -o digits.nir"
 
@@ -32,10 +30,7 @@ def command(
 
     Exit code 4 for samna's JSON where the vendor's library is not installed.
     """
-    early.refuse_early(out, force=force)
-    early.need_bundle(bundle)
-    if kind not in _FORMATS:
-        raise SettingsError(f"--format must be one of {', '.join(_FORMATS)}, found {kind!r}.")
+    common.refuse_early(out, force=force)
     import speck_adacal
 
     with common.calm_libraries(quiet=quiet):

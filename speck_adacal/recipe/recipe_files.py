@@ -16,7 +16,6 @@ from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepR
 from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.validation import Count, Positive, checked, from_data
 
-_Row = tuple[float, ...]
 _POTENTIAL = "initial_potential/"
 _STEP_BIAS = "step_bias/"
 
@@ -33,7 +32,6 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             "lower_clip": layer.lower_clip,
             "leaks": layer.leaks,
             "as_is": layer.as_is,
-            "signed": layer.signed,
         }
         for layer in recipe.layers
     ]
@@ -76,12 +74,11 @@ class _StoredLayer:
     name: str
     phi: Count
     rho: Positive
-    threshold: float | _Row | tuple[_Row, ...] | tuple[tuple[_Row, ...], ...]
+    threshold: float | tuple[float, ...]
     readout: bool
     lower_clip: Positive | None = None
     leaks: bool = False
     as_is: bool = False
-    signed: bool = False
 
 
 @checked
@@ -135,6 +132,5 @@ def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRe
         lower_clip=stored.lower_clip,
         leaks=stored.leaks,
         as_is=stored.as_is,
-        signed=stored.signed,
         step_bias=None if step_bias is None else step_bias.numpy(),
     )

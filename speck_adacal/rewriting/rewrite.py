@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from speck_adacal.ann.graph import NO_CORE, Kind, LayerGraph
+from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
-from speck_adacal.chip_description import ChipDescription, load_chip_description
+from speck_adacal.chip_description import ChipDescription
 from speck_adacal.events.constant import ConstantChannel
 from speck_adacal.recipe.recipe import AdaptSettings, StepRecord
 from speck_adacal.rewriting.bias_events import BiasEvents, carry_biases
@@ -19,7 +19,19 @@ from speck_adacal.rewriting.upper_bounds import honour_bounds
 from speck_adacal.samples.batches import Batches
 
 BOUNDS = "upper bounds of activations"  # the name of its record in a recipe's trace
-Fits = Callable[[LayerGraph], bool]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The chip that a network is rewritten for.
+
+    Attributes:
+        description: of the chip.
+        fits: whether a network fits it.
+    """
+
+    description: ChipDescription
+    fits: Callable[[LayerGraph], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +50,7 @@ class Rewriting:
 
 
 def rewrite_for_cores(
-    graph: LayerGraph, batches: Batches, settings: AdaptSettings, fits: Fits
+    graph: LayerGraph, batches: Batches, settings: AdaptSettings, target: Target
 ) -> Rewriting:
     """Rewrite what no core can do as what one can: linear maps, sums, max pooling, upper bounds.
 
@@ -46,26 +58,26 @@ def rewrite_for_cores(
         graph: the traced network; never changed.
         batches: the calibration set.
         settings: what may be rewritten.
-        fits: whether a network fits the chip.
+        target: the chip.
 
     Raises:
         CalibrationError: too few samples for what has to be fitted.
         ModelError: what has to be fitted loses more than the settings allow.
     """
-    if settings.input_coding != "events" or graph.of_kind(*NO_CORE):
+    if settings.input_coding != "events":
         return Rewriting(graph)
-    limits = load_chip_description().limits
+    limits = target.description.limits
     graph = merge_sums(merge_linear_maps(graph, limits), limits)
     trace: tuple[StepRecord, ...] = ()
     if settings.max_pooling == "refit" and graph.of_kind(Kind.MAX_POOL):
         graph, record = _without_max_pooling(graph, batches, settings)
         graph, trace = merge_linear_maps(graph, limits), (record,)
-    graph, records = _with_bounds_honoured(graph, batches, fits)
+    graph, records = _with_bounds_honoured(graph, batches, target)
     return Rewriting(graph, trace=(*trace, *records))
 
 
 def rewrite_biases(
-    found: Rewriting, batches: Batches, settings: AdaptSettings, fits: Fits
+    found: Rewriting, batches: Batches, settings: AdaptSettings, target: Target
 ) -> Rewriting:
     """Carry biases by events, where the settings ask for it, and share out too large layers.
 
@@ -73,16 +85,16 @@ def rewrite_biases(
         found: the result of `rewrite_for_cores`.
         batches: the calibration set.
         settings: how biases reach the chip.
-        fits: whether a network fits the chip.
+        target: the chip.
     """
-    if settings.input_coding != "events" or found.graph.of_kind(*NO_CORE):
+    if settings.input_coding != "events":
         return found
-    description = load_chip_description()
+    description = target.description
     plain = split_large_layers(found.graph, description)
     if settings.bias != "events":
         return replace(found, graph=plain)
     rate, amplitude = settings.constant_rate, batches.amplitude
-    carried = carry_what_fits(found.graph, rate, amplitude, description, fits)
+    carried = carry_what_fits(found.graph, rate, amplitude, target)
     if carried is None:
         return replace(found, graph=plain)
     values = {f"relayed by:{name}": 1.0 for name in carried.relays}
@@ -99,8 +111,7 @@ def carry_what_fits(
     graph: LayerGraph,
     rate: int,
     amplitude: float,
-    description: ChipDescription,
-    fits: Fits,
+    target: Target,
 ) -> BiasEvents | None:
     """Carry the biases of as many layers as the chip has memory for, the first ones first.
 
@@ -111,12 +122,12 @@ def carry_what_fits(
     Args:
         graph: the network.
         rate, amplitude: as for `carry_biases`.
-        description: of the chip.
-        fits: whether a network fits it.
+        target: the chip.
 
     Returns:
         None where there is nothing to carry, or memory for no relay.
     """
+    description, fits = target.description, target.fits
     everything = carry_biases(graph, rate=rate, amplitude=amplitude)
     if everything is None or fits(split_large_layers(everything.graph, description)):
         return everything
@@ -130,23 +141,22 @@ def carry_what_fits(
 
 
 def _with_bounds_honoured(
-    graph: LayerGraph, batches: Batches, fits: Fits
+    graph: LayerGraph, batches: Batches, target: Target
 ) -> tuple[LayerGraph, tuple[StepRecord, ...]]:
     if not graph.clipped_activations():
         return graph, ()
     started = time.perf_counter()
-    description = load_chip_description()
     graph, found = honour_bounds(
         graph,
         tuple(batches.network_inputs()),
-        lambda changed: fits(split_large_layers(changed, description)),
+        lambda changed: target.fits(split_large_layers(changed, target.description)),
     )
     if not found:
         return graph, ()
     values: dict[str, float] = {}
     for bound in found:
         values |= {f"cut off:{bound.node}": bound.share, f"decisions:{bound.node}": bound.changed}
-        values[f"{bound.becomes}:{bound.node}"] = 1.0
+        values |= {f"{bound.becomes}:{bound.node}": 1.0, f"bound:{bound.node}": bound.upper}
     return graph, (StepRecord(BOUNDS, time.perf_counter() - started, values),)
 
 

@@ -20,6 +20,7 @@ from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import EdgedConv2d, Rectifier
 from speck_adacal.rewriting.new_weights import dense_weight, layer_like
 
+LEFT_OUT, DOUBLED = REWRITTEN = ("left out", "a second neuron")  # what becomes of a bound
 MOST_IGNORED = 0.01  # share of decisions that leaving bounds out may change
 _MOVED = 0.05  # of the spread of a single output: it is another one
 _MOST_SAMPLES = 512
@@ -72,17 +73,19 @@ def honour_bounds(
     alone = {name: _changed(graph, inputs, wanted, (name,)) for name in found}
     dropped: list[str] = []
     for name in sorted(alone, key=lambda name: alone[name]):
-        if _changed(graph, inputs, wanted, (*dropped, name)) <= MOST_IGNORED:
+        together = (*dropped, name)
+        changed = _changed(graph, inputs, wanted, together) if dropped else alone[name]
+        if changed <= MOST_IGNORED:
             dropped.append(name)
     graph = _unbounded(graph, dropped)
     doubled: list[str] = []
     for name in sorted(set(found) - set(dropped), key=lambda name: -alone[name]):
         channels = found[name][0]
-        changed = with_second_neurons(graph, name, channels) if len(channels) else None
-        if changed is not None and fits(changed):
-            graph = changed
+        doubling = with_second_neurons(graph, name, channels) if len(channels) else None
+        if doubling is not None and fits(doubling):
+            graph = doubling
             doubled.append(name)
-    becomes = dict.fromkeys(dropped, "left out") | dict.fromkeys(doubled, "a second neuron")
+    becomes = dict.fromkeys(dropped, LEFT_OUT) | dict.fromkeys(doubled, DOUBLED)
     return graph, tuple(
         MeasuredBound(b.node, b.upper, found[b.node][1], alone[b.node], becomes.get(b.node, "kept"))
         for b in bounds

@@ -39,7 +39,8 @@ _ON_END = 25
 """Recordings of a stream in the search: long enough that its start does not matter, short enough
 that a candidate can be judged by some of the streams."""
 Note = Callable[[str], None]
-MOST_OTHERS = 2  # starts searched beside the network's own
+_FITTED = 2  # times the recordings searched on: so many are worth fitting networks on
+_MOST_OTHERS = 3  # starts searched beside the network's own
 Factor = Annotated[float, Field(gt=1)]
 
 
@@ -48,8 +49,8 @@ class FrontSettings:
     """How the front is searched.
 
     Attributes:
-        time_steps: numbers of time steps to try beside the network's own; None: for images a half
-            and a quarter of these. With fewer, an image costs fewer input events.
+        time_steps: numbers of time steps to try beside the network's own; None: for images three
+            quarters, a half and a quarter of these. With fewer, an image costs fewer input events.
         input_bursts: the same for the events that a pixel of an image may send in a step; None: a
             half.
         prices: log loss that a doubling of the SynOps may cost, one descent for each, in order.
@@ -60,6 +61,8 @@ class FrontSettings:
             None searches layers only, which is faster.
         held_out: share of the recordings that the search does not see: half of them choose among
             the points, the other half measure them.
+        searched: the most recordings that candidates run on; of more, the others serve to
+            calibrate the network for other time steps and bursts.
         points: the most points of the front.
         seed: of the split.
 
@@ -75,6 +78,7 @@ class FrontSettings:
     shift: Positive = 0.25
     channel_factor: Factor | None = 1.5
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    searched: Count = 300
     points: Count = 12
     seed: CountOrZero = 0
 
@@ -92,16 +96,19 @@ class FrontSettings:
         """Which samples measure, which choose, and which are searched on."""
         order = np.random.default_rng(self.seed).permutation(samples)
         unseen = min(max(2, round(self.held_out * samples)), samples - 1)
-        measure, choose, search = np.split(order, [unseen // 2, unseen])
-        return Split(measure, choose, search)
+        spare = samples - _FITTED * self.searched  # of very many, more choose
+        measure, choose, fit = np.split(order, [unseen // 2, max(unseen, spare)])
+        return Split(measure, choose, fit, fit[: max(FEWEST, self.searched)])
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Indices of samples, int64: of those that measure, that choose, that are searched on."""
+    """Indices of samples, int64: of those that measure, that choose, that networks are fitted on,
+    and of those among these that are searched on."""
 
     measure: npt.NDArray[np.int64]
     choose: npt.NDArray[np.int64]
+    fit: npt.NDArray[np.int64]
     search: npt.NDArray[np.int64]
 
 
@@ -121,6 +128,7 @@ def find_front(
     settings: FrontSettings | None = None,
     chip: str = DEFAULT_CHIP,
     others: Sequence[Start] = (),
+    as_it_came: bool = True,
     threads: int | None = None,
     note: Note | None = None,
 ) -> Front:
@@ -137,6 +145,8 @@ def find_front(
         settings: see `FrontSettings`.
         chip: a name of `chip_description.known_chips()`.
         others: further starts, such as the network adapted for fewer time steps.
+        as_it_came: whether the network itself is searched from, too; without it, it is measured
+            only. Say no where its weights were fitted to recordings that choose and measure here.
         threads: of the twin; by default one a processor.
         note: told in words what was found, descent by descent.
 
@@ -157,9 +167,10 @@ def find_front(
         for i, start in enumerate(starts)
     ]
     checked_labels(truth, len(truth), searches[0].runner.classes)
-    for search in _worth_searching(searches):
+    entered = searches if as_it_came else searches[1:]
+    for search in _worth_searching(entered, settings.prices, first=as_it_came):
         search.descend(settings.prices, note)
-    tried = [(search, candidate) for search in searches for candidate in search.descent.tried]
+    tried = [(search, candidate) for search in entered for candidate in search.descent.tried]
     synops = np.array([search.descent.tried[c].mean_synops for search, c in tried])
     losses = np.array([search.descent.loss(c) for search, c in tried])
     best = non_dominated(synops, losses)
@@ -252,14 +263,24 @@ def _for_streams(steps: Steps) -> Steps:
     return replace(steps, shift=0.0, clip=_FINE_CLIP)
 
 
-def _worth_searching(searches: Sequence[_Search]) -> list[_Search]:
-    """The first, and those others whose starts no other start beats in both log loss and SynOps, at
-    most two, the cheapest first."""
-    begins = [search.begin for search in searches]
-    free = [
-        i
-        for i, (synops, loss) in enumerate(begins)
-        if i and not any(s <= synops and less < loss for s, less in begins)
-    ]
-    chosen = sorted(free, key=lambda i: begins[i])[:MOST_OTHERS]
-    return [searches[0], *(searches[i] for i in chosen)]
+def _worth_searching(
+    searches: Sequence[_Search], prices: Sequence[float], *, first: bool
+) -> list[_Search]:
+    """Those whose starts are best at some price, and where wanted the first one."""
+    best = best_at_prices([search.begin for search in searches], prices)
+    return [search for i, search in enumerate(searches) if i in best or (first and i == 0)]
+
+
+def best_at_prices(
+    begins: Sequence[tuple[float, float]], prices: Sequence[float]
+) -> tuple[int, ...]:
+    """Which of several networks are the best at some price of SynOps; at most three.
+
+    Args:
+        begins: SynOps and log loss of each.
+        prices: log loss that a doubling of the SynOps may cost.
+    """
+    synops, losses = np.array(begins, dtype=np.float64).reshape(-1, 2).T
+    doublings = np.log2(np.maximum(synops, 1.0))
+    best = dict.fromkeys(int(np.argmin(losses + price * doublings)) for price in prices)
+    return tuple(list(best)[:_MOST_OTHERS])

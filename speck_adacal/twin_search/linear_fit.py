@@ -22,6 +22,7 @@ import torch
 from speck_adacal.ann.graph import Kind, Node
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.simulation import run_on_twin
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import DesignRuleError, ModelError
 from speck_adacal.events.types import Events
 from speck_adacal.recipe.recipe import LayerRecipe, StepRecord
@@ -33,13 +34,18 @@ from speck_adacal.twin import Twin
 from speck_adacal.twin_search.log_loss import log_losses, one_hot
 from speck_adacal.twin_search.targets import reference_decisions
 
+_STEP = "linear layers calibrated in closed form on the twin"
 _RIDGES = (0.01, 0.03, 0.1, 0.3)  # pulls to the weights as they are; see `RidgeFit`
 FEWEST_SAMPLES = 64
 
 
 @torch.no_grad()
 def fit_linear_layers(
-    adapted: AdaptedNetwork, batches: Batches, labels: npt.ArrayLike | None = None
+    adapted: AdaptedNetwork,
+    batches: Batches,
+    labels: npt.ArrayLike | None = None,
+    *,
+    chip: str = DEFAULT_CHIP,
 ) -> AdaptedNetwork:
     """Fit the linear layers of a rewritten network on the twin.
 
@@ -48,6 +54,7 @@ def fit_linear_layers(
             returned as they are.
         batches: the calibration set, with the constant channel.
         labels: int `[n]`, the decisions to come closer to; the trained network's without them.
+        chip: the chip to deploy to.
 
     Returns:
         The network with fitted layers, or as it was; with a record that says which.
@@ -57,12 +64,12 @@ def fit_linear_layers(
         return adapted
     started = time.perf_counter()
     try:
-        deployment = deploy_network(adapted)
+        deployment = deploy_network(adapted, chip=chip)
     except (ModelError, DesignRuleError):
         return adapted  # the correction on the twin has said why
     names = [layer.folded.name for layer in deployment.layers]
     names = [name for name in names if _is_small(adapted.graph[name])]
-    samples = _Samples.of(adapted, batches, names)
+    samples = _Samples.of(adapted, batches, names, chip)
     tried, ridges = adapted, {}
     for name in names:
         tried, ridges[name] = samples.fitted(tried, name, None)
@@ -75,12 +82,13 @@ def fit_linear_layers(
         kept, _ = samples.fitted(kept, name, ridges[name])
     values = {"log loss before": float(losses[0].mean()), "log loss": float(losses[1].mean())}
     values |= {f"ridge:{name}": ridge for name, ridge in ridges.items()} | {"kept": float(keep)}
-    record = StepRecord(
-        "linear layers calibrated in closed form on the twin",
-        time.perf_counter() - started,
-        values,
-    )
+    record = StepRecord(_STEP, time.perf_counter() - started, values)
     return replace(kept, recipe=replace(kept.recipe, trace=(*kept.recipe.trace, record)))
+
+
+def was_fitted(adapted: AdaptedNetwork) -> bool:
+    """Whether linear layers of a network were fitted on the twin, and kept."""
+    return any(record.step == _STEP and record.values["kept"] for record in adapted.recipe.trace)
 
 
 def _is_small(node: Node) -> bool:
@@ -96,13 +104,16 @@ class _Samples:
     recordings: Sequence[Events]
     wanted: dict[str, torch.Tensor]
     judges: npt.NDArray[np.bool_]
+    chip: str
     _inputs: dict[str, tuple[AdaptedNetwork, torch.Tensor]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, adapted: AdaptedNetwork, batches: Batches, names: Sequence[str]) -> _Samples:
+    def of(
+        cls, adapted: AdaptedNetwork, batches: Batches, names: Sequence[str], chip: str
+    ) -> _Samples:
         runs = [adapted.reference.run(batch, keep=names) for batch in batches.held()]
         wanted = {name: torch.cat([run[name] for run in runs]) for name in names}
-        return cls(batches.recordings(), wanted, judges(batches.samples))
+        return cls(batches.recordings(), wanted, judges(batches.samples), chip)
 
     def fitted(
         self, adapted: AdaptedNetwork, name: str, ridge: float | None
@@ -110,7 +121,7 @@ class _Samples:
         """The network with one linear layer fitted, whose potential starts at half a threshold
         again, and the ridge; without one, that which the judges find best, and fitted on the others
         only."""
-        deployment = deploy_network(adapted)
+        deployment = deploy_network(adapted, chip=self.chip)
         position = [layer.folded.name for layer in deployment.layers].index(name)
         inputs, wanted = self._reaching(deployment, position), self.wanted[name]
         module = copy.deepcopy(adapted.graph[name].module)
@@ -136,7 +147,7 @@ class _Samples:
         self, adapted: AdaptedNetwork, decisions: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
         """Log loss of each judge."""
-        deployment = deploy_network(adapted)
+        deployment = deploy_network(adapted, chip=self.chip)
         recordings = [x for x, judge in zip(self.recordings, self.judges, strict=True) if judge]
         counts = run_on_twin(deployment, recordings).class_counts
         return log_losses(counts, one_hot(decisions[self.judges], deployment.classes))

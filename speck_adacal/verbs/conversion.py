@@ -1,49 +1,43 @@
-"""A trained network in, a spiking one out, and onto the chip: check, adapt, deploy."""
+"""A trained network in, a spiking one out, and onto the chip: check, adapt, deploy, simulate."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from speck_adacal.adaptation import adapt_graph
-from speck_adacal.adaptation.pipeline import run_plan
 from speck_adacal.adaptation.plan import AdaptPlan
-from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.ann.spiking import has_neurons, read_spiking
 from speck_adacal.ann.trace import trace, trace_whole
 from speck_adacal.chip.check import CheckResult, check_network
 from speck_adacal.chip.deploy import Deployment, deploy_network
-from speck_adacal.chip.fitting import fits
+from speck_adacal.chip.fitting import target_chip
 from speck_adacal.chip.policy import ChipPolicy
+from speck_adacal.chip.simulation import Simulation, recordings_for, run_on_twin
 from speck_adacal.chip.wiring import Wiring
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
+from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.inspection.judging import measure_verdict
-from speck_adacal.inspection.levels import decide_ann, decide_snn
-from speck_adacal.recipe.recipe import AdaptSettings, StepRecord
-from speck_adacal.recipe.verdict import share_right
-from speck_adacal.rewriting.rewrite import Rewriting, rewrite_biases, rewrite_for_cores
-from speck_adacal.samples.batches import Batches, Form, encode_samples
+from speck_adacal.recipe.recipe import AdaptSettings
+from speck_adacal.rewriting.rewrite import rewrite_for_cores
+from speck_adacal.samples.batches import Form, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
-from speck_adacal.twin_search.bases import Base, base_of, compared, ways_of_biases
+from speck_adacal.twin_search.bases import compared, ways_of_biases
 from speck_adacal.twin_search.front_search import find_front
 from speck_adacal.twin_search.linear_fit import fit_linear_layers
 from speck_adacal.twin_search.policies import choose_policy
 from speck_adacal.twin_search.progress import Progress
 from speck_adacal.twin_search.stream_fit import fit_to_stream
 from speck_adacal.twin_search.targets import reference_decisions
-
-_LEAST_AGREEMENT = 0.9  # of the spiking network with the trained one, for one threshold a layer
-_WORTH_CHANNELS = 0.03  # share of decisions that thresholds for each channel must win
+from speck_adacal.verbs.calibration import calibrated, finer
 
 
 def check(
@@ -76,6 +70,7 @@ def adapt(
     plan: AdaptPlan | None = None,
     folder: str | Path | None = None,
     labels: Any = None,
+    chip: str = DEFAULT_CHIP,
     progress: Progress | None = None,
 ) -> AdaptedNetwork:
     """Turn a trained network into a spiking one, without training.
@@ -95,118 +90,61 @@ def adapt(
         folder: where finished work of a search is kept, so that a killed one goes on.
         labels: int `[n]`, the decisions that corrections and searches on the twin come closer to;
             without them the trained network's own.
+        chip: the chip that it is for, a name of `known_chips()`: its memories decide what can be
+            rewritten.
         progress: told how many of how many steps on the chip twin are done, and the next one.
 
     Raises:
+        ConfigurationError: the chip is not known.
         ModelError: the network cannot be traced or holds NaN weights.
         CalibrationError: the calibration set is empty, of another shape, or not finite; labels
             that are not class numbers of this network, one a sample.
         SettingsError: a setting is out of range.
     """
-    settings = settings or AdaptSettings()
+    settings, target = settings or AdaptSettings(), target_chip(chip)
     graph = trace(ann, tuple(input_shape))
     everything = encode_samples(calibration, graph.input_shape, settings)
     if labels is not None:
         labels = checked_labels(labels, everything.samples)
     everything = replace(everything, settings=_for_use(settings, everything.form))
-    everything = everything.fitting(graph.largest_layer)
     settings = everything.settings
     held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
     seen = remaining_indices(everything.samples, held_out)
     truth = _of(labels, seen)
     calibration_set = everything.part(seen)
-    shaped = rewrite_for_cores(graph, calibration_set, settings, fits)
+    shaped = rewrite_for_cores(graph, calibration_set, settings, target)
     ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
     work = None if folder is None else Path(folder)
-    bases = [calibrated(graph, shaped, calibration_set, way, plan, work) for way in ways]
+    bases = [calibrated(graph, shaped, calibration_set, way, target, plan, work) for way in ways]
     if settings.input_coding != "events":
         return bases[0].adapted
     if plan is None and not settings.never_reset:
-        bases = [_finer(base, graph, shaped, calibration_set) for base in bases]
+        bases = [finer(base, graph, shaped, calibration_set, target) for base in bases]
     adapted, batches = bases[0].adapted, bases[0].batches
     if settings.never_reset:
-        adapted = fit_to_stream(adapted, batches, truth)
+        adapted = fit_to_stream(adapted, batches, truth, chip=chip)
     elif settings.chip_correction:
         adapted = choose_policy(
-            compared(bases, measured=settings.bias == "measured"), truth, progress=progress
+            compared(bases, measured=settings.bias == "measured"),
+            truth,
+            chip=chip,
+            progress=progress,
         )
     batches = replace(batches, constant=adapted.recipe.constant)
     if settings.chip_correction and not settings.never_reset:
-        adapted = fit_linear_layers(adapted, batches, truth)
+        adapted = fit_linear_layers(adapted, batches, truth, chip=chip)
     if settings.estimator == "twin":
         wanted = reference_decisions(adapted, batches) if truth is None else truth
-        front = find_front(adapted, batches.recordings(), wanted)
+        front = find_front(adapted, batches.recordings(), wanted, chip=chip)
         adapted = front.choose(max_synops=settings.max_synops).network
     judges = replace(everything.part(held_out or seen), constant=adapted.recipe.constant)
-    found = measure_verdict(adapted, judges, _of(labels, held_out or seen), held_out=bool(held_out))
+    truth = _of(labels, held_out or seen)
+    found = measure_verdict(adapted, judges, truth, held_out=bool(held_out), chip=chip)
     return replace(adapted, recipe=replace(adapted.recipe, verdict=found))
 
 
 def _of(labels: Any, indices: Sequence[int]) -> npt.NDArray[np.int64] | None:
     return None if labels is None else np.asarray(labels, dtype=np.int64)[list(indices)]
-
-
-def calibrated(
-    graph: LayerGraph,
-    shaped: Rewriting,
-    batches: Batches,
-    settings: AdaptSettings,
-    plan: AdaptPlan | None = None,
-    folder: Path | None = None,
-) -> Base:
-    """The network calibrated in time steps, for one way of its biases.
-
-    Args:
-        graph: the traced network.
-        shaped: the same rewritten for cores.
-        batches: the calibration set, encoded.
-        settings, plan, folder: as for `adapt`.
-    """
-    rewriting = rewrite_biases(shaped, batches, settings, fits)
-    batches = replace(batches, constant=rewriting.constant)
-    if plan is None:
-        recipe, changed = adapt_graph(rewriting.graph, batches, settings)
-    else:
-        plan = replace(plan, exit_early=False)
-        result = run_plan(rewriting.graph, batches, settings, plan, folder=folder).result
-        recipe, changed = result.recipe, result.graph
-    recipe = replace(
-        recipe,
-        input_amplitude=batches.amplitude,
-        constant=rewriting.constant,
-        trace=(*rewriting.trace, *recipe.trace),
-    )
-    rewritten = None if rewriting.graph is graph else rewriting.graph
-    return base_of(AdaptedNetwork(graph, changed, recipe, rewritten), batches)
-
-
-def _finer(base: Base, graph: LayerGraph, shaped: Rewriting, batches: Batches) -> Base:
-    """The base with a threshold for each channel, where one a layer loses far too much.
-
-    Depthwise convolutions and batch norm leave channels of very different ranges.
-    """
-    settings = base.adapted.recipe.settings
-    few = range(min(batches.samples, settings.correction_samples))
-    if settings.per_channel or (kept := _agreement(base, few)) >= _LEAST_AGREEMENT:
-        return base
-    started = time.perf_counter()
-    finer = calibrated(graph, shaped, batches, replace(settings, per_channel=True))
-    found = _agreement(finer, few)
-    if found < kept + _WORTH_CHANNELS:
-        return base
-    values = {"agreement per layer": kept, "agreement per channel": found}
-    record = StepRecord("thresholds per channel", time.perf_counter() - started, values)
-    recipe = finer.adapted.recipe
-    recipe = replace(recipe, trace=(*recipe.trace, record))
-    return replace(finer, adapted=replace(finer.adapted, recipe=recipe))
-
-
-def _agreement(base: Base, samples: Sequence[int]) -> float:
-    """Share of samples that the time-stepped network decides as the trained one does."""
-    batches = base.batches.part(samples)
-    both = (decide_snn(base.adapted, batches), decide_ann(base.adapted, batches))
-    spiking, trained = (np.concatenate(list(found)) for found in both)
-    return share_right(spiking, trained)
 
 
 def _for_use(settings: AdaptSettings, form: Form) -> AdaptSettings:
@@ -244,3 +182,50 @@ def deploy(
         ConfigurationError: the chip is not known, or samna refused the configuration.
     """
     return deploy_network(adapted, chip=chip, policy=policy, wiring=wiring)
+
+
+@overload
+def simulate(deployment: Deployment, events: Any) -> Simulation: ...
+
+
+@overload
+def simulate(
+    deployment: Deployment,
+    events: Any,
+    *,
+    continuous: Literal[True],
+    gap_us: int = ...,
+    window_us: int | None = ...,
+    seed: int = ...,
+) -> ContinuousSimulation: ...
+
+
+def simulate(
+    deployment: Deployment,
+    events: Any,
+    *,
+    continuous: bool = False,
+    gap_us: int = 0,
+    window_us: int | None = None,
+    seed: int = 0,
+) -> Simulation:
+    """Run a deployment on the chip twin.
+
+    Args:
+        deployment: the result of `deploy`.
+        events: one `Events`, a list of them, or images `[n, channels, height, width]` with
+            values 0 to 1, which are rate-coded. Where the sensor is wired, recordings of the whole
+            sensor go through its stage.
+        continuous: put the recordings on end in random order, and never reset the chip, as at a
+            camera; without it every sample begins with the configured states.
+        gap_us, window_us, seed: of a continuous run: silence behind each recording, length of the
+            sliding window (a third of the median recording by default), seed of the order.
+
+    Raises:
+        CalibrationError: there are no samples, or of a wrong shape or range.
+        EventError: the gap or the window is out of range.
+    """
+    recordings = recordings_for(deployment, events)
+    if not continuous:
+        return run_on_twin(deployment, recordings)
+    return run_on_end(deployment, recordings, gap_us=gap_us, window_us=window_us, seed=seed)

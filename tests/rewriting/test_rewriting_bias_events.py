@@ -16,8 +16,8 @@ from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.modules import Normalised
 from speck_adacal.ann.rewriting import merge_linear_maps
-from speck_adacal.chip.fitting import fits
-from speck_adacal.chip_description import load_chip_description
+from speck_adacal.chip.fitting import fits, target_chip
+from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.errors import SettingsError
 from speck_adacal.events import Events
 from speck_adacal.events.constant import ConstantChannel
@@ -26,7 +26,7 @@ from speck_adacal.host.sensor import at_sensor
 from speck_adacal.readout.readouts import ArgmaxSpikeCount
 from speck_adacal.rewriting.bias_events import carry_biases
 from speck_adacal.rewriting.coverage import Window, uniform_taps
-from speck_adacal.rewriting.rewrite import carry_what_fits
+from speck_adacal.rewriting.rewrite import Target, carry_what_fits
 from speck_adacal.samples.batches import encode_for
 
 
@@ -246,7 +246,7 @@ def test_biases_are_carried_as_far_as_there_is_memory() -> None:
     assert everything is not None
     assert fits(graph)
     assert not fits(everything.graph)
-    found = carry_what_fits(graph, 2, 0.25, load_chip_description(), fits)
+    found = carry_what_fits(graph, 2, 0.25, target_chip(DEFAULT_CHIP))
     assert found is not None
     assert found.carried == everything.carried[: len(found.carried)] != everything.carried
     assert fits(found.graph)
@@ -255,7 +255,8 @@ def test_biases_are_carried_as_far_as_there_is_memory() -> None:
     (planned,) = [plan for plan in checked.rewritings if "constant channel" in plan.what]
     assert planned.where == found.carried
     # Where nothing fits anyhow, networks in time steps have all of them.
-    assert carry_what_fits(graph, 2, 0.25, load_chip_description(), lambda _: False) is not None
+    nowhere = Target(load_chip_description(), lambda _: False)
+    assert carry_what_fits(graph, 2, 0.25, nowhere) is not None
 
 
 class _Meeting(nn.Module):

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from speck_adacal import AdaptSettings, adapt, check, deploy, load, save, simulate
+from speck_adacal import (
+    AdaptedNetwork,
+    AdaptSettings,
+    Deployment,
+    adapt,
+    check,
+    deploy,
+    load,
+    save,
+    simulate,
+)
 from speck_adacal.ann import trace
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.chip.fitting import fits
@@ -111,8 +125,7 @@ def _cut_hard(hidden: int = 2) -> tuple[nn.Module, torch.Tensor]:
 
 def test_a_bound_that_decides_is_honoured_on_the_chip():
     network, x = _cut_hard()
-    adapted = adapt(network, x, input_shape=(1, 4, 4), settings=QUICK)
-    deployment = deploy(adapted)
+    adapted, deployment = _rewritten()
     (record,) = [record for record in adapted.recipe.trace if record.step == BOUNDS]
     assert record.values["a second neuron:1"] == 1.0
     assert record.values["decisions:1"] > 0.2
@@ -122,12 +135,40 @@ def test_a_bound_that_decides_is_honoured_on_the_chip():
     assert np.mean(simulate(deployment, x).decisions == wanted) > 0.9
 
 
+@pytest.mark.parametrize("chip", [0.5, 0.85, 0.95])
+def test_a_bound_that_was_rewritten_is_named_where_decisions_are_lost(chip):
+    """A verdict of less than nine tenths comes with the bound, its share and the loss."""
+    adapted, deployment = _rewritten()
+    verdict = replace(adapted.recipe.verdict, chip=chip)
+    lossy = deploy(replace(adapted, recipe=replace(adapted.recipe, verdict=verdict)))
+    warnings = [v for v in lossy.violations if v.rule == "bound"]
+    assert not [v for v in deployment.violations if v.rule == "bound"]
+    assert len(warnings) == (chip < 0.9)
+    for warning in warnings:
+        assert warning.severity == "warning"
+        for said in ("cuts off", "second neuron", f"loses {100 * (1 - chip):.1f} points"):
+            assert said in warning.fix
+        assert "cut off at 1" in warning.found
+
+
+@functools.cache
+def _rewritten() -> tuple[AdaptedNetwork, Deployment]:
+    network, x = _cut_hard()
+    adapted = adapt(network, x, input_shape=(1, 4, 4), settings=QUICK)
+    return adapted, deploy(adapted)
+
+
 def test_a_bound_that_nothing_reaches_is_left_out():
     network, x = _cut_hard()
     network[1] = nn.ReLU6()
     adapted = adapt(network, x, input_shape=(1, 4, 4), settings=QUICK)
     (record,) = [record for record in adapted.recipe.trace if record.step == BOUNDS]
-    assert record.values == {"cut off:1": 0.0, "decisions:1": 0.0, "left out:1": 1.0}
+    assert record.values == {
+        "cut off:1": 0.0,
+        "decisions:1": 0.0,
+        "left out:1": 1.0,
+        "bound:1": 6.0,
+    }
     assert not adapted.graph.clipped_activations()
     assert adapted.graph[adapted.graph.of_kind(Kind.CONV)[0].name].shape == (2, 4, 4)
 
