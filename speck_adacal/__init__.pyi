@@ -24,6 +24,7 @@ from .chip.wiring import Wiring as Wiring
 from .chip_description.chip_files import known_chips as known_chips
 from .chip_description.chip_files import load_chip_description as load_chip_description
 from .chip_description.description import ChipDescription as ChipDescription
+from .chip_description.device_names import parse_device as parse_device
 from .datasets.camera_sets import Spread as Spread
 from .datasets.camera_sets import simulated_recordings as simulated_recordings
 from .datasets.catalogue import load_images as load_images
@@ -58,7 +59,6 @@ from .events.sample_files import load_samples as load_samples
 from .events.types import Events as Events
 from .host.board_backend import BoardBackend as BoardBackend
 from .host.board_backend import open_board as open_board
-from .host.devices import parse_device as parse_device
 from .host.flash import FlashPlan as FlashPlan
 from .host.flash import plan_flash as plan_flash
 from .host.limits import SessionLimits as SessionLimits
@@ -115,7 +115,6 @@ from .verbs.artefacts import verify as verify
 from .verbs.conversion import adapt as adapt
 from .verbs.conversion import check as check
 from .verbs.conversion import deploy as deploy
-from .verbs.conversion import simulate as simulate
 from .verbs.early_exits import exits as exits
 from .verbs.fronts import before_and_after as before_and_after
 from .verbs.fronts import front as front
@@ -123,6 +122,7 @@ from .verbs.fronts import front_in_steps as front_in_steps
 from .verbs.fronts import judged as judged
 from .verbs.fronts import with_front_point as with_front_point
 from .verbs.reports import report as report
+from .verbs.twin_runs import simulate as simulate
 from .virtual_samna.stand_in import ensure_samna as ensure_samna
 
 __version__: str

@@ -18,9 +18,10 @@ from torch import nn
 from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.adaptation.reconstruct import reconstruct_weights
 from speck_adacal.adaptation.temporal import channel_means, fit_output_biases, fit_step_biases
-from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.graph import SPIKING, WEIGHTED, Kind, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.batches import Batches
+from speck_adacal.snn._values import by_channel, on_axis
 from speck_adacal.snn.adafire import AdaFire
 from speck_adacal.snn.network import SpikingNetwork, full, key, spiking_neuron
 from speck_adacal.snn.step_bias import StepBiasedOutput
@@ -41,11 +42,13 @@ class Corrected:
         recipe: with the corrected initial potentials.
         graph: with the corrected biases and weights; the graph given is never changed.
         errors: mean squared residual of each spiking layer's mean output after correction.
+        fewest: samples that the first layers were corrected on; later ones see all.
     """
 
     recipe: Recipe
     graph: LayerGraph
     errors: dict[str, float]
+    fewest: int
 
 
 @torch.no_grad()
@@ -78,7 +81,7 @@ def correct(
     step_biases: dict[str, torch.Tensor] = {}
     errors: dict[str, float] = {}
     for node in pair:
-        if node.kind is Kind.ACTIVATION:
+        if node.kind in SPIKING:
             layer = _Layer(node, network.layer(node.name), pair, settings.time_steps)
             left = layer.shift_bias(graph) if kind in _CHANGE_BIASES else None
             if kind in TEMPORAL:  # what a shift of the potential gives, the first step's has too
@@ -87,16 +90,16 @@ def correct(
                 left = layer.shift_potential()
             potentials[node.name] = layer.module.initial_potential.detach().clone()
             errors[node.name] = left
-        elif kind in _CHANGE_WEIGHTS and node.kind in (Kind.CONV, Kind.LINEAR):
+        elif kind in _CHANGE_WEIGHTS and node.kind in (Kind.CONV, Kind.LINEAR, Kind.TOKEN_LINEAR):
             reconstruct_weights(node, graph[node.name], pair, settings.ridge)
-        if node.name not in graph.outputs or node.kind is Kind.ACTIVATION:
+        if node.name not in graph.outputs or node.kind in SPIKING:
             continue
         if kind in TEMPORAL and len(node.shape) == 1:
             step_biases[node.name] = _bias_output_steps(node, pair, network, settings.time_steps)
         elif kind in ("bias", "both"):
             _shift_output_bias(graph[node.name], pair, network, settings.time_steps)
     layers = tuple(_with_found(layer, potentials, step_biases) for layer in recipe.layers)
-    return Corrected(replace(recipe, layers=layers), graph, errors)
+    return Corrected(replace(recipe, layers=layers), graph, errors, pair.fewest)
 
 
 class _Layer:
@@ -120,10 +123,11 @@ class _Layer:
         error, mean = self.residual()
         best = self.module.initial_potential.detach().clone()
         for _ in range(_ROUNDS):
-            start = _per_channel(self.module.initial_potential, self.node.shape[0])
-            per_channel = (-1, *(1,) * (start.ndim - 1))
-            moved = start + mean.float().view(per_channel) * self.steps
-            bound = limit.view(per_channel) if limit.ndim == 1 else limit.amax()
+            start = _per_channel(self.module.initial_potential, self.node)
+            at = self.node.channel_axis if start.ndim > 1 else 0
+            moved = start + _beside(mean.float(), start.ndim, at) * self.steps
+            same = limit if limit.ndim == start.ndim else limit.amax()
+            bound = _beside(limit, start.ndim, at) if limit.ndim == 1 else same
             self._start_at(torch.maximum(torch.minimum(moved, bound), -bound))
             new_error, mean = self.residual()
             if new_error >= error:
@@ -156,24 +160,22 @@ class _Layer:
         """Give every step a bias; the table, and the mean squared residual that is left."""
         source, module = self.node.inputs[0], self.module
         currents = [values[source][0] for values in self.pair.snn]
-        wanted = channel_means([values[self.node.name] for values in self.pair.ann])
-        table = fit_step_biases(module, currents, wanted, self.steps)
+        axis = self.node.channel_axis
+        wanted = channel_means([values[self.node.name] for values in self.pair.ann], axis)
+        table = fit_step_biases(module, currents, wanted, self.steps, axis)
+        table = on_axis(table, len(self.node.shape), axis)
         module.step_bias = nn.Parameter(table, requires_grad=False)
         return table, self.residual()[0]
 
     def residual(self) -> tuple[float, torch.Tensor]:
         """ANN minus mean output: mean square, and mean per channel, float64 `[channels]`."""
         squares, count = 0.0, 0
-        sums = torch.zeros(self.node.shape[0], dtype=torch.float64)
+        sums = torch.zeros(self.node.channels, dtype=torch.float64)
         for ann, snn in zip(self.pair.ann, self.pair.snn, strict=True):
             self.module.reset_states()
             spikes = self.module.run(snn[self.node.inputs[0]][0], self.steps)
-            wanted = ann[self.node.name]
-            residual = (
-                (wanted - spikes.mean(1)).flatten(2)
-                if wanted.ndim > 2
-                else (wanted - spikes.mean(1)).unsqueeze(2)
-            )
+            error = ann[self.node.name] - spikes.mean(1)
+            residual = by_channel(error, self.node.channel_axis)
             squares += float(residual.square().sum(dtype=torch.float64))
             sums += residual.sum((0, 2), dtype=torch.float64)
             count += residual.numel()
@@ -185,10 +187,10 @@ class _Layer:
 
     def _add_to_bias(self, owner: Node, change: torch.Tensor) -> None:
         add_to_bias(owner.module, change)
-        shape = (1, 1, -1) + (1,) * (len(self.node.shape) - 1)
+        change = _beside(change, len(self.node.shape), self.node.channel_axis)
         for values in self.pair.snn:
             current, constant = values[self.node.inputs[0]]
-            values[self.node.inputs[0]] = current + change.view(shape), constant
+            values[self.node.inputs[0]] = current + change, constant
 
 
 def corrected_in_place(
@@ -212,8 +214,8 @@ def bias_owner(graph: LayerGraph, node: Node) -> Node | None:
         source = graph[name]
         if len(graph.consumers(name)) != 1 or name in graph.outputs:
             continue
-        if source.kind in (Kind.CONV, Kind.LINEAR):
-            return source
+        if source.kind in WEIGHTED:
+            return source if source.channel_axis == node.channel_axis else None
         if source.kind in _CHANNEL_KEEPING and not _padded_average(source):
             found = bias_owner(graph, source)
             if found is not None:
@@ -259,8 +261,16 @@ def _shift_output_bias(node: Node, pair: SideBySide, network: SpikingNetwork, st
     add_to_bias(node.module, torch.cat(residuals).double().mean(0).float())
 
 
-def _per_channel(value: torch.Tensor, channels: int) -> torch.Tensor:
-    return value.detach().float().expand(channels).clone() if value.ndim < 2 else value.detach()
+def _per_channel(value: torch.Tensor, node: Node) -> torch.Tensor:
+    if value.ndim > 1:
+        return value.detach()
+    every = value.detach().float().expand(node.channels).clone()
+    return on_axis(every, len(node.shape), node.channel_axis)
+
+
+def _beside(values: torch.Tensor, axes: int, axis: int) -> torch.Tensor:
+    """`[channels]` beside a value of so many axes, channels being axis `axis` of them."""
+    return values.view(*(1,) * axis, -1, *(1,) * (axes - 1 - axis))
 
 
 def _with_found(
@@ -280,8 +290,7 @@ def _with_potential(layer: LayerRecipe, potentials: dict[str, torch.Tensor]) -> 
 def _private(graph: LayerGraph) -> LayerGraph:
     """A copy whose layers with weights can be changed."""
     nodes = tuple(
-        replace(n, module=copy.deepcopy(n.module)) if n.kind in (Kind.CONV, Kind.LINEAR) else n
-        for n in graph.nodes
+        replace(n, module=copy.deepcopy(n.module)) if n.kind in WEIGHTED else n for n in graph.nodes
     )
     return replace(graph, nodes=nodes)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from speck_adacal.adaptation.both_networks import SideBySide
-from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.graph import SPIKING, LayerGraph, Node
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 from speck_adacal.samples.batches import Batches
 from speck_adacal.snn._values import broadcastable
@@ -23,7 +23,7 @@ class LayerError:
 
     Attributes:
         name: the layer.
-        clipping: `clip(a, 0, φθ) - a`.
+        clipping: `clip(a, 0, φθ) - a`, with a sign `clip(a, -φθ, φθ) - a`.
         quantisation: ClipFloor minus clip, pair of the ANN's value.
         unevenness: the spiking output minus ClipFloor of its own mean input: what depends on
             *when* the input came.
@@ -63,7 +63,7 @@ def decompose(
     return tuple(
         _layer_error(node, network, pair, settings.time_steps)
         for node in pair
-        if node.kind is Kind.ACTIVATION
+        if node.kind in SPIKING
     )
 
 
@@ -72,16 +72,16 @@ def _layer_error(node: Node, network: SpikingNetwork, pair: SideBySide, steps: i
     assert isinstance(module, AdaFire)  # noqa: S101  (SpikingNetwork makes it so)
     both = (module.theta, module.initial_potential)
     theta, start = (broadcastable(v, len(node.shape)) for v in both)
-    top = module.phi * theta
+    top, least = module.phi * theta, module.least
     sums = torch.zeros(6, dtype=torch.float64)
     for ann, snn in zip(pair.ann, pair.snn, strict=True):
         wanted = ann[node.name]
         current = snn[node.inputs[0]][0]
         module.reset_states()
         found = module.run(current, steps).mean(1)
-        clipped = torch.minimum(wanted, top)
-        levels = _clip_floor(wanted, steps, theta, module.phi, theta / 2)
-        own = _clip_floor(current.mean(1), steps, theta, module.phi, start)
+        clipped = torch.minimum(wanted, top).maximum(least * theta)
+        levels = _clip_floor(wanted, steps, module, theta / 2)
+        own = _clip_floor(current.mean(1), steps, module, start)
         parts = (
             clipped - wanted,
             levels - clipped,
@@ -96,9 +96,8 @@ def _layer_error(node: Node, network: SpikingNetwork, pair: SideBySide, steps: i
     return LayerError(node.name, *rms)
 
 
-def _clip_floor(
-    z: torch.Tensor, steps: int, theta: torch.Tensor, phi: torch.Tensor, start: torch.Tensor
-) -> torch.Tensor:
+def _clip_floor(z: torch.Tensor, steps: int, neurons: AdaFire, start: torch.Tensor) -> torch.Tensor:
     """Mean output of a neuron whose input comes evenly (eq. 8)."""
-    level = torch.floor((z * steps + start) / theta).clamp_min(0)
-    return torch.minimum(level, phi * steps * torch.ones(())) * theta / steps
+    theta = broadcastable(neurons.theta, z.ndim - 1)
+    level = torch.floor((z * steps + start) / theta)
+    return level.clamp(neurons.least * steps, neurons.phi * steps) * theta / steps

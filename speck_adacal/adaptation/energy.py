@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.functions import Function
+from speck_adacal.ann.graph import SPIKING, WEIGHTED, Kind, LayerGraph, Node
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,46 @@ def estimate_energy(
 
 
 def count_macs(graph: LayerGraph) -> dict[str, int]:
-    """Multiply-accumulates per sample of every layer with weights, by node name."""
-    return {
-        node.name: int(np.prod(node.shape)) * _fan_in(node.module)
-        for node in graph.of_kind(Kind.CONV, Kind.LINEAR)
-    }
+    """Multiply-accumulates per sample of every layer with weights and every function, by name."""
+    counted = graph.of_kind(*WEIGHTED, Kind.FUNCTION)
+    return {node.name: _macs_of(graph, node) for node in counted}
+
+
+def macs_of_step(graph: LayerGraph, *, analog_input: bool) -> float:
+    """Multiply-accumulates of each time step of the spiking network, a sample.
+
+    Layers with weights multiply where what they read is not spikes: an analog input, the values of
+    another such layer, or of a function. Functions on running totals multiply at every step; each
+    value that they read is divided by the step's number, and each that they give multiplied by it.
+
+    Args:
+        graph: the network.
+        analog_input: whether its input is analog, the same at every step.
+    """
+    macs, total = count_macs(graph), 0.0
+    analog = {graph.nodes[0].name} if analog_input else set()
+    for node in graph.nodes[1:]:
+        reads = any(name in analog for name in node.inputs)
+        if node.kind is Kind.FUNCTION:
+            total += macs[node.name] + np.prod(node.shape)
+            total += sum(np.prod(graph[name].shape) for name in node.inputs)
+        elif node.kind in WEIGHTED:
+            total += macs[node.name] * reads
+        elif node.kind in SPIKING or not reads:
+            continue
+        analog.add(node.name)
+    return float(total)
+
+
+def _macs_of(graph: LayerGraph, node: Node) -> int:
+    if isinstance(node.module, Function):
+        shapes = [graph[name].shape for name in node.inputs]
+        return node.module.multiplications(shapes, node.shape)
+    at = graph[node.inputs[0]].shape if node.kind is Kind.TRANSPOSED else node.shape
+    return int(np.prod(at)) * _fan_in(node.module)
 
 
 def _fan_in(module: nn.Module | None) -> int:
-    """Weights that meet in one output value."""
+    """Weights that meet in one output value (of a transposed convolution: that leave an input)."""
     weight = getattr(module, "weight", None)
     return 0 if weight is None else int(np.prod(weight.shape[1:]))

@@ -11,7 +11,7 @@ import torch
 
 from speck_adacal.adaptation.correction_choice import choose_correction, held_out_split
 from speck_adacal.adaptation.thresholds import LayerStatistics, observe, thresholds
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import SPIKING, LayerGraph
 from speck_adacal.errors import ModelError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.samples.encoded import encoded_batches
@@ -49,6 +49,8 @@ def adapt_graph(
         choice = choose_correction(graph, recipe, fitted_on, settings, judge)
         recipe, corrected_graph = choice.corrected.recipe, choice.corrected.graph
         values = {f"mse:{name}": error for name, error in choice.corrected.errors.items()}
+        if choice.corrected.fewest < min(fitted_on.samples, settings.correction_samples):
+            values["samples of the first layer"] = float(choice.corrected.fewest)
         values |= {f"kl:{kind}": kl for kind, kl in choice.kl.items()}
         seconds = time.perf_counter() - started
         trace.append(StepRecord(f"correction:{choice.kind}", seconds, values))
@@ -64,13 +66,17 @@ def recipe_of(
     for name, layer in statistics.items():
         cap = phi if isinstance(phi, int) else phi.get(name, settings.phi)
         threshold = np.asarray(found[name], dtype=np.float64)
-        layers.append(LayerRecipe(name, cap, 1.0, threshold, threshold / 2, layer.readout))
+        layers.append(
+            LayerRecipe(
+                name, cap, 1.0, threshold, threshold / 2, layer.readout, signed=layer.signed
+            )
+        )
     return Recipe(settings, tuple(layers), first_step=settings.first_step or 1)
 
 
 def refuse_silence(graph: LayerGraph) -> None:
     """Refuse a network in which nothing would become a spiking neuron."""
-    if not graph.of_kind(Kind.ACTIVATION):
+    if not graph.of_kind(*SPIKING):
         raise ModelError(
             "The network has no ReLU, ReLU6, Hardtanh or clamp, so no layer would spike; "
             f"its nodes are {', '.join(graph.names)}: rectify its layers and train it so."

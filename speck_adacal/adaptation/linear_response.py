@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.table_isolated import Candidates
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import SPIKING, LayerGraph
 from speck_adacal.snn.constant_input import mean_on_constant
 from speck_adacal.snn.network import spiking_neuron
 from speck_adacal.snn.spike_counts import Tallies
@@ -31,7 +31,7 @@ _GRADIENTS = 1 << 27
 
 def images_at_once(graph: LayerGraph, classes: int) -> int:
     """How many images' gradients of all layers are kept, at 512 MiB."""
-    values = sum(int(np.prod(n.shape)) for n in graph.of_kind(Kind.ACTIVATION))
+    values = sum(int(np.prod(n.shape)) for n in graph.of_kind(*SPIKING))
     directions = DIRECTIONS if classes > MOST_CLASSES else min(max(classes - 1, 1), 1 + RIVALS)
     return max(1, _GRADIENTS // (values * directions))
 

@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional as F
 
 from speck_adacal.adaptation.distance import best_scale, half_uncertain, kl_divergence
-from speck_adacal.adaptation.energy import EnergyConstants, count_macs
+from speck_adacal.adaptation.energy import EnergyConstants, count_macs, macs_of_step
 from speck_adacal.adaptation.finished_work import FinishedWork, digest
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.encoded import encoded_batches
@@ -41,7 +41,7 @@ class Measurement:
         synops: the same for SynOps (the input's first, if it is made of events).
         energy_of_network: `energy_nj` as a part of one pass of the trained network's, estimated by
             the same constants.
-        energy_nj: estimated: MACs of layers with analog input at every step and SynOps, at the
+        energy_nj: estimated: MACs at every step of layers that read no spikes, and SynOps, at the
             constants' prices.
         outputs: output per step, float32 `[samples, T, classes]`; 0 in the steps before the first
             that counts, so that sums over them decide.
@@ -119,7 +119,7 @@ class Evaluator:
         self.graph, self.settings = graph, settings
         self.fit_scale, self.output_scale = fit_scale, 1.0
         self.constants = constants or EnergyConstants()
-        largest = max(int(np.prod(n.shape)) for n in graph.nodes) * settings.time_steps
+        largest = graph.largest_layer * settings.time_steps
         size = max(1, min(settings.batch_size, _CACHE_FLOATS // largest))
         self.batches = encoded_batches(
             inputs, graph.input_shape, replace(settings, batch_size=size)
@@ -133,7 +133,7 @@ class Evaluator:
         self.labels = None if labels is None else np.asarray(labels)
         self.finished = finished or FinishedWork()
         self.fan_out = fan_out(graph)
-        self.analog_macs = self._analog_macs()
+        self.step_macs = macs_of_step(graph, analog_input=self.batches.is_analog)
         self.network_energy_nj = sum(count_macs(graph).values()) * self.constants.mac_pj / 1000
         with torch.no_grad():
             logits = [self._ann(p) for p in self.inputs]
@@ -228,7 +228,7 @@ class Evaluator:
         decided, wanted = mean.argmax(1).numpy(), target.argmax(1).numpy()
         synops = self._with_input(found["synops"])
         energy = synops.sum(0) * self.constants.ac_pj / 1000
-        energy = energy + self.analog_macs * self.constants.mac_pj / 1000
+        energy = energy + self.step_macs * self.constants.mac_pj / 1000
         accuracy = np.nan if self.labels is None else float((decided == self.labels).mean())
         return Measurement(
             kl=float(kl.mean()),
@@ -252,20 +252,6 @@ class Evaluator:
         first = torch.cat([p.flatten(2).abs() @ fans for p in self.inputs]).double().numpy()
         return np.concatenate((first[None], synops))
 
-    def _analog_macs(self) -> float:
-        """MACs at every step of the layers that read the analog input."""
-        if not self.batches.is_analog:
-            return 0.0
-        reached, macs, total = {self.graph.nodes[0].name}, count_macs(self.graph), 0.0
-        for node in self.graph.nodes[1:]:
-            if node.kind is Kind.ACTIVATION or not any(i in reached for i in node.inputs):
-                continue
-            if node.kind in (Kind.CONV, Kind.LINEAR):
-                total += macs[node.name]
-            else:
-                reached.add(node.name)
-        return total
-
 
 def same_layer(a: LayerRecipe, b: LayerRecipe) -> bool:
     """Do the same neurons come of both?"""
@@ -276,7 +262,7 @@ def layer_values(layers: Sequence[LayerRecipe]) -> list[object]:
     """Everything of the layers that decides what a network does, for hashing."""
     return [
         [
-            [x.name, x.phi, x.rho, x.lower_clip],
+            [x.name, x.phi, x.rho, x.lower_clip, x.signed],
             *map(np.asarray, (x.threshold, x.initial_potential)),
             [] if x.step_bias is None else x.step_bias,
         ]

@@ -24,7 +24,7 @@ from speck_adacal.adaptation.measure import Evaluator, Measurement
 from speck_adacal.adaptation.plan import Stage
 from speck_adacal.adaptation.proposals import Options, proposals
 from speck_adacal.adaptation.sensitivity import sensitivity
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import SPIKING, LayerGraph
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.network import SpikingNetwork
 
@@ -212,7 +212,7 @@ def centre(tools: Instruments, stage: Stage, offered: Options) -> dict[str, list
     pair = SideBySide(tools.graph, network, tools.inputs, tools.search.batches, tools.steps)
     found: dict[str, list[LayerRecipe]] = {}
     for node in pair:
-        if node.kind is Kind.ACTIVATION and offered.get(node.name):
+        if node.kind in SPIKING and offered.get(node.name):
             found[node.name] = [
                 corrected_in_place(node, x.uncorrected(), pair, tools.steps, temporal=temporal)
                 for x in offered[node.name]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from speck_adacal.snn._values import broadcastable
+from speck_adacal.snn._values import broadcastable, by_channel, on_axis
 from speck_adacal.snn.adafire import AdaFire
 
 # A few damped steps, which leave a part of the residual: on ResNet-20 (T = 8, φ = 1) biases that
@@ -24,7 +24,11 @@ _RATE = 0.7  # of the residual, a round
 
 @torch.no_grad()
 def fit_step_biases(
-    neurons: AdaFire, currents: Sequence[torch.Tensor], wanted: torch.Tensor, steps: int
+    neurons: AdaFire,
+    currents: Sequence[torch.Tensor],
+    wanted: torch.Tensor,
+    steps: int,
+    axis: int = 0,
 ) -> torch.Tensor:
     """The bias of each channel at each step, float32 `[steps, channels]`.
 
@@ -33,27 +37,27 @@ def fit_step_biases(
         currents: inputs of all samples, each `[batch, steps or 1, channels, *places]`.
         wanted: mean activation of each channel, `[channels]`.
         steps: T.
+        axis: of the channels in a sample.
     """
     axes = currents[0].ndim - 2
     theta = broadcastable(neurons.theta, axes)
     start = broadcastable(neurons.initial_potential, axes)
     low = None if neurons.min_v_mem is None else broadcastable(neurons.min_v_mem, axes)
-    phi = neurons.max_num_spikes_per_bin
     potentials = [(torch.zeros_like(c[:, 0]) + start) for c in currents]
-    reachable = torch.minimum(wanted, phi * neurons.theta.expand(len(wanted)))
-    table = torch.zeros(steps, len(wanted))
+    reachable = torch.minimum(wanted, neurons.phi * neurons.theta.reshape(-1).expand(len(wanted)))
+    table, least = torch.zeros(steps, len(wanted)), neurons.least
 
     def fired(potential: torch.Tensor) -> torch.Tensor:
-        return (potential / theta).floor().clamp(0, phi) * theta
+        return (potential / theta).floor().clamp(least, neurons.phi) * theta
 
     for step in range(steps):
         for potential, current in zip(potentials, currents, strict=True):
             potential += current[:, step if current.shape[1] > 1 else 0]
         for _ in range(_ROUNDS):
-            bias = broadcastable(table[step], axes)
-            mean = channel_means([fired(p + bias) for p in potentials])
+            bias = broadcastable(on_axis(table[step], axes, axis), axes)
+            mean = channel_means([fired(p + bias) for p in potentials], axis)
             table[step] += _RATE * (reachable - mean)
-        bias = broadcastable(table[step], axes)
+        bias = broadcastable(on_axis(table[step], axes, axis), axes)
         for potential in potentials:
             potential += bias
             potential -= fired(potential)
@@ -76,8 +80,8 @@ def fit_output_biases(
     return (torch.cat(list(wanted)).double().mean(0) - found).float()
 
 
-def channel_means(values: Sequence[torch.Tensor]) -> torch.Tensor:
+def channel_means(values: Sequence[torch.Tensor], axis: int = 0) -> torch.Tensor:
     """Mean over all samples and places of each channel, `[channels]`."""
-    sums = sum(v.flatten(2).sum((0, 2)) if v.ndim > 2 else v.sum(0) for v in values)
-    places = sum(v.numel() // v.shape[1] for v in values)
-    return torch.as_tensor(sums) / places
+    parts = [by_channel(v, axis) for v in values]
+    sums = sum(part.sum((0, 2)) for part in parts)
+    return torch.as_tensor(sums) / sum(len(part) * part.shape[2] for part in parts)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 import torch
 
 from speck_adacal.adaptation.histogram import ActivationHistogram, clip_floor_errors
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import SPIKING, Kind, LayerGraph
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.samples.batches import Batches
+from speck_adacal.snn._values import by_channel, on_axis
 
 Array = npt.NDArray[np.float64]
 
@@ -28,11 +29,14 @@ class LayerStatistics:
 
     Attributes:
         name: activation node, or output node.
-        histogram: of the ANN's rectified values.
+        histogram: of the ANN's rectified values; of their sizes, where they have a sign.
         bound: the rectifier's upper bound, or None.
         readout: True for an output node without a rectifier.
         relay: threshold of a last channel that relays a constant, which the histogram leaves out;
             0 where there is none.
+        signed: whether its neurons have a sign.
+        axes: of one of its values.
+        channel_axis: that of the channels among them.
     """
 
     name: str
@@ -40,6 +44,9 @@ class LayerStatistics:
     bound: float | None
     readout: bool
     relay: float = 0.0
+    signed: bool = False
+    axes: int = 1
+    channel_axis: int = 0
 
     @property
     def dead_channels(self) -> int:
@@ -55,16 +62,19 @@ def observe(graph: LayerGraph, batches: Batches) -> dict[str, LayerStatistics]:
         CalibrationError: no data, other shapes than traced, or NaN or infinite activations (the
             layer and the batch are named).
     """
-    nodes = {n.name: n for n in graph.of_kind(Kind.ACTIVATION)}
+    nodes = {n.name: n for n in graph.of_kind(*SPIKING)}
     readouts = {o for o in graph.outputs if o not in nodes}
     nodes |= {o: graph[o] for o in readouts}
     found = {
         name: LayerStatistics(
             name,
-            ActivationHistogram(node.shape[0] - bool(node.relay)),
+            ActivationHistogram(node.channels - bool(node.relay)),
             getattr(node.module, "upper", None),
             name in readouts,
             node.relay,
+            node.kind is Kind.SIGNED,
+            len(node.shape),
+            node.channel_axis,
         )
         for name, node in nodes.items()
     }
@@ -77,8 +87,9 @@ def observe(graph: LayerGraph, batches: Batches) -> dict[str, LayerStatistics]:
                     f"Layer {name!r} gives NaN or infinite values on calibration batch {index}; "
                     "check the weights and the input's scale."
                 )
-            seen = value[:, : layer.histogram.channels]  # not the relay
-            layer.histogram.observe(seen.reshape(*seen.shape[:2], -1).contiguous().numpy())
+            seen = by_channel(value.abs() if layer.signed else value, layer.channel_axis)
+            own = seen[:, : layer.histogram.channels]  # not the relay
+            layer.histogram.observe(own.contiguous().numpy())
     return found
 
 
@@ -114,7 +125,9 @@ def layer_threshold(layer: LayerStatistics, settings: AdaptSettings, phi: int) -
     if layer.relay:
         channels = np.broadcast_to(values, (layer.histogram.channels,))
         return np.append(channels, layer.relay)
-    return values if per_channel else values[0]
+    found = torch.from_numpy(np.asarray(values))
+    shaped = on_axis(found, layer.axes, layer.channel_axis) if per_channel else found[0]
+    return np.asarray(shaped.numpy())
 
 
 def search_grid(

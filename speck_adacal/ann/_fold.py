@@ -11,6 +11,7 @@ from torch import nn
 
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import Scale
+from speck_adacal.ann.routing import Layout
 
 _WEIGHTED = (Kind.CONV, Kind.LINEAR)
 
@@ -34,19 +35,38 @@ def fold_scales(graph: LayerGraph) -> LayerGraph:
 def _fold_back(graph: LayerGraph, name: str) -> LayerGraph:
     scale = graph[name]
     producer = graph[scale.inputs[0]]
-    alone = len(graph.consumers(producer.name)) == 1 and producer.name not in graph.outputs
-    if not alone or not (producer.kind in _WEIGHTED or producer.kind is Kind.SCALE):
-        return graph
+    between = [producer]
+    if (source := _linear_behind(graph, producer)) is not None:
+        producer = source
+        between.append(source)
+    alone = all(len(graph.consumers(n.name)) == 1 and n.name not in graph.outputs for n in between)
+    known = producer.kind in (*_WEIGHTED, Kind.SCALE, Kind.TRANSPOSED) or source is not None
     gain, shift = _values(scale)
     module: Any = copy.deepcopy(producer.module)
+    if not alone or not known or (producer.kind is Kind.TRANSPOSED and module.groups > 1):
+        return graph
     if isinstance(module, Scale):
         old_gain, old_shift = _values(producer)
         module = Scale(old_gain * gain, old_shift * gain + shift)
     else:
-        weight = module.weight.double() * gain.view(-1, *(1,) * (module.weight.ndim - 1))
+        rows = int(producer.kind is Kind.TRANSPOSED)  # the axis of the weights' outputs
+        view = (1,) * rows + (-1,) + (1,) * (module.weight.ndim - 1 - rows)
+        weight = module.weight.double() * gain.view(view)
         bias = 0.0 if module.bias is None else module.bias.double() * gain
         module = _with(module, weight, bias + shift)
     return _drop(graph, name, {producer.name: replace(producer, module=module)})
+
+
+def _linear_behind(graph: LayerGraph, node: Node) -> Node | None:
+    """The linear layer on the last axis whose channels a layout `node` brings to the front."""
+    layout = node.module
+    if not isinstance(layout, Layout):
+        return None
+    source = graph[node.inputs[0]]
+    channels = source.shape[-1]
+    brings = node.shape[0] == channels and layout.strides[0] == 1 and layout.offset == 0
+    others = all(stride % channels == 0 for stride in layout.strides[1:])
+    return source if source.kind is Kind.TOKEN_LINEAR and brings and others else None
 
 
 def _fold_forward(graph: LayerGraph, name: str) -> LayerGraph:

@@ -113,12 +113,8 @@ def _batch_norm(module: nn.modules.batchnorm._BatchNorm) -> Steps:
 
 def linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Steps:
     """A fully connected layer on `[batch, features]`."""
-    if input.ndim != 2:
-        raise LayerRefusedError(
-            f"its input has {input.ndim - 1} axes; flatten to one axis of features first"
-        )
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-    return [(Kind.LINEAR, _with(layer, weight, bias))]
+    return [(Kind.LINEAR, with_parameters(layer, weight, bias))]
 
 
 def convolution(
@@ -154,7 +150,7 @@ def convolution(
         groups,
         bias is not None,
     )
-    return [*steps, (Kind.CONV, _with(layer, weight, bias))]
+    return [*steps, (Kind.CONV, with_parameters(layer, weight, bias))]
 
 
 def as_linear(module: Any) -> tuple[Kind, nn.Module]:
@@ -177,7 +173,8 @@ def as_linear(module: Any) -> tuple[Kind, nn.Module]:
     return linear(torch.zeros(1, module.in_channels), torch.block_diag(*rows), module.bias)[0]
 
 
-def _with(layer: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+def with_parameters(layer: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+    """The layer with copies of a weight and a bias."""
     layer.weight = nn.Parameter(weight.detach().clone().float(), requires_grad=False)
     if bias is not None:
         layer.bias = nn.Parameter(bias.detach().clone().float(), requires_grad=False)

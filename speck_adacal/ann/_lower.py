@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,16 +11,12 @@ from speck_adacal.ann import _layers as layers
 from speck_adacal.ann import _operations as ops
 from speck_adacal.ann._call import Call, RefusedError, Steps
 from speck_adacal.ann._compare import difference
+from speck_adacal.ann._layout import Moved, channel_axis, followed, moves, node_of
+from speck_adacal.ann._refusal import Refusal
+from speck_adacal.ann.functions import Softmax
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
 from speck_adacal.ann.modules import StandIn
 from speck_adacal.errors import ModelError
-
-SUPPORTED = (
-    "Conv1d, Conv2d, Linear, BatchNorm, ReLU, ReLU6, Hardtanh and clamp from 0, average, sum and "
-    "max pooling, mean over space, flatten, dropout, addition, concatenation of channels, "
-    "strided slices, zero padding, and scaling by constants"
-)
-
 
 # What PyTorch and our handlers raise for arguments that they cannot take.
 _RAW = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError)
@@ -33,57 +27,6 @@ def is_leaf(module: nn.Module) -> bool:
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         return False
     return type(module).__module__.startswith(("torch.nn", "torch.ao.nn", "sinabs."))
-
-
-_NO_SOFTMAX = "trace the network without it, since the largest logit decides as well"
-_NO_NEGATIVE = "spikes carry no values below zero, so train the network with ReLU in its place"
-_SPIKES = "a network that is spiking already comes in by from_sinabs, or speck-adacal import"
-_NEURONS = ("iaf", "lif", "alif", "expleak")
-_HINTS = dict.fromkeys(("softmax", "logsoftmax", "softmax2d"), _NO_SOFTMAX) | dict.fromkeys(
-    ("leakyrelu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "hardswish", "tanh"),
-    _NO_NEGATIVE,
-)
-_HINTS |= {kind + form: _SPIKES for kind in _NEURONS for form in ("", "squeeze", "recurrent")}
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One operation that is not supported.
-
-    Attributes:
-        label: how messages call the operation.
-        path: the module's place in the model; empty for a function.
-        source: where it stands in the user's code; empty where that is not known.
-        why: the reason, with what to do instead, where there is more to say.
-    """
-
-    label: str
-    path: str
-    source: str
-    why: str
-
-    @classmethod
-    def of(cls, label: str, path: str, source: str, why: str = "") -> Refusal:
-        """A refusal with the advice that belongs to the operation."""
-        return cls(label, path, source, why or _HINTS.get(label.lower().replace("_", ""), ""))
-
-    def __str__(self) -> str:
-        place = f" ({self.path})" if self.path else ""
-        place += f" at {self.source}" if self.source else ""
-        return f"{self.label}{place}" + (f": {self.why}" if self.why else "")
-
-
-def refused(refusals: Sequence[Refusal]) -> ModelError:
-    """The error that names all unsupported operations of a network."""
-    if len(refusals) == 1:
-        only = refusals[0]
-        place, _, why = str(only).partition(": ") if only.why else (str(only), "", "")
-        reason = f": {why}" if why else ""
-        return ModelError(f"Operation {place} is not supported{reason}; supported are {SUPPORTED}.")
-    listed = "\n".join(f"  {refusal}" for refusal in refusals)
-    return ModelError(
-        f"{len(refusals)} operations are not supported:\n{listed}\nSupported are {SUPPORTED}."
-    )
 
 
 def _cause(module: nn.Module | None) -> str:
@@ -127,6 +70,7 @@ class Lowering:
         self._nodes: list[Node] = []
         self._values: dict[str, torch.Tensor] = {}  # what the graph computes on the example
         self._of: dict[fx.Node, str] = {}
+        self._moved: dict[fx.Node, Moved] = {}  # values on their way, which have no node yet
         self._outputs: tuple[str, ...] = ()
         self.refusals: list[Refusal] = []
 
@@ -147,11 +91,77 @@ class Lowering:
 
     def _lower_operation(self, node: fx.Node) -> None:
         call = Call.of(node, self._tracer.values, self._tracer.root)
-        if not any(a in self._of for a in node.all_input_nodes):
-            return  # arithmetic on parameters alone; its value is a constant
+        before = [a for a in node.all_input_nodes if a in self._of or a in self._moved]
+        if not before or self._follows(node, call):
+            return  # arithmetic on parameters alone is a constant
+        for earlier in before:
+            self._settle(earlier)
+        if self._picks_values(node, call):
+            return
         why = self._taken_in(node, call)
         if why is not None:
-            self._stand_in(node, call, why)
+            # What takes apart the result of one that gave no tensor is no further operation.
+            known = all(isinstance(self._tracer.values[a], torch.Tensor) for a in before)
+            self._stand_in(node, call, why, tuple(self._of[a] for a in before), known)
+
+    def _follows(self, node: fx.Node, call: Call) -> bool:
+        """Take in an operation that only moves values, unless it has a node of its own."""
+        first = call.first
+        if not moves(call) or not isinstance(first, fx.Node):
+            return False
+        before = self._moved.get(first)
+        if before is None:
+            value = self._tracer.results[first]
+            if first not in self._of or not isinstance(value, torch.Tensor) or self._has_node(call):
+                return False
+            places = torch.arange(value.numel(), dtype=torch.float64).view(value.shape)
+            before = Moved(self._of[first], places, call)
+        try:
+            self._moved[node] = Moved(before.source, followed(node, call, before.places), call)
+        except RefusedError:
+            return False
+        return True
+
+    def _has_node(self, call: Call) -> bool:
+        """Whether an operation is one that the graph has a node for, or that changes nothing."""
+        handler = ops.handler_for(call)
+        try:
+            return handler is not None and handler(call) is not None
+        except (ModelError, *_RAW):
+            return False
+
+    def _settle(self, node: fx.Node) -> None:
+        """Give values that were on their way their node."""
+        moved = self._moved.pop(node, None)
+        if moved is None:
+            return
+        source = next(n for n in self._nodes if n.name == moved.source)
+        try:
+            if not isinstance(moved.places, torch.Tensor):
+                raise RefusedError("it gives several tensors; take them one by one")
+            found = node_of(moved.places, source.shape, source.channel_axis)
+            self._of[node] = source.name
+            if found is not None:
+                kind, module, axis = found
+                name = self._append(node, moved.call, 0, kind, module, (source.name,), axis)
+                self._of[node] = name
+            if (why := self._difference(node, moved.call)) is not None:
+                raise RefusedError(why)
+        except RefusedError as refusal:
+            self._stand_in(node, moved.call, str(refusal), (source.name,))
+
+    def _picks_values(self, node: fx.Node, call: Call) -> bool:
+        """The values of a maximum that gives their places too: `x.max(1)[0]`, or `.values`."""
+        first = call.first
+        whole = self._tracer.values.get(first)
+        if first not in self._of or not (isinstance(whole, tuple) and hasattr(whole, "values")):
+            return False
+        if call.result is not whole.values:
+            why = "it takes the places of a maximum"
+            self._stand_in(node, call, why, (self._of[first],))
+        else:
+            self._of[node] = self._of[first]
+        return True
 
     def _taken_in(self, node: fx.Node, call: Call) -> str | None:
         """Append the operation's nodes; the reason where it is not supported, else None."""
@@ -181,23 +191,22 @@ class Lowering:
             raise RefusedError(f"it cannot be read ({error})") from error
         return steps
 
-    def _stand_in(self, node: fx.Node, call: Call, why: str) -> None:
+    def _stand_in(
+        self, node: fx.Node, call: Call, why: str, inputs: tuple[str, ...], known: bool = True
+    ) -> None:
         """Go on behind an unsupported operation, with a node that gives values of its shape."""
         path = _user_path(str(node.target)) if node.op == "call_module" else ""
         source = self._tracer.sources.get(node, "")
         value = self._tracer.results[node]
-        before = [a for a in node.all_input_nodes if a in self._of]
-        # What takes apart the result of one that gave no tensor is no further operation.
-        if all(isinstance(self._tracer.values[a], torch.Tensor) for a in before):
+        if known:
             self.refusals.append(Refusal.of(call.label, path, source, why))
         shape = tuple(value.shape[1:]) if isinstance(value, torch.Tensor) else ()
         name = self._unique(self._base_name(node, call))
         module = StandIn(call.label, self.refusals[-1].why, shape)
-        inputs = tuple(self._of[a] for a in before)
         self._nodes.append(Node(name, Kind.UNSUPPORTED, inputs, module, shape, source))
         # What follows is compared on the true values.
-        known = value if isinstance(value, torch.Tensor) else module(self._values[inputs[0]])
-        self._values[name] = known
+        true = value if isinstance(value, torch.Tensor) else module(self._values[inputs[0]])
+        self._values[name] = true
         self._of[node] = name
 
     def _overwrite(self, call: Call, name: str) -> None:
@@ -216,6 +225,7 @@ class Lowering:
         kind: Kind,
         module: nn.Module,
         inputs: tuple[str, ...],
+        axis: int | None = None,
     ) -> str:
         base = self._base_name(node, call)
         name = self._unique(base if step == 0 else f"{base}.{kind.value}")
@@ -226,7 +236,12 @@ class Lowering:
             shapes = ", ".join(str(tuple(self._values[i].shape[1:])) for i in inputs)
             raise RefusedError(f"it cannot run on inputs of shape {shapes} ({error})") from error
         source = self._tracer.sources.get(node, "")
-        self._nodes.append(Node(name, kind, inputs, module, tuple(value.shape[1:]), source))
+        shape = tuple(value.shape[1:])
+        if axis is None:
+            first = next(n for n in self._nodes if n.name == inputs[0])
+            axis = channel_axis(kind, module, first, len(shape))
+        made = Node(name, kind, inputs, module, shape, source, channel_axis=axis)
+        self._nodes.append(made)
         self._values[name] = value
         return name
 
@@ -247,6 +262,8 @@ class Lowering:
     def _difference(self, node: fx.Node, call: Call) -> str | None:
         """The graph must compute what the call computed, hooks and patches included."""
         expected, found = self._tracer.results[node], self._values[self._of[node]]
+        if isinstance(expected, tuple) and hasattr(expected, "values"):
+            expected = expected.values  # of a maximum, whose places are left out
         same = isinstance(expected, torch.Tensor) and expected.shape[0] == found.shape[0]
         if not same or _squeezed(expected.shape[1:]) != _squeezed(found.shape[1:]):
             return "its result does not keep the batch axis first"
@@ -255,8 +272,10 @@ class Lowering:
 
     def _output_names(self, value: Any) -> tuple[str, ...]:
         if isinstance(value, fx.Node):
+            self._settle(value)
             if value not in self._of:
                 raise ModelError("The network's output does not depend on its input.")
+            self._refuse_last_softmax(value)
             return (self._of[value],)
         if isinstance(value, dict):
             value = tuple(value.values())
@@ -266,3 +285,8 @@ class Lowering:
                 "dict of tensors is supported."
             )
         return tuple(name for item in value for name in self._output_names(item))
+
+    def _refuse_last_softmax(self, value: fx.Node) -> None:
+        node = next(n for n in self._nodes if n.name == self._of[value])
+        if isinstance(node.module, Softmax):
+            self.refusals.append(Refusal.of("Softmax", node.name, node.source))

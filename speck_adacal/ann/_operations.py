@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 from speck_adacal.ann import _arithmetic as arithmetic
 from speck_adacal.ann import _layers as layers
+from speck_adacal.ann import _layout as layout
+from speck_adacal.ann import _moving, _nonlinear
+from speck_adacal.ann import _wide_layers as _wide
 from speck_adacal.ann import modules as m
 from speck_adacal.ann._call import Call, RefusedError, Steps
 from speck_adacal.ann.graph import Kind
@@ -32,7 +35,7 @@ def handler_for(call: Call) -> Callable[[Call], Steps] | None:
 
 def supports(module: nn.Module) -> bool:
     """Whether a module of PyTorch or sinabs can be lowered."""
-    return isinstance(module, tuple(_MODULES))
+    return isinstance(module, (*_MODULES, *layout.MODULES))
 
 
 def _nothing(call: Call) -> Steps:
@@ -90,13 +93,6 @@ def _reshape(call: Call) -> Steps:
     raise RefusedError(f"it turns {tuple(x.shape[1:])} into {found}; only flattening is")
 
 
-def _concat(call: Call) -> Steps:
-    tensors, dim = call.get("tensors"), call.get("dim", 0)
-    if dim % tensors[0].ndim != 1:
-        raise RefusedError(f"it joins along axis {dim}; the channel axis (1) is")
-    return [(Kind.CONCAT, m.Concat())]
-
-
 def _getitem(call: Call) -> Steps:
     x, index = call.get("input"), call.get("other")
     if not isinstance(x, torch.Tensor):
@@ -138,15 +134,18 @@ def _mean(call: Call) -> Steps:
     dims = {dim} if isinstance(dim, int) else set(dim or ())
     spatial = set(range(2, x.ndim))
     if not spatial or {d % x.ndim for d in dims} != spatial:
-        raise RefusedError(f"it averages over axes {dim}; all spatial axes together are")
+        return _moving.mean(call)
     pool = layers.global_average(x)
     return [pool] if keep else [pool, (Kind.FLATTEN, nn.Flatten(start_dim=1))]
 
 
 def _module(call: Call) -> Steps:
     """Layers with weights and pools, taken whole."""
+    x: torch.Tensor = call.get("input")
+    if isinstance(call.module, nn.Linear) and x.ndim > 2:
+        return _wide.token_linear(x, call.module.weight, call.module.bias)
     try:
-        return layers.from_module(call.module, call.get("input"))
+        return layers.from_module(call.module, x)
     except layers.LayerRefusedError as error:
         raise RefusedError(str(error)) from None
 
@@ -157,6 +156,8 @@ def _function(call: Call) -> Steps:
         node = call.arguments.get(name)
         if isinstance(node, fx.Node) and arithmetic.depends_on_input(node):
             raise RefusedError("its weights are computed from the input")
+    if call.label == "linear" and call.get("input").ndim > 2:
+        return _wide.token_linear(*(call.get(name) for name in ("input", "weight", "bias")))
     try:
         return layers.from_function(call.label, **{n: call.get(n) for n in call.arguments})
     except layers.LayerRefusedError as error:
@@ -175,6 +176,9 @@ _MODULES: dict[type, Callable[[Call], Steps]] = {
     nn.ZeroPad2d: _zero_pad_module,
     sl.Merge: lambda call: [(Kind.ADD, m.Add())],
     **dict.fromkeys(layers.MODULES, _module),
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d), _wide.transposed),
+    **_nonlinear.MODULES,
+    **_moving.MODULES,
 }
 
 _RESHAPES = (
@@ -199,6 +203,8 @@ _METHODS: dict[str, Callable[[Call], Steps]] = {
     **dict.fromkeys(("mul", "mul_"), arithmetic.multiply),
     **dict.fromkeys(("div", "div_"), arithmetic.divide),
     "mean": _mean,
+    **_nonlinear.METHODS,
+    **_moving.METHODS,
 }
 
 _FUNCTIONS: dict[Any, Callable[[Call], Steps]] = {
@@ -212,10 +218,11 @@ _FUNCTIONS: dict[Any, Callable[[Call], Steps]] = {
     **dict.fromkeys((operator.sub, operator.isub, torch.sub), arithmetic.subtract),
     **dict.fromkeys((operator.mul, operator.imul, torch.mul), arithmetic.multiply),
     **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), arithmetic.divide),
-    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), _concat),
     operator.getitem: _getitem,
     F.pad: _pad,
     torch.mean: _mean,
     **dict.fromkeys((F.dropout, F.dropout1d, F.dropout2d), _dropout_function),
     **dict.fromkeys(layers.functions(), _function),
+    **_nonlinear.FUNCTIONS,
+    **_moving.FUNCTIONS,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from torch import fx, nn
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
+_JOINS = (torch.cat, torch.concat, torch.concatenate, torch.stack)
 
 
 class ShapeProxy(fx.Proxy):
@@ -56,8 +58,45 @@ class ShapeProxy(fx.Proxy):
         """Number of elements."""
         return self._value.numel()
 
+    @property
+    def data(self) -> ShapeProxy:
+        """The value itself."""
+        return self
+
+    @property
+    def T(self) -> Any:
+        """With its axes the other way round."""
+        return self.permute(*reversed(range(self.ndim)))
+
+    @property
+    def mT(self) -> Any:
+        """With its last two axes exchanged."""
+        return self.transpose(-2, -1)
+
     def __len__(self) -> int:
         return len(self._value)
+
+
+class PartsProxy(fx.Proxy):
+    """A proxy of several tensors (chunks, say), which can be counted and gone through."""
+
+    def __len__(self) -> int:
+        tracer: Any = self.tracer
+        return len(tracer.values[self.node])
+
+    def __iter__(self) -> Any:
+        return (self[at] for at in range(len(self)))
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return tuple(self[n] for n in range(*at.indices(len(self))))
+        return self.tracer.create_proxy("call_function", operator.getitem, (self, at), {})
+
+    def __add__(self, other: Any) -> Any:
+        return (*self, *other)
+
+    def __radd__(self, other: Any) -> Any:
+        return (*other, *self)
 
 
 class OneInput(nn.Module):
@@ -100,6 +139,8 @@ class ShapeTracer(fx.Tracer):
         """The object that user code sees for `node`."""
         if isinstance(self.values.get(node), torch.Tensor):
             return ShapeProxy(node, self)
+        if isinstance(self.values.get(node), tuple | list):
+            return PartsProxy(node, self)
         return fx.Proxy(node, self)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
@@ -115,6 +156,14 @@ class ShapeTracer(fx.Tracer):
             if buffer is value:
                 return self.create_proxy("get_attr", name, (), {})
         return value
+
+    def create_proxy(
+        self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **named: Any
+    ) -> Any:
+        """A traced call; several tensors that are joined are taken one by one."""
+        if target in _JOINS:
+            args, kwargs = _apart(args), {name: _apart((v,))[0] for name, v in kwargs.items()}
+        return super().create_proxy(kind, target, args, kwargs, *rest, **named)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Any
@@ -160,6 +209,10 @@ class ShapeTracer(fx.Tracer):
             if kind == "call_method":
                 return getattr(args[0], target)(*args[1:], **kwargs)
             return target(*args, **kwargs)
+
+
+def _apart(values: Any) -> Any:
+    return tuple(tuple(v) if isinstance(v, PartsProxy) else v for v in values)
 
 
 def _attribute(root: Any, path: str) -> Any:

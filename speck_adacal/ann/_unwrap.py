@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from speck_adacal.ann._transformers import with_plain_attention
 from speck_adacal.errors import ModelError
 
 # Where the wrappers of PyTorch keep what they wrap: DataParallel, DistributedDataParallel and
@@ -53,7 +54,7 @@ def private_copy(module: Any) -> nn.Module:
         for name, child in parent.named_children():
             if (inner := unwrapped(child)) is not child:
                 setattr(parent, name, inner)
-    return copied
+    return with_plain_attention(copied)
 
 
 def _is_torchs(module: nn.Module) -> bool:

@@ -137,9 +137,16 @@ def build_architecture(name: str) -> nn.Module:
         CheckpointError: the name is unknown, the module cannot be imported, or the callable
             fails or returns something else than an `nn.Module`.
     """
+    if name.endswith(".py"):
+        raise CheckpointError(
+            f"--arch {name} names a file and nothing in it; give {name}:make_net, where make_net "
+            "is a function without arguments that returns an nn.Module."
+        )
     if ":" not in name:
         return architecture(name).build()
-    module_name, _, attribute = name.partition(":")
+    module_name, _, attribute = name.rpartition(":")
+    if module_name.endswith(".py"):
+        module_name = _beside_its_file(Path(module_name), name)
     factory: object = _import_module(module_name, name)
     for part in attribute.split("."):
         factory = getattr(factory, part, None)
@@ -160,6 +167,23 @@ def build_architecture(name: str) -> nn.Module:
             f"--arch {name} returned {type(network).__name__}, needed is a torch.nn.Module."
         )
     return network
+
+
+def _beside_its_file(path: Path, name: str) -> str:
+    """The module of a file in the current directory, as one would import it.
+
+    Raises:
+        CheckpointError: the file is not there, or in another directory, from which its own imports
+            would not work.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"--arch {name}: there is no file {path}; check the path.")
+    if path.resolve().parent != Path.cwd():
+        raise CheckpointError(
+            f"--arch {name}: {path} is in another folder, where what it imports may be too; run "
+            f"from {path.resolve().parent}, with --arch {path.stem}:{name.rpartition(':')[2]}."
+        )
+    return path.stem
 
 
 def _import_module(module_name: str, name: str) -> object:

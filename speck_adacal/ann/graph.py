@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -20,6 +21,7 @@ class Kind(str, Enum):
     LINEAR = "linear"  # nn.Linear, batch norm folded in
     SCALE = "scale"  # per-channel affine that could not be folded into a layer with weights
     ACTIVATION = "activation"  # Rectifier: ReLU, optionally clipped from above
+    SIGNED = "signed"  # Signed: nothing; its neurons turn values of both signs to spikes
     AVG_POOL = "avg_pool"  # nn.AvgPool1d | nn.AvgPool2d
     SUM_POOL = "sum_pool"  # sinabs.layers.SumPool2d
     MAX_POOL = "max_pool"  # nn.MaxPool1d | nn.MaxPool2d
@@ -28,7 +30,27 @@ class Kind(str, Enum):
     CONCAT = "concat"  # concatenation along channels
     SUBSAMPLE = "subsample"  # strided slice of the spatial axes
     PAD = "pad"  # zero padding (spatial or channels)
+    FUNCTION = "function"  # any other function of one or several values (ann/functions.py)
+    ROUTE = "route"  # linear without weights: layouts, resampling, means, joins on any axis
+    AFFINE = "affine"  # a constant factor and summand for each value
+    TOKEN_LINEAR = "token_linear"  # nn.Linear on the last of several axes
+    TRANSPOSED = "transposed_conv"  # nn.ConvTranspose1d | nn.ConvTranspose2d
     UNSUPPORTED = "unsupported"  # StandIn: an operation that cannot be converted
+
+
+WEIGHTED = (Kind.CONV, Kind.LINEAR, Kind.TOKEN_LINEAR, Kind.TRANSPOSED)
+"""Kinds of layers with weights."""
+NO_CORE = (
+    Kind.ROUTE,
+    Kind.AFFINE,
+    Kind.TOKEN_LINEAR,
+    Kind.TRANSPOSED,
+    Kind.FUNCTION,
+    Kind.SIGNED,
+)
+"""Kinds that no core can do and nothing rewrites: networks in time steps only have them."""
+SPIKING = (Kind.ACTIVATION, Kind.SIGNED)
+"""Kinds that become neurons."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +67,8 @@ class Node:
         source: where the operation stands in the user's code, for messages.
         relay: of an activation whose last channel relays a constant (see `rewriting`), that
             channel's threshold; 0 for all others.
+        channel_axis: the axis of `shape` that holds channels: the first, or the last behind a
+            linear layer on the last axis.
     """
 
     name: str
@@ -54,6 +78,12 @@ class Node:
     shape: tuple[int, ...]
     source: str = ""
     relay: float = 0.0
+    channel_axis: int = 0
+
+    @property
+    def channels(self) -> int:
+        """How many channels it has."""
+        return self.shape[self.channel_axis]
 
 
 @dataclass(frozen=True)
@@ -96,6 +126,11 @@ class LayerGraph:
         """Names of all nodes, in order."""
         return tuple(node.name for node in self.nodes)
 
+    @property
+    def largest_layer(self) -> int:
+        """Values that a sample has at the largest node."""
+        return max(math.prod(node.shape) for node in self.nodes)
+
     def of_kind(self, *kinds: Kind) -> tuple[Node, ...]:
         """The nodes of the given kinds, in order."""
         return tuple(node for node in self.nodes if node.kind in kinds)
@@ -118,7 +153,7 @@ class LayerGraph:
         found = set()
         for node in self.nodes[1:]:
             source = self[node.inputs[0]]
-            new = source.kind in (Kind.CONV, Kind.LINEAR) or len(source.inputs) > 1
+            new = source.kind in WEIGHTED or len(source.inputs) > 1
             if new and len(self.consumers(source.name)) == 1:
                 found.add(node.name)
         return frozenset(found)

@@ -9,8 +9,19 @@ import sinabs.layers as sl
 import torch
 from torch import nn
 
+from speck_adacal.ann import functions, routing
 from speck_adacal.ann.graph import Kind, LayerGraph, Node
-from speck_adacal.ann.modules import Add, Concat, EdgedConv2d, Pad, Rectifier, Scale, Subsample
+from speck_adacal.ann.modules import (
+    Add,
+    Affine,
+    Concat,
+    EdgedConv2d,
+    Pad,
+    Rectifier,
+    Scale,
+    Subsample,
+)
+from speck_adacal.ann.signed_neurons import Signed
 from speck_adacal.errors import CheckpointError
 
 _CONV = (
@@ -23,6 +34,7 @@ _CONV = (
     "groups",
     "padding_mode",
 )
+_TRANSPOSED = (*_CONV[:5], "output_padding", "groups", "dilation")
 _AVG = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 _AVG_2D = (*_AVG, "divisor_override")
 _MAX = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
@@ -45,8 +57,29 @@ _ARGUMENTS: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Subsample": (Subsample, ("slices",)),
     "Pad": (Pad, ("padding",)),
     "Scale": (Scale, ()),
+    "Affine": (Affine, ()),
+    "Signed": (Signed, ()),
+    "ConvTranspose1d": (nn.ConvTranspose1d, _TRANSPOSED),
+    "ConvTranspose2d": (nn.ConvTranspose2d, _TRANSPOSED),
+    "Layout": (routing.Layout, ("shape", "strides", "offset")),
+    "Gather": (routing.Gather, ()),
+    "Join": (routing.Join, ("dim", "new")),
+    "BroadcastSum": (routing.BroadcastSum, ()),
+    "Difference": (routing.Difference, ()),
+    "MeanOver": (routing.MeanOver, ("dims", "keep", "summed")),
+    "MaxOver": (routing.MaxOver, ("dims", "keep")),
+    "Resample": (routing.Resample, ("size", "mode", "align_corners", "scale")),
+    "Product": (functions.Product, ()),
+    "Quotient": (functions.Quotient, ()),
+    "MatrixProduct": (functions.MatrixProduct, ()),
+    "Attention": (functions.Attention, ("scale",)),
+    "Softmax": (functions.Softmax, ("dim",)),
+    "LayerNorm": (functions.LayerNorm, ("shape", "eps")),
+    "GroupNorm": (functions.GroupNorm, ("groups", "channels", "eps")),
+    "Largest": (functions.Largest, ("smaller",)),
+    "Smooth": (functions.Smooth, ("name", "parameter")),
 }
-_BIASED = ("Conv1d", "Conv2d", "EdgedConv2d", "Linear")
+_BIASED = ("Conv1d", "Conv2d", "EdgedConv2d", "Linear", "ConvTranspose1d", "ConvTranspose2d")
 
 
 def graph_to_data(graph: LayerGraph) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -98,6 +131,8 @@ def _node_to_data(node: Node) -> dict[str, Any]:
     }
     if node.relay:
         data["relay"] = node.relay
+    if node.channel_axis:
+        data["channel_axis"] = node.channel_axis
     if node.module is None:
         return data
     kind = type(node.module).__name__
@@ -130,6 +165,7 @@ def _node_from_data(entry: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
         shape=tuple(entry["shape"]),
         source=entry["source"],
         relay=float(entry.get("relay", 0.0)),
+        channel_axis=int(entry.get("channel_axis", 0)),
     )
 
 
@@ -139,8 +175,9 @@ def _module_from_data(
     kind = entry["type"]
     if kind not in _ARGUMENTS:
         raise CheckpointError(f"Node {name!r} names an unknown module {kind!r}; make it again.")
-    if kind == "Scale":
-        return Scale(state["weight"], state["bias"])
+    made_of = {"Scale": ("weight", "bias"), "Affine": ("weight", "bias"), "Gather": ("index",)}
+    if kind in made_of:
+        return _ARGUMENTS[kind][0](*(state[part] for part in made_of[kind]))
     build: Callable[..., nn.Module] = _ARGUMENTS[kind][0]
     arguments = {key: _as_tuples(value) for key, value in entry["arguments"].items()}
     if kind == "EdgedConv2d":

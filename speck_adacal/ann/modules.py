@@ -61,6 +61,27 @@ class Scale(nn.Module):
         return x * self.weight.view(shape) + self.bias.view(shape)
 
 
+class Affine(nn.Module):
+    """`y = weight · x + bias`, value by value.
+
+    Args:
+        weight: broadcasts to a sample of x.
+        bias: the same.
+
+    Shape:
+        `[batch, *shape]` to the same.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scale and shift `x`."""
+        return x * self.weight + self.bias
+
+
 class EdgedConv2d(nn.Conv2d):
     """A convolution with a constant for each neuron beside its bias, zero but at the map's edge.
 

@@ -10,12 +10,14 @@ from torch import fx, nn
 
 from speck_adacal.ann._compare import random_batch, refuse_difference
 from speck_adacal.ann._fold import fold_scales
-from speck_adacal.ann._lower import Lowering, Refusal, is_leaf, refused
+from speck_adacal.ann._lower import Lowering, is_leaf
 from speck_adacal.ann._operations import supports
+from speck_adacal.ann._refusal import Refusal, refused
 from speck_adacal.ann._shape_tracer import OneInput, ShapeTracer
 from speck_adacal.ann._unwrap import private_copy
 from speck_adacal.ann.edits import without_dead_code
 from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.ann.signed_neurons import with_signed_neurons
 from speck_adacal.errors import ModelError
 
 _BATCH = 2
@@ -71,7 +73,7 @@ def trace_whole(
     lowering = Lowering(model, tracer, shape)
     for node in fx_graph.nodes:
         lowering.lower(node)
-    graph = fold_scales(without_dead_code(lowering.graph()))
+    graph = with_signed_neurons(fold_scales(without_dead_code(lowering.graph())))
     if not lowering.refusals:
         refuse_difference(graph, model)
     return graph, tuple(lowering.refusals)

@@ -6,16 +6,18 @@ Sources: datasheet §3.2.5; sinabs docs, notebooks/using_readout_layer and chip 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from speck_adacal.chip_description import ChipDescription
 from speck_adacal.core_layers import FoldedLayer
-from speck_adacal.readout.class_map import ClassMap
 from speck_adacal.readout.decision import NO_DECISION
 from speck_adacal.rules.shapes import Violation
 from speck_adacal.validation import Count, CountOrZero, checked
+
+if TYPE_CHECKING:
+    from speck_adacal.readout.class_map import ClassMap
 
 # Core channel 4k is read-out class k + 1; the channels between them count for none, or for it.
 CHANNELS_A_CLASS = 4
@@ -98,4 +100,4 @@ def spread(last: FoldedLayer, class_map: ClassMap) -> tuple[FoldedLayer, ClassMa
     found = np.full((channels, 1, 1), NO_DECISION, dtype=np.int64)
     found[new, 0, 0] = classes
     layer = replace(last, weight=weight, bias=bias, initial=initial, out_shape=(channels, 1, 1))
-    return layer, ClassMap(found, class_map.classes)
+    return layer, replace(class_map, class_of=found)

@@ -22,11 +22,12 @@ from speck_adacal.rules.rules import check_layers
 from speck_adacal.rules.shapes import LayerShape, Violation
 from speck_adacal.rules.smallest_change import Change, smallest_change
 from speck_adacal.rules.value_rules import check_values
+from speck_adacal.sheet import Sheet, Summarised
 from speck_adacal.snn.adapted import AdaptedNetwork
 
 
 @dataclass(frozen=True, eq=False)
-class Deployment:
+class Deployment(Summarised):
     """A network as it stands on the chip.
 
     Attributes:
@@ -49,6 +50,31 @@ class Deployment:
     violations: tuple[Violation, ...] = ()
     slow_clock_hz: float | None = None
     wiring: Wiring = field(default_factory=Wiring)
+
+    def _sheet(self) -> Sheet:
+        memories = load_chip_description(self.chip).cores
+        rows = []
+        for layer, core in zip(self.layers, self.cores, strict=True):
+            shape, memory = LayerShape.of(layer.folded), memories[core]
+            rows.append(
+                (
+                    layer.folded.name,
+                    str(core),
+                    str(layer.threshold),
+                    str(layer.distinct_levels),
+                    f"{shape.kernel_words / memory.kernel:.0%}",
+                    f"{shape.neuron_words / memory.neuron:.0%}",
+                )
+            )
+        verdict = self.adapted.recipe.verdict
+        said = () if verdict is None else verdict.lines()
+        taken = " × ".join(map(str, self.input_shape))
+        return Sheet(
+            f"Deployed on {self.chip}: input {taken}, {self.classes} classes",
+            ("layer", "core", "threshold", "weight levels", "kernel memory", "neuron memory"),
+            tuple(rows),
+            (*said, *(f"Warning: {violation}" for violation in self.violations)),
+        )
 
     @property
     def around(self) -> dict[str, Any]:

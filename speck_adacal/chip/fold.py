@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.graph import NO_CORE, Kind, LayerGraph, Node
 from speck_adacal.ann.modules import EdgedConv2d
 from speck_adacal.chip.branches import (
     equalised,
@@ -29,6 +29,7 @@ from speck_adacal.chip.geometry import (
     place,
     pool_edge,
 )
+from speck_adacal.chip.no_core import refuse_operations, refused_operation
 from speck_adacal.chip.threshold_choice import balance_channels, fine_readout
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
@@ -64,6 +65,7 @@ def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
             in the model and what to use instead.
     """
     _one_output(graph)
+    refuse_operations(graph, NO_CORE)
     recipe = equalised(graph, recipe)
     meeting = meeting_names(graph)
     shape = _as_map(graph.input_shape)
@@ -96,22 +98,9 @@ def fold(graph: LayerGraph, recipe: Recipe) -> tuple[FoldedLayer, ...]:
         elif node.kind is Kind.FLATTEN or is_idle(graph, node):
             signals[node.name] = ins[0]
         else:
-            raise ModelError(
-                f"{place(node)} is a {node.kind.value} operation, which no Speck core can do; "
-                "a core is a convolution, spiking neurons and sum pooling, so "
-                f"{REPLACEMENTS.get(node.kind, 'replace it by those')}."
-            )
+            raise refused_operation(node)
     _same_pooling(layers, reads)
     return tuple(layers)
-
-
-REPLACEMENTS = {
-    Kind.MAX_POOL: "replace max pooling by average pooling and train again",
-    Kind.ACTIVATION: "put a convolution or linear layer before the activation",
-    Kind.SCALE: "place the batch norm directly behind a convolution so that it can be folded",
-    Kind.SUBSAMPLE: "use a stride in the convolution before it",
-    Kind.PAD: "use the padding of the convolution after it",
-}
 
 
 def _one_output(graph: LayerGraph) -> None:

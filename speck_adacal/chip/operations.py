@@ -9,8 +9,9 @@ from torch import nn
 from speck_adacal.ann.graph import ClippedActivation, Kind, LayerGraph, Node
 from speck_adacal.ann.modules import StandIn
 from speck_adacal.chip.branches import is_idle, sole_reader
-from speck_adacal.chip.fold import REPLACEMENTS, not_activated
+from speck_adacal.chip.fold import not_activated
 from speck_adacal.chip.geometry import conv_kernel, pool_edge
+from speck_adacal.chip.no_core import REPLACEMENTS
 from speck_adacal.errors import ModelError
 from speck_adacal.recipe.recipe import Recipe
 from speck_adacal.recipe.verdict import Verdict
@@ -29,12 +30,16 @@ def unsupported_operations(graph: LayerGraph) -> tuple[Violation, ...]:
     return tuple(
         Violation("operation", node.name, _found(node), _DOABLE, _instead(node))
         for node in graph.nodes
-        if node.kind in (*REPLACEMENTS, Kind.UNSUPPORTED) and not _belongs_to_a_core(graph, node)
+        if node.kind in (*REPLACEMENTS, Kind.UNSUPPORTED)
+        and node.kind is not Kind.SIGNED  # they come with a function, which is named
+        and not _belongs_to_a_core(graph, node)
     )
 
 
 def _found(node: Node) -> str:
     name = node.module.label if isinstance(node.module, StandIn) else node.kind.value
+    if node.kind in (Kind.FUNCTION, Kind.ROUTE):
+        name = str(getattr(node.module, "name", type(node.module).__name__))
     return f"a {name} operation" + (f" ({node.source})" if node.source else "")
 
 

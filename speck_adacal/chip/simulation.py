@@ -17,8 +17,9 @@ from speck_adacal.events.labels import checked_labels
 from speck_adacal.readout.class_counts import count
 from speck_adacal.readout.decision import NO_DECISION
 from speck_adacal.samples.batches import encode_for
+from speck_adacal.sheet import Sheet, Summarised
 from speck_adacal.twin import Spikes, Twin
-from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.result import Done, TwinRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ def chip_decisions(run: TwinRun) -> ChipDecisions:
 
 
 @dataclass(frozen=True, eq=False)
-class Simulation:
+class Simulation(Summarised):
     """What the chip twin did with one or more recordings. Every figure here is *simulated*.
 
     Attributes:
@@ -93,6 +94,26 @@ class Simulation:
         total: npt.NDArray[np.int64] = self.synops_per_core.sum(axis=1)
         return total
 
+    def _sheet(self) -> Sheet:
+        silent = int(np.count_nonzero(self.decisions == NO_DECISION))
+        rows = tuple(
+            (f"core {core}", f"{spikes:,.0f}", f"{synops:,.0f}")
+            for core, (spikes, synops) in enumerate(
+                zip(self.spikes_per_core.mean(0), self.synops_per_core.mean(0), strict=True)
+            )
+            if spikes or synops
+        )
+        total = ("all", f"{self.spikes_per_core.sum(1).mean():,.0f}", f"{self.synops.mean():,.0f}")
+        return Sheet(
+            f"{len(self)} samples on the chip twin (simulated), a sample's means",
+            ("", "spikes", "SynOps"),
+            (*rows, total),
+            (
+                f"{self.events.mean():,.0f} input events; {silent} samples without a decision",
+                "accuracy(labels) compares the decisions with labels.",
+            ),
+        )
+
     def accuracy(self, labels: npt.ArrayLike) -> float:
         """Share of decisions equal to `labels`; no decision counts as wrong.
 
@@ -102,8 +123,15 @@ class Simulation:
         return float(np.mean(self.decisions == checked_labels(labels, len(self.decisions))))
 
 
-def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulation:
+def run_on_twin(
+    deployment: Deployment, recordings: Sequence[Events], *, done: Done | None = None
+) -> Simulation:
     """Run recordings through the chip twin, each from the configured initial state.
+
+    Args:
+        deployment: what runs.
+        recordings: inputs, of the network's shape.
+        done: told the recordings done and their number.
 
     Raises:
         EventError: there are no recordings, or one has another shape than the network takes.
@@ -117,7 +145,7 @@ def run_on_twin(deployment: Deployment, recordings: Sequence[Events]) -> Simulat
                 f"Recording {index} has shape {recording.shape}, the network takes {expected}; "
                 "crop or pool it, or deploy for that shape."
             )
-    runs = wired_twin(deployment).run_many(recordings, entry=entry)
+    runs = wired_twin(deployment).run_many(recordings, entry=entry, done=done)
     output = tuple(run.spikes[deployment.readout_core] for run in runs)
     classes, decisions, class_counts = decided(deployment, output)
     return Simulation(

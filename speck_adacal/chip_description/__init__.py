@@ -24,6 +24,7 @@ from speck_adacal.chip_description.description import (
     CoreMemory,
     Quantity,
 )
+from speck_adacal.chip_description.device_names import DeviceName, chip_named, parse_device
 
 __all__ = [
     "DEFAULT_CHIP",
@@ -32,13 +33,16 @@ __all__ = [
     "ChipDescription",
     "ChipLimits",
     "CoreMemory",
+    "DeviceName",
     "Quantity",
+    "chip_named",
     "core_memory_use",
     "kernel_memory_words",
     "known_boards",
     "known_chips",
     "load_chip_description",
     "neuron_memory_words",
+    "parse_device",
     "read_chip_description",
     "usual_board",
 ]

@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import adapt_options as options
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from speck_adacal import AdaptedNetwork, AdaptSettings
 
 NAME = "adapt"
 EXAMPLE = (
     "Example: speck-adacal adapt --model digits.safetensors --arch digits_cnn "
-    "--calibration digits.npz --out digits.adapted"
+    "--samples-from digits.npz --out digits.adapted"
 )
 
 
 def command(
     model: options.Model,
     calibration: options.Calibration,
-    out: options.Out,
+    out: common.BundleOut,
     arch: options.Arch = None,
     input_shape: options.InputShape = None,
     samples: options.Samples = "256",
@@ -48,10 +50,11 @@ def command(
     quiet: common.Quiet = False,
 ) -> None:
     """Turn a trained network into a spiking one, without training."""
-    common.refuse_early(out, force=force, bundle=True)
-    from speck_adacal import AdaptPlan, AdaptSettings, adapt, load_network, load_samples, save
-    from speck_adacal.ann.modules import Normalised
-    from speck_adacal.reporting.tables import recipe_table
+    early.refuse_early(out, force=force, bundle=True)
+    early.need_file(model, "--model")
+    shape = None if input_shape is None else common.parse_shape(input_shape)
+    normal = () if normalize is None else tuple(map(common.parse_numbers, normalize))
+    from speck_adacal import AdaptSettings
 
     settings = AdaptSettings(
         time_steps=time_steps,
@@ -67,22 +70,20 @@ def command(
         max_pooling="refit" if refit_max_pooling else "keep",
         reset_each=reset_each or None,
     )
-    plan = None
-    if search_phi or search_rho:
-        plan = AdaptPlan(search_phi=search_phi, search_rho=search_rho)
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), waiting.counting("Adapting", quiet=hushed) as count:
-        network = load_network(model, arch)
-        if normalize is not None:
-            network = Normalised(network, *map(common.parse_numbers, normalize))
-        data = load_samples(calibration).part(common.parse_slice(samples))
-        shape = common.parse_shape(input_shape) if input_shape else data.input_shape
+        data = early.samples_of(calibration, samples)
+        count(0, 0, waiting.LOADING)
+        from speck_adacal import AdaptPlan, adapt, save
+        from speck_adacal.reporting.recipe_table import recipe_table
+
+        searches = search_phi or search_rho
         adapted = adapt(
-            network,
+            network_of(model, arch, normal),
             data.inputs,
-            input_shape=shape,
+            input_shape=shape or data.input_shape,
             settings=settings,
-            plan=plan,
+            plan=AdaptPlan(search_phi=search_phi, search_rho=search_rho) if searches else None,
             folder=work,
             labels=data.labels,
             chip=chip,
@@ -93,22 +94,22 @@ def command(
     common.show(_results(adapted, settings, out), shown, as_json=as_json, quiet=quiet)
 
 
+def network_of(model: Path, arch: str | None, normal: tuple[list[float], ...]) -> nn.Module:
+    """The trained network, with its input's normalisation where it has one."""
+    from speck_adacal import load_network
+    from speck_adacal.ann.modules import Normalised
+
+    network = load_network(model, arch)
+    return Normalised(network, *normal) if normal else network
+
+
 def _results(adapted: AdaptedNetwork, settings: AdaptSettings, out: Path) -> dict[str, Any]:
+    from speck_adacal.reporting.recipe_table import recipe_rows
+
     verdict = adapted.recipe.verdict
     return {
         "bundle": str(out),
         "verdict": None if verdict is None else verdict.to_dict(),
         "settings": settings.to_dict(),
-        "layers": [
-            {
-                "name": layer.name,
-                "phi": layer.phi,
-                "rho": layer.rho,
-                "threshold": layer.threshold.tolist(),
-                "readout": layer.readout,
-                "lower_clip": layer.lower_clip,
-                "leaks": layer.leaks,
-            }
-            for layer in adapted.recipe.layers
-        ],
+        "layers": recipe_rows(adapted),
     }

@@ -13,12 +13,12 @@ Model = Annotated[
 Calibration = Annotated[
     Path,
     typer.Option(
+        "--samples-from",
         "--calibration",
         help="Inputs as they come at inference: .npz with 'images', or recordings (x, y, p, t, "
         "offsets); .npy images.",
     ),
 ]
-Out = Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")]
 Arch = Annotated[
     str | None,
     typer.Option("--arch", help="A reference architecture, or module:callable."),

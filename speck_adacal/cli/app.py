@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -24,38 +24,65 @@ from speck_adacal.cli import (
     devices,
     diff,
     env,
+    events,
     exits,
     export,
     flash,
     front,
     import_network,
     report,
+    show,
     simulate,
     stream,
     verify,
     virtual,
 )
+from speck_adacal.cli.command_groups import GroupedCommands
 from speck_adacal.errors import SpeckAdacalError
+
+_HELP = (
+    "Turn a trained PyTorch network into a spiking one without training, and put it on a "
+    "SynSense Speck or on its simulation. Start with: speck-adacal demo"
+)
+
+
+def _say_version(asked: bool) -> None:
+    """Print the version and end."""
+    if asked:
+        from speck_adacal import __version__
+
+        sys.stdout.write(f"speck-adacal {__version__}\n")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="speck-adacal",
-    help=(
-        "Turn a trained PyTorch network into a spiking one without training, and put it on a "
-        "SynSense Speck or on its simulation. Start with: speck-adacal demo"
-    ),
+    help=_HELP,
     no_args_is_help=True,
-    add_completion=False,
+    cls=GroupedCommands,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 _VERBS = (
     *(demo, convert, check, adapt, import_network, front, deploy, simulate, exits, stream),
-    *(autopsy, verify, diff, export, flash, report),
+    *(autopsy, verify, diff, export, flash, report, show),
 )
 for module in (*_VERBS, devices, env):
     app.command(name=module.NAME, epilog=module.EXAMPLE)(module.command)
-for group in (datasets, virtual):
+for group in (datasets, events, virtual):
     app.add_typer(group.app, name=group.NAME)
+
+
+@app.callback(help=_HELP)
+def program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself; `--version` has ended it before this runs."""
 
 
 class _StoppedError(SpeckAdacalError):
@@ -77,7 +104,11 @@ def _stoppable(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-for registered in (*app.registered_commands, *datasets.app.registered_commands):
+for registered in (
+    *app.registered_commands,
+    *datasets.app.registered_commands,
+    *events.app.registered_commands,
+):
     if registered.callback is not None:
         registered.callback = _stoppable(registered.callback)
 

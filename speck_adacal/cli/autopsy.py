@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 
 NAME = "autopsy"
 EXAMPLE = "Example: speck-adacal autopsy digits.bundle --samples-from digits.npz --samples 100"
@@ -33,14 +33,15 @@ def command(
     With samples, also which channels are dead or always on, and each layer's own and cumulative
     error (simulated on the twin).
     """
-    from speck_adacal import load_deployment, load_samples
-    from speck_adacal.inspection.autopsy import autopsy
-    from speck_adacal.reporting.autopsy_table import autopsy_to_dict, autopsy_view
+    early.need_bundle(bundle)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Looking", quiet=hushed) as count:
+        inputs = None if samples_from is None else early.samples_of(samples_from, samples).inputs
+        count(0, 0, waiting.LOADING)
+        from speck_adacal import load_deployment
+        from speck_adacal.inspection.autopsy import autopsy
+        from speck_adacal.reporting.autopsy_table import autopsy_to_dict, autopsy_view
 
-    with common.calm_libraries(quiet=quiet), waiting.status("Looking", quiet=quiet or as_json):
         deployment = load_deployment(bundle, seed=seed)
-        inputs = None
-        if samples_from is not None:
-            inputs = load_samples(samples_from).part(common.parse_slice(samples)).inputs
         found = autopsy(deployment, inputs)
     common.show(autopsy_to_dict(found), autopsy_view(found), as_json=as_json, quiet=quiet)

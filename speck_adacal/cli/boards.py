@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speck_adacal.chip_description import usual_board
+from speck_adacal.cli import early
 from speck_adacal.errors import HardwareMissingError, SettingsError
 
 if TYPE_CHECKING:
@@ -48,7 +50,28 @@ class Feed:
         return Source(self.name, joined(seen, self.shown.shape, moments[-1].t_us))
 
 
-def source_feed(text: str, deployment: Deployment, backend: str, window_us: int | None) -> Feed:
+def refuse_source(text: str, backend: str) -> None:
+    """Say before anything slow is loaded that a back end or a file is not there.
+
+    Raises:
+        SettingsError: there is no such back end.
+        DataError: there is no such file.
+    """
+    if backend not in _BACKENDS:
+        raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {backend!r}.")
+    if text != "devkit" and ":" not in text:
+        early.need_file(Path(text), "a recording")
+
+
+def source_feed(
+    text: str,
+    deployment: Deployment,
+    backend: str,
+    window_us: int | None,
+    *,
+    crop: tuple[int, int] | None = None,
+    pool: int | None = None,
+) -> Feed:
     """A recording, piece by piece, on the chip asked for."""
     from speck_adacal.host import windows_of
     from speck_adacal.host.sources import open_source
@@ -60,6 +83,8 @@ def source_feed(text: str, deployment: Deployment, backend: str, window_us: int 
         steps=settings.time_steps,
         burst=settings.input_burst,
         seed=settings.seed,
+        crop=crop,
+        pool=pool,
     )
     often_us = max(min(_WINDOW_US, opened.events.duration_us // _FEWEST_WINDOWS), 1)
     pieces = windows_of(opened.events, window_us or often_us)
@@ -88,8 +113,6 @@ def _backend(name: str, deployment: Deployment, step_us: float) -> Backend:
     from speck_adacal.host import BoardBackend, TwinBackend, open_board
     from speck_adacal.virtual_samna import declare_boards, ensure_samna
 
-    if name not in _BACKENDS:
-        raise SettingsError(f"--backend must be one of {', '.join(_BACKENDS)}, found {name!r}.")
     if name == "twin":
         return TwinBackend(deployment, step_us=step_us)
     kind = ensure_samna().kind

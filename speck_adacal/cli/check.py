@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common
+from speck_adacal.cli import common, early, waiting
 
 NAME = "check"
 EXAMPLE = (
@@ -41,21 +41,25 @@ def command(
         return
     from dataclasses import asdict
 
-    import speck_adacal
-    from speck_adacal.ann.checkpoint import build_architecture
     from speck_adacal.errors import SettingsError
-    from speck_adacal.reporting.tables import check_table
 
     if input_shape is None:
         raise SettingsError("check needs --input-shape, such as 1,28,28.")
     if model is None and arch is None:
         raise SettingsError("check needs a network: give --arch, --model, or both.")
-    with common.calm_libraries(quiet=quiet):
+    early.need_file(model, "--model")
+    shape = common.parse_shape(input_shape)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Checking", quiet=hushed) as count:
+        count(0, 0, waiting.LOADING)
+        import speck_adacal
+        from speck_adacal.ann.checkpoint import build_architecture
+        from speck_adacal.reporting.tables import check_table
+
         if model is None:
             network = build_architecture(str(arch))
         else:
             network = speck_adacal.load_network(model, arch)
-        shape = common.parse_shape(input_shape)
         result = speck_adacal.check(network, input_shape=shape, chip=chip)
     results = {
         "chip": chip,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shlex
 import sys
 import warnings
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from speck_adacal.chip_description import chip_named
 from speck_adacal.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,7 +31,17 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything ran
 BundleSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed; the bundle's own if left out.")
 ]
-Chip = Annotated[str, typer.Option("--chip", help="speck2f or speck2e.")]
+BundleOut = Annotated[
+    Path, typer.Option("--out", "-o", help="The bundle to write (folder, or .zip).")
+]
+Chip = Annotated[
+    str,
+    typer.Option(
+        "--chip",
+        callback=chip_named,
+        help="speck2f, speck2e, or a board that has one, such as speck2fdevkit.",
+    ),
+]
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -37,9 +49,14 @@ def console(*, to_stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH_OF_FILES
+    width = None if stream.isatty() or _columns_are_set() else _WIDTH_OF_FILES
     # Paths and names are shown as they are: a bracket or colons in them are no markup.
     return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def _columns_are_set() -> bool:
+    """Whether the variable COLUMNS says how wide output is; rich follows it by itself."""
+    return os.environ.get("COLUMNS", "").isdecimal()
 
 
 def show(results: Any, rendered: RenderableType, *, as_json: bool, quiet: bool) -> None:
@@ -81,6 +98,13 @@ def parse_shape(text: str) -> tuple[int, ...]:
         raise SettingsError(
             f"--input-shape {text!r} is no shape; give positive numbers such as 1,28,28."
         )
+    if len(shape) == 2:
+        height, width = shape
+        raise SettingsError(
+            f"--input-shape {text!r} has two numbers, {shape}; channels come first: give "
+            f"1,{height},{width} for grey images, 3,{height},{width} for colours, "
+            f"2,{height},{width} for events."
+        )
     return shape
 
 
@@ -114,6 +138,18 @@ def parse_counts(text: str | None, option: str) -> tuple[int, ...] | None:
     if not all(part.strip().isdecimal() and int(part) for part in parts):
         raise SettingsError(f"{option} is {text!r}; give positive numbers such as 4,2.")
     return tuple(int(part) for part in parts)
+
+
+def parse_pair(text: str, option: str) -> tuple[int, int]:
+    """`"12,8"` to `(12, 8)`.
+
+    Raises:
+        SettingsError: it is not two whole numbers.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise SettingsError(f"{option} is two whole numbers, such as 12,12; found {text!r}.")
+    return int(parts[0]), int(parts[1])
 
 
 def parse_slice(text: str | None, option: str = "--samples") -> slice:
@@ -153,42 +189,6 @@ def parse_lower_clip(text: str) -> float | None:
         ) from None
 
 
-def labelled_samples(path: Path, part: str | None) -> Any:
-    """Samples of a file, or a part of them, with their labels.
-
-    Raises:
-        DataError: the file holds no samples or no labels.
-    """
-    from speck_adacal.errors import DataError
-    from speck_adacal.events.sample_files import load_samples
-
-    data = load_samples(path).part(parse_slice(part))
-    if data.labels is None:
-        raise DataError(f"{path} holds no 'labels', which accuracy needs; add them.")
-    return data
-
-
 def command_line() -> str:
     """The command as typed, for the manifest; the path of the program itself is left out."""
     return shlex.join(["speck-adacal", *sys.argv[1:]])
-
-
-def need_file(path: Path | None, option: str) -> None:
-    """Say that a file is missing before anything slow is loaded.
-
-    Raises:
-        DataError: there is no such file.
-    """
-    from speck_adacal.errors import DataError
-
-    if path is not None and not path.is_file():
-        kind = "a folder" if path.is_dir() else "no file"
-        raise DataError(f"There is {kind} at {path}, where {option} needs a file; check the path.")
-
-
-def refuse_early(path: Path | None, *, force: bool, bundle: bool = False) -> None:
-    """Check an output path, of a bundle or of a file, before any work is done."""
-    from speck_adacal.bundle import refuse_bundle_at, refuse_existing
-
-    if path is not None:
-        (refuse_bundle_at if bundle else refuse_existing)(path, force=force)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
+from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import adapt_options as options
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
+from speck_adacal.cli.adapt import network_of
 
 if TYPE_CHECKING:
     from speck_adacal import AdaptedNetwork, AdaptSettings, Deployment
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "convert"
 EXAMPLE = (
     "Example: speck-adacal convert --model digits.safetensors --arch digits_cnn "
-    "--calibration digits.npz --test test.npz --out digits.bundle"
+    "--samples-from digits.npz --test test.npz --out digits.bundle"
 )
 _STAGES = 5
 
@@ -40,7 +41,7 @@ TestSamples = Annotated[
 def command(
     model: options.Model,
     calibration: options.Calibration,
-    out: options.Out,
+    out: common.BundleOut,
     arch: options.Arch = None,
     test: Test = None,
     test_samples: TestSamples = "1000",
@@ -61,16 +62,21 @@ def command(
 
     Writes one bundle with the page report.html in it. Exit code 3 where it does not fit the chip.
     """
-    common.refuse_early(out, force=force, bundle=True)
-    for path, option in ((model, "--model"), (calibration, "--calibration"), (test, "--test")):
-        common.need_file(path, option)
-    load_chip_description(chip)
+    early.refuse_early(out, force=force, bundle=True)
+    for path, option in ((model, "--model"), (calibration, "--samples-from"), (test, "--test")):
+        early.need_file(path, option)
+    common.parse_slice(samples)
     common.parse_slice(test_samples, "--test-samples")
+    from speck_adacal import AdaptSettings
+
+    settings = AdaptSettings(
+        time_steps=time_steps, phi=phi, bias=bias, seed=seed, reset_each=reset_each or None
+    )
     asked = _Asked(
         model,
         arch,
         calibration,
-        common.parse_slice(samples),
+        samples,
         test,
         test_samples,
         None if input_shape is None else common.parse_shape(input_shape),
@@ -79,16 +85,6 @@ def command(
     )
     counting = waiting.counting("Converting", quiet=quiet or as_json)
     with common.calm_libraries(quiet=quiet), counting as count:
-        count(0, 0, "loading PyTorch")
-        from speck_adacal import AdaptSettings
-
-        settings = AdaptSettings(
-            time_steps=time_steps,
-            phi=phi,
-            bias=bias,
-            seed=seed,
-            reset_each=reset_each or None,
-        )
         deployment, summary = _convert(asked, settings, count)
         _write(deployment, summary, out, count, force=force)
     _show(summary, out, as_json=as_json, quiet=quiet)
@@ -99,7 +95,7 @@ class _Asked:
     model: Path
     arch: str | None
     calibration: Path
-    samples: slice
+    samples: str | None
     test: Path | None
     test_samples: str | None
     input_shape: tuple[int, ...] | None
@@ -110,40 +106,47 @@ class _Asked:
 def _convert(
     asked: _Asked, settings: AdaptSettings, count: waiting.Count
 ) -> tuple[Deployment, Summary]:
+    data = early.samples_of(asked.calibration, asked.samples)
+    test = _test_samples(asked, data)
+    count(0, 0, waiting.LOADING)
     from speck_adacal import deploy
     from speck_adacal.reporting.summary import describe, summarise
 
-    test = None if asked.test is None else common.labelled_samples(asked.test, asked.test_samples)
-    adapted = _checked_and_adapted(asked, settings, count, test)
+    adapted = _checked_and_adapted(asked, settings, count, data)
     waiting.stage(count, 3, _STAGES, f"placing it on {asked.chip}")
     deployment = deploy(adapted, chip=asked.chip)
-    waiting.stage(count, 4, _STAGES, "measuring every level")
+    measuring = waiting.stage(count, 4, _STAGES, "measuring every level")
     command = common.command_line()
     if test is None or test.labels is None:
         return deployment, describe(deployment, command=command)
     return deployment, summarise(
-        deployment, test.inputs, test.labels, command=command, details=True
+        deployment, test.inputs, test.labels, command=command, details=True, progress=measuring
     )
 
 
-def _checked_and_adapted(
-    asked: _Asked, settings: AdaptSettings, count: waiting.Count, test: Samples | None
-) -> AdaptedNetwork:
-    from speck_adacal import adapt, check, load_network, load_samples
-    from speck_adacal.ann.modules import Normalised
-    from speck_adacal.chip.deploy import refuse_broken
+def _test_samples(asked: _Asked, calibration: Samples) -> Samples | None:
+    """The samples to measure on, of the shape that the network is calibrated for."""
     from speck_adacal.errors import DataError
 
-    waiting.stage(count, 1, _STAGES, f"checking it against the rules of {asked.chip}")
-    network = load_network(asked.model, asked.arch)
-    if asked.normalize:
-        network = Normalised(network, *asked.normalize)
-    data = load_samples(asked.calibration).part(asked.samples)
-    if test is not None and test.input_shape != data.input_shape:
+    if asked.test is None:
+        return None
+    test: Samples = early.labelled_samples(asked.test, asked.test_samples, "--test-samples")
+    if test.input_shape != calibration.input_shape:
         raise DataError(
             f"The samples of --test ({asked.test}) have shape {test.input_shape}, those of "
-            f"--calibration {data.input_shape}; give samples of one shape."
+            f"--samples-from {calibration.input_shape}; give samples of one shape."
         )
+    return test
+
+
+def _checked_and_adapted(
+    asked: _Asked, settings: AdaptSettings, count: waiting.Count, data: Samples
+) -> AdaptedNetwork:
+    from speck_adacal import adapt, check
+    from speck_adacal.chip.deploy import refuse_broken
+
+    waiting.stage(count, 1, _STAGES, f"checking it against the rules of {asked.chip}")
+    network = network_of(asked.model, asked.arch, asked.normalize)
     shape = asked.input_shape or data.input_shape
     found = check(network, input_shape=shape, chip=asked.chip)
     if found.errors:

@@ -40,10 +40,9 @@ def list_command(
     folder: Folder = None, as_json: common.Json = False, quiet: common.Quiet = False
 ) -> None:
     """List the data sets that the kit knows, and whether each is on disk."""
-    from rich.table import Table
-
     from speck_adacal.datasets.catalogue import list_datasets
     from speck_adacal.datasets.fetch import dataset_folder
+    from speck_adacal.reporting.narrowing import NarrowingTable
 
     rows = []
     for card in list_datasets():
@@ -60,7 +59,7 @@ def list_command(
                 "on_disk": present,
             }
         )
-    table = Table("name", "kind", "samples", "licence", "on disk", title="data sets")
+    table = NarrowingTable("name", "kind", "samples", "licence", "on disk", title="data sets")
     for row in rows:
         there = "yes" if row["on_disk"] else "no"
         table.add_row(
@@ -77,14 +76,13 @@ def info_command(
     quiet: common.Quiet = False,
 ) -> None:
     """Show the card of a data set: classes, layout, licence, and where it can be had."""
-    from rich.table import Table
-
     from speck_adacal.datasets.catalogue import dataset_info
     from speck_adacal.datasets.fetch import dataset_folder
+    from speck_adacal.reporting.narrowing import NarrowingTable
 
     card = dataset_info(name)
     results = {**asdict(card), "folder": str(dataset_folder(card, folder))}
-    table = Table("", "", title=card.title, show_header=False)
+    table = NarrowingTable("", "", title=card.title, show_header=False)
     for key in ("kind", "homepage", "license", "citation", "layout", "tried", "notes", "folder"):
         if results[key]:
             table.add_row(key, str(results[key]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common, waiting, wiring_options
+from speck_adacal.cli import common, early, waiting, wiring_options
 
 if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
@@ -46,18 +46,24 @@ WindowUs = Annotated[
     ),
 ]
 
+Recordings = Annotated[
+    Path | None,
+    typer.Option(
+        "--samples-from",
+        "--recordings",
+        help="Show each core's load on these (.npz), simulated.",
+    ),
+]
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `adapt` wrote.")],
-    out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
+    out: common.BundleOut,
     chip: common.Chip = DEFAULT_CHIP,
     bias: Bias = "recipe",
     lower_clip: LowerClip = "recipe",
     window_us: WindowUs = None,
-    recordings: Annotated[
-        Path | None,
-        typer.Option("--recordings", help="Show each core's load on these (.npz), simulated."),
-    ] = None,
+    recordings: Recordings = None,
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which recordings: N, or FROM:TO.")
     ] = "100",
@@ -83,40 +89,44 @@ def command(
 
     Exit code 3 where design rules are violated, with all of them listed.
     """
-    common.refuse_early(out, force=force, bundle=True)
+    early.refuse_early(out, force=force, bundle=True)
+    early.need_bundle(bundle, deployed=False)
+    early.need_file(recordings, "--samples-from")
+    common.parse_slice(samples)
     asked = wiring_options.Asked(
         *(source, origin, pooling, mirror, polarities, noise_filter),
         *(readout, readout_window, readout_threshold, slow_clock_hz, clock_divider),
     )
     wiring = wiring_options.wiring_of(asked)
     alarms = None
-    from speck_adacal import ChipPolicy, Deployment, deploy, load, save
-    from speck_adacal.reporting.summary import layer_rows
-    from speck_adacal.reporting.tables import deployment_table
+    from speck_adacal import ChipPolicy
 
-    with common.calm_libraries(quiet=quiet), waiting.status("Deploying", quiet=quiet or as_json):
+    policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Deploying", quiet=hushed) as count:
+        count(0, 0, waiting.LOADING)
+        from speck_adacal import Deployment, deploy, load, save
+        from speck_adacal.reporting.summary import layer_rows
+        from speck_adacal.reporting.tables import deployment_table
+
         loaded = load(bundle)
         adapted = loaded.adapted if isinstance(loaded, Deployment) else loaded
-        policy = ChipPolicy(bias, common.parse_lower_clip(lower_clip), window_us)
         deployment = deploy(adapted.with_seed(seed), chip=chip, policy=policy, wiring=wiring)
         if wrong_alarms is not None:
             deployment, alarms = _calibrated(deployment, recordings, samples, wrong_alarms)
         loads, changes = _loads(deployment, recordings, samples, synops_limit)
         save(deployment, out, command=common.command_line(), force=force)
-    rows = layer_rows(deployment)
     from rich.console import Group
 
     table = Group(
-        deployment_table(deployment, rows, out, loads, synops_limit),
+        deployment_table(deployment, layer_rows(deployment), out, loads, synops_limit),
         *wiring_options.wiring_lines(deployment, alarms),
         *wiring_options.change_lines(changes),
     )
     results = {
         "bundle": str(out),
-        "chip": chip,
         "bias": bias,
         "lower_clip": lower_clip,
-        "layers": [row.to_dict() for row in rows],
         "synops_limit": synops_limit,
         "over_limit": [load.core for load in loads if load.exceeds(synops_limit)],
         "load_changes": [{"kind": "simulated", **asdict(change)} for change in changes],
@@ -128,8 +138,12 @@ def command(
 def _measured(
     deployment: Deployment, loads: tuple[CoreLoad, ...], alarms: Alarms | None
 ) -> dict[str, object]:
+    from speck_adacal.reporting.summary import layer_rows
+
     verdict = deployment.adapted.recipe.verdict
     return {
+        "chip": deployment.chip,
+        "layers": [row.to_dict() for row in layer_rows(deployment)],
         "slow_clock_hz": deployment.slow_clock_hz,
         "wiring": asdict(deployment.wiring),
         "alarms": None if alarms is None else {"kind": "simulated", **asdict(alarms)},
@@ -151,7 +165,7 @@ def _calibrated(
     if data is None or data.labels is None:
         raise SettingsError(
             "--wrong-alarms finds the threshold on recordings with labels, and there are none; "
-            "give them with --recordings."
+            "give them with --samples-from."
         )
     inputs = recordings_for(deployment, data.inputs)
     return calibrated_readout(deployment, inputs, data.labels, wrong_alarms=wrong_alarms)

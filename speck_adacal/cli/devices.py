@@ -16,8 +16,7 @@ def command(
 
     Which virtual ones there are is declared in SPECK_ADACAL_VIRTUAL, such as speck2fmodule:2.
     """
-    from rich.table import Table
-
+    from speck_adacal.reporting.narrowing import NarrowingTable
     from speck_adacal.virtual_samna.launch import list_boards
 
     backend, boards = list_boards()
@@ -29,7 +28,7 @@ def command(
         ],
     }
     title = f"{backend.kind} devices ({backend.reason})"
-    table = Table("name in sinabs", "type in samna", "serial number", "kind", title=title)
+    table = NarrowingTable("name in sinabs", "type in samna", "serial number", "kind", title=title)
     for board in boards:
         table.add_row(board.name, board.type_name, board.serial, board.kind)
     if not boards:

@@ -25,18 +25,17 @@ def command(
     """
     from dataclasses import asdict
 
-    from rich.table import Table
-
     from speck_adacal.bundle import read_bundle
     from speck_adacal.bundles.configuration_json import read_configuration
     from speck_adacal.bundles.diff import diff_bundles, diff_configurations
+    from speck_adacal.reporting.narrowing import NarrowingTable
 
     with common.calm_libraries(quiet=quiet):
         if one.suffix == other.suffix == ".json":
             found = diff_configurations(read_configuration(one), read_configuration(other))
         else:
             found = diff_bundles(read_bundle(one), read_bundle(other))
-    table = Table("difference", title=f"{one} → {other}")
+    table = NarrowingTable("difference", title=f"{one} → {other}")
     for difference in found:
         table.add_row(str(difference))
     results = {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, early
 
 NAME = "env"
 EXAMPLE = "Example: speck-adacal env --json"
@@ -17,7 +17,7 @@ _TOOLS = ("speck-adacal", "torch", "sinabs", "samna", "tonic", "numba", "numpy",
 
 def command(
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write what was found to this JSON file too.")
+        Path | None, typer.Option("--out", "-o", help="Write what was found to this JSON file too.")
     ] = None,
     as_json: common.Json = False,
     seed: common.Seed = 0,
@@ -25,16 +25,16 @@ def command(
     quiet: common.Quiet = False,
 ) -> None:
     """Show versions, the samna back end in use, and where caches are; nothing here is random."""
-    common.refuse_early(out, force=force)
+    early.refuse_early(out, force=force)
     import os
     import platform
     from importlib import metadata
 
     import platformdirs
-    from rich.table import Table
 
     from speck_adacal.bundle import dump_json, new_file
     from speck_adacal.errors import BackendError, HardwareMissingError
+    from speck_adacal.reporting.narrowing import NarrowingTable
     from speck_adacal.virtual_samna import ensure_samna
 
     versions = {}
@@ -56,7 +56,7 @@ def command(
         "samna": samna,
         "cache": platformdirs.user_cache_dir("speck-adacal"),
     }
-    table = Table("what", "found", title="speck-adacal environment")
+    table = NarrowingTable("what", "found", title="speck-adacal environment")
     for key in ("python", "system", "processors", "cache"):
         table.add_row(key, str(results[key]))
     for tool, version in versions.items():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 
 NAME = "exits"
 EXAMPLE = (
@@ -43,18 +43,24 @@ def command(
     What is printed was measured on the half of the samples that the bars of the other half had
     not seen, both ways (simulated on the twin); the bars that are kept come from all of them.
     """
-    common.refuse_early(out, force=force, bundle=True)
+    early.refuse_early(out, force=force, bundle=True)
+    stored = early.need_bundle(bundle)
     from dataclasses import asdict
 
-    import speck_adacal
-    from speck_adacal.bundles.bundle_files import to_files
-    from speck_adacal.readout.readout_files import readout_of_bundle
-    from speck_adacal.reporting.tables import exits_table
+    from speck_adacal.readout.early_exit import METRICS
+    from speck_adacal.validation import check_value, one_of
 
-    with common.calm_libraries(quiet=quiet), waiting.status("Calibrating", quiet=quiet or as_json):
+    check_value(Annotated[str, one_of(*METRICS)], metric, "--metric")
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Calibrating", quiet=hushed) as count:
+        data = early.labelled_samples(samples_from, samples)
+        count(0, 0, waiting.LOADING)
+        import speck_adacal
+        from speck_adacal.bundles.bundle_files import to_files
+        from speck_adacal.readout.readout_files import readout_of_bundle
+        from speck_adacal.reporting.tables import exits_table
+
         deployment = speck_adacal.load_deployment(bundle, seed=seed)
-        data = common.labelled_samples(samples_from, samples)
-        stored = speck_adacal.read_bundle(bundle)
         own = readout_of_bundle(stored)
         readout, check = speck_adacal.exits(
             deployment,

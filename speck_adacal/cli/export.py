@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.cli import common, early
+from speck_adacal.errors import SettingsError
 
+_FORMATS = ("nir", "json", "samna")
 NAME = "export"
 EXAMPLE = "Example: speck-adacal export digits.bundle --format nir -o digits.nir"
 
@@ -30,7 +32,10 @@ def command(
 
     Exit code 4 for samna's JSON where the vendor's library is not installed.
     """
-    common.refuse_early(out, force=force)
+    early.refuse_early(out, force=force)
+    early.need_bundle(bundle)
+    if kind not in _FORMATS:
+        raise SettingsError(f"--format must be one of {', '.join(_FORMATS)}, found {kind!r}.")
     import speck_adacal
 
     with common.calm_libraries(quiet=quiet):

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from speck_adacal.cli import common
+from speck_adacal.chip_description import parse_device
+from speck_adacal.cli import common, early
 
 if TYPE_CHECKING:
     from rich.console import Group
-    from rich.table import Table
 
     from speck_adacal.bundles.chip_configuration import ChipConfiguration
-    from speck_adacal.host.devices import DeviceName
+    from speck_adacal.chip_description import DeviceName
     from speck_adacal.host.flash import FlashPlan
+    from speck_adacal.reporting.narrowing import NarrowingTable
 
 NAME = "flash"
 EXAMPLE = "Example: speck-adacal flash digits.bundle --device speck2fdevkit:0 --dry-run"
@@ -56,18 +57,18 @@ def command(
     """
     image = out or bundle.with_name(f"{bundle.name}.flash.bin")
     if not dry_run and scene is None:
-        common.refuse_early(image, force=force)
+        early.refuse_early(image, force=force)
+    opened = early.need_bundle(bundle)
+    named = parse_device(device)
+    early.need_file(scene, "--scene")
     from dataclasses import asdict
 
-    from speck_adacal.bundle import read_bundle
     from speck_adacal.bundles.bundle_files import stored_configuration
     from speck_adacal.errors import ConfigurationError
-    from speck_adacal.host.devices import check_chip, parse_device, require_real
+    from speck_adacal.host.devices import check_chip, require_real
     from speck_adacal.host.flash import flash, plan_flash, refuse_host_fed, refuse_resets
 
-    named = parse_device(device)
     with common.calm_libraries(quiet=quiet):
-        opened = read_bundle(bundle)
         configuration = stored_configuration(opened)
         check_chip(named, configuration.chip)
         if not host_fed:
@@ -122,10 +123,10 @@ def _view(plan: FlashPlan, shown: dict[str, Any]) -> Group:
     return Group(_table(plan), *lines)
 
 
-def _table(plan: FlashPlan) -> Table:
-    from rich.table import Table
+def _table(plan: FlashPlan) -> NarrowingTable:
+    from speck_adacal.reporting.narrowing import NarrowingTable
 
-    table = Table(
+    table = NarrowingTable(
         "core",
         "layer",
         "weights",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 from speck_adacal.cli import front_options as options
 
 NAME = "front"
 EXAMPLE = (
-    "Example: speck-adacal front digits.adapted --calibration digits.npz --samples 0:300 "
+    "Example: speck-adacal front digits.adapted --samples-from digits.npz --samples 0:300 "
     "--figure front.svg --max-synops 800000 --out digits.bundle"
 )
 
@@ -37,24 +37,27 @@ def command(
     Thresholds and initial potentials change, weights do not. The first row is the network as it
     came. Some samples are searched on, others choose the point, and others again measure it.
     """
-    common.refuse_early(out, force=force, bundle=True)
-    common.refuse_early(figure, force=force)
-    import speck_adacal
-    from speck_adacal.reporting.front_files import FRONT, front_to_bytes
-    from speck_adacal.reporting.front_table import front_outcome
+    early.refuse_early(out, force=force, bundle=True)
+    early.refuse_early(figure, force=force)
+    early.need_bundle(bundle, deployed=False)
+    steps = common.parse_counts(time_steps, "--time-steps")
+    bursts = common.parse_counts(input_bursts, "--input-bursts")
+    counting = waiting.counting("Searching the front", quiet=quiet or as_json)
+    with common.calm_libraries(quiet=quiet), counting as count:
+        data = early.samples_of(calibration, samples)
+        count(0, 0, waiting.LOADING)
+        import speck_adacal
+        from speck_adacal.reporting.front_files import FRONT, front_to_bytes
+        from speck_adacal.reporting.front_table import front_outcome
 
-    settings = speck_adacal.FrontSettings(
-        points=points,
-        seed=seed,
-        time_steps=common.parse_counts(time_steps, "--time-steps"),
-        input_bursts=common.parse_counts(input_bursts, "--input-bursts"),
-    )
-    hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), waiting.status("Searching the front", quiet=hushed):
-        data = speck_adacal.load_samples(calibration).part(common.parse_slice(samples))
+        settings = speck_adacal.FrontSettings(
+            points=points, seed=seed, time_steps=steps, input_bursts=bursts
+        )
         loaded = speck_adacal.load(bundle)
         adapted = loaded.adapted if isinstance(loaded, speck_adacal.Deployment) else loaded
-        front = speck_adacal.front(adapted, data.inputs, data.labels, settings=settings, chip=chip)
+        front = speck_adacal.front(
+            adapted, data.inputs, data.labels, settings=settings, chip=chip, progress=count
+        )
         stepped = speck_adacal.front_in_steps(adapted, front, data.inputs, data.labels)
         chosen = front.choose(max_synops=max_synops, min_accuracy=min_accuracy)
         change = speck_adacal.before_and_after(adapted, front, chosen, data.inputs)

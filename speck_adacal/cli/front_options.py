@@ -11,6 +11,7 @@ Bundle = Annotated[Path, typer.Argument(help="What `adapt` or `import` wrote.")]
 Calibration = Annotated[
     Path,
     typer.Option(
+        "--samples-from",
         "--calibration",
         help="Recordings (or images) as they come at inference; without labels, the trained "
         "network's own decisions are the target (of an import: its own on the chip).",
@@ -27,7 +28,7 @@ MinAccuracy = Annotated[
     typer.Option("--min-accuracy", min=0, max=1, help="Choose the cheapest point of at least."),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Deploy the chosen point: the bundle to write.")
+    Path | None, typer.Option("--out", "-o", help="Deploy the chosen point: the bundle to write.")
 ]
 Figure = Annotated[
     Path | None, typer.Option("--figure", help="Draw the front (.svg, .png or .pdf).")

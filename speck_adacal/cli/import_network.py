@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 
 NAME = "import"
 EXAMPLE = (
@@ -21,7 +21,7 @@ def command(
         Path,
         typer.Argument(help="A NIR file, or weights of a network with sinabs' spiking layers."),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The bundle to write (folder, or .zip).")],
+    out: common.BundleOut,
     arch: Annotated[
         str | None,
         typer.Option("--arch", help="module:callable that builds the network; not for NIR."),
@@ -42,13 +42,16 @@ def command(
 
     What follows (deploy, simulate, front, report) goes on from there; nothing is calibrated.
     """
-    common.refuse_early(out, force=force, bundle=True)
-    import speck_adacal
-    from speck_adacal.ann.spiking.files import load_spiking
-    from speck_adacal.reporting.import_table import import_table, imported_layers
+    early.refuse_early(out, force=force, bundle=True)
+    early.need_file(model, "MODEL")
+    shape = None if input_shape is None else common.parse_shape(input_shape)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Reading", quiet=hushed) as count:
+        count(0, 0, waiting.LOADING)
+        import speck_adacal
+        from speck_adacal.ann.spiking.files import load_spiking
+        from speck_adacal.reporting.import_table import import_table, imported_layers
 
-    with common.calm_libraries(quiet=quiet), waiting.status("Reading", quiet=quiet or as_json):
-        shape = common.parse_shape(input_shape) if input_shape else None
         network, shape = load_spiking(model, arch, shape)
         adapted = speck_adacal.from_sinabs(network, shape, time_steps=time_steps, seed=seed)
         speck_adacal.save(adapted, out, command=common.command_line(), force=force)

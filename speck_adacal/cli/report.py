@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 
 NAME = "report"
 EXAMPLE = "Example: speck-adacal report digits.bundle --samples-from digits.npz --out digits.html"
@@ -41,12 +41,15 @@ def command(
     """
     out = out or bundle.with_name(f"{bundle.stem}.html")
     for path in (out, figures):
-        common.refuse_early(path, force=force)
-    import speck_adacal
-    from speck_adacal.reporting.tables import summary_view
+        early.refuse_early(path, force=force)
+    early.need_bundle(bundle)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Measuring", quiet=hushed) as count:
+        data = None if samples_from is None else early.labelled_samples(samples_from, samples)
+        count(0, 0, waiting.LOADING)
+        import speck_adacal
+        from speck_adacal.reporting.tables import summary_view
 
-    with common.calm_libraries(quiet=quiet), waiting.status("Measuring", quiet=quiet or as_json):
-        data = None if samples_from is None else common.labelled_samples(samples_from, samples)
         summary = speck_adacal.report(
             bundle,
             out,
@@ -56,6 +59,7 @@ def command(
             seed=seed,
             command=common.command_line(),
             force=force,
+            progress=count,
         )
     common.show(
         {**summary.to_dict(), "report": str(out)},

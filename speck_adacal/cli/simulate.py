@@ -7,17 +7,23 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, waiting
+from speck_adacal.cli import common, early, waiting
 
 NAME = "simulate"
-EXAMPLE = "Example: speck-adacal simulate digits.bundle --events recordings.npz --samples 0:100"
+EXAMPLE = (
+    "Example: speck-adacal simulate digits.bundle --samples-from recordings.npz --samples 0:100"
+)
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="What `deploy` wrote.")],
     events: Annotated[
         Path,
-        typer.Option("--events", help="Recordings (.npz: x, y, p, t, offsets) or images (.npz)."),
+        typer.Option(
+            "--samples-from",
+            "--events",
+            help="Recordings (.npz: x, y, p, t, offsets) or images (.npz).",
+        ),
     ],
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
@@ -41,7 +47,7 @@ def command(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write decisions and counts to this .npz.")
+        Path | None, typer.Option("--out", "-o", help="Write decisions and counts to this .npz.")
     ] = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
@@ -49,24 +55,17 @@ def command(
     quiet: common.Quiet = False,
 ) -> None:
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
-    common.refuse_early(out, force=force)
-    from rich.console import Group, RenderableType
+    early.refuse_early(out, force=force)
+    early.need_bundle(bundle)
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Simulating", quiet=hushed) as count:
+        data = early.samples_of(events, samples)
+        count(0, 0, waiting.LOADING)
+        from speck_adacal import ContinuousSimulation, Simulation, load_deployment, simulate
+        from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
 
-    from speck_adacal import (
-        ContinuousSimulation,
-        Simulation,
-        load_deployment,
-        load_samples,
-        simulate,
-    )
-    from speck_adacal.reporting.stream_table import stream_table, stream_to_dict
-    from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
-    from speck_adacal.reporting.tables import simulation_table
-
-    with common.calm_libraries(quiet=quiet), waiting.status("Simulating", quiet=quiet or as_json):
         deployment = load_deployment(bundle, seed=seed)
-        data = load_samples(events).part(common.parse_slice(samples))
-        apart = simulate(deployment, data.inputs)
+        apart = simulate(deployment, data.inputs, progress=count)
         simulation: Simulation = apart
         if continuous:
             simulation = simulate(
@@ -76,9 +75,15 @@ def command(
                 gap_us=round(gap_ms * 1000),
                 window_us=None if window_ms is None else round(window_ms * 1000),
                 seed=seed or 0,
+                progress=count,
             )
         if out is not None:
             write_simulation(simulation, data.labels, out, force=force)
+    from rich.console import Group, RenderableType
+
+    from speck_adacal.reporting.stream_table import stream_table, stream_to_dict
+    from speck_adacal.reporting.tables import simulation_table
+
     results = simulation_to_dict(deployment, simulation, data.labels)
     table: RenderableType = simulation_table(deployment, simulation, data.labels)
     if isinstance(simulation, ContinuousSimulation):

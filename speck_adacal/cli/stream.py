@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from speck_adacal.cli import boards, common
+from speck_adacal.cli import boards, common, early, waiting
+from speck_adacal.cli import stream_options as options
 from speck_adacal.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,54 +27,19 @@ _READOUTS = ("bundle", "argmax_spike_count", "argmax_membrane", "first_to_thresh
 
 
 def command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A recording (.npz, .bin, .aedat4, .raw, .dat; FILE.npz:K for one of many), "
-            "digits:K (a shipped digit), camera:K or camera:IMAGES.npz:K (the simulated camera "
-            "looks at it), DATASET:SPLIT:K such as nmnist:test:0, or devkit (the sensor of a dev "
-            "kit, virtual where no real one is installed)."
-        ),
-    ],
-    bundle: Annotated[Path, typer.Option("--bundle", help="What `deploy` wrote.")],
-    backend: Annotated[
-        str,
-        typer.Option("--backend", help="twin, virtual (dev kit in software) or devkit (real)."),
-    ] = "twin",
-    readout: Annotated[
-        str,
-        typer.Option(
-            "--readout",
-            help="bundle (the bundle's own, else argmax_spike_count), argmax_spike_count, "
-            "argmax_membrane, or first_to_threshold=N.",
-        ),
-    ] = "bundle",
-    window_ms: Annotated[
-        float | None,
-        typer.Option(
-            "--window-ms",
-            min=0.001,
-            help="How often to look; by default every 10 ms, or 20 times where that is shorter.",
-        ),
-    ] = None,
-    seconds: Annotated[
-        float, typer.Option("--seconds", min=0.01, help="How long to listen to a dev kit's sensor.")
-    ] = 5.0,
-    scene: Annotated[
-        str, typer.Option("--scene", help="Recording that a virtual dev kit's sensor sees.")
-    ] = "",
-    speed: Annotated[
-        float, typer.Option("--speed", min=0.0, help="Of the live view; 0 for no waiting.")
-    ] = 0.25,
-    record: Annotated[
-        Path | None, typer.Option("--record", help="Write events, spikes and decision (.npz).")
-    ] = None,
-    save_video: Annotated[
-        Path | None, typer.Option("--save-video", help="Write an animated GIF.")
-    ] = None,
-    save_html: Annotated[
-        Path | None, typer.Option("--save-html", help="Write a replay as one HTML page.")
-    ] = None,
+    source: options.Source,
+    bundle: options.Bundle,
+    backend: options.Backend = "twin",
+    readout: options.Readout = "bundle",
+    window_ms: options.WindowMs = None,
+    seconds: options.Seconds = 5.0,
+    scene: options.Scene = "",
+    speed: options.Speed = 0.25,
+    crop: options.Crop = None,
+    pool: options.Pool = None,
+    record: options.Record = None,
+    save_video: options.SaveVideo = None,
+    save_html: options.SaveHtml = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -87,18 +51,25 @@ def command(
     twin and of the virtual dev kit are simulated.
     """
     for path in (record, save_video, save_html):
-        common.refuse_early(path, force=force)
-    from speck_adacal import load_deployment
-
-    with common.calm_libraries(quiet=quiet or as_json):
-        deployment = load_deployment(bundle, seed=seed)
+        early.refuse_early(path, force=force)
+    early.need_bundle(bundle)
+    boards.refuse_source(source, backend)
+    _refuse_readout(readout)
+    corner = None if crop is None else common.parse_pair(crop, "--crop")
+    if source == "devkit" and (corner, pool) != (None, None):
+        raise SettingsError("--crop and --pool are for recordings; `deploy --origin` for a sensor.")
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=hushed):
+        deployment = _opened(bundle, seed, hushed=hushed)
         chosen = _readout(readout, bundle, deployment)
         window_us = chosen.window_us or (None if window_ms is None else round(window_ms * 1000))
         if source == "devkit":
             feed = boards.sensor_feed(deployment, scene, window_us, seconds)
         else:
-            feed = boards.source_feed(source, deployment, backend, window_us)
-        recorded = _watch(feed, chosen, speed, silent=as_json or quiet)
+            feed = boards.source_feed(
+                source, deployment, backend, window_us, crop=corner, pool=pool
+            )
+        recorded = _watch(feed, chosen, speed, silent=hushed)
     _write(recorded, record, save_video, save_html, force=force)
     from rich.text import Text
 
@@ -107,14 +78,25 @@ def command(
     common.show(recorded.to_dict(), Text(verdict_text(recorded)), as_json=as_json, quiet=quiet)
 
 
+def _opened(bundle: Path, seed: int | None, *, hushed: bool) -> Deployment:
+    with waiting.counting("Opening", quiet=hushed) as count:
+        count(0, 0, waiting.LOADING)
+        from speck_adacal import load_deployment
+
+        return load_deployment(bundle, seed=seed)
+
+
 def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -> RecordedSession:
     from speck_adacal import RecordedSession, Session
 
     moments = []
-    with (
-        Session(feed.backend, readout) as session,
-        _view(feed.shown, readout.names, speed, silent=silent) as show,
-    ):
+    if feed.opened is not None and feed.opened.fitting is not None and not silent:
+        fitting = feed.opened.fitting
+        if fitting.changed:
+            common.console().print(fitting.line())
+    with Session(feed.backend, readout) as session, _view(feed, readout, speed, silent) as show:
+        if feed.opened is not None:
+            session.warm_up(feed.opened.events)
         for moment in session.watch(feed.pieces):
             moments.append(moment)
             show(moment)
@@ -126,6 +108,12 @@ def _watch(feed: boards.Feed, readout: Readout, speed: float, *, silent: bool) -
         backend=feed.backend.name,
         grade=feed.backend.grade,
     )
+
+
+def _refuse_readout(text: str) -> None:
+    kind, _, number = text.partition("=")
+    if kind not in _READOUTS or (kind == _READOUTS[-1]) != number.isdecimal():
+        raise SettingsError(f"--readout must be one of {', '.join(_READOUTS)}=N, found {text!r}.")
 
 
 def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
@@ -143,14 +131,13 @@ def _readout(text: str, bundle: Path, deployment: Deployment) -> Readout:
         return ArgmaxSpikeCount(names, class_of=class_of)
     if kind == "argmax_membrane":
         return ArgmaxMembrane(names, deployment.layers[-1].threshold, class_of=class_of)
-    if kind == "first_to_threshold" and number.isdecimal():
-        return FirstToThreshold(names, int(number), class_of=class_of)
-    raise SettingsError(f"--readout must be one of {', '.join(_READOUTS)}=N, found {text!r}.")
+    return FirstToThreshold(names, int(number), class_of=class_of)
 
 
 @contextmanager
-def _view(events: Any, names: tuple[str, ...], speed: float, *, silent: bool) -> Iterator[Any]:
+def _view(feed: boards.Feed, readout: Readout, speed: float, silent: bool) -> Iterator[Any]:
     """A function that shows a moment: live on a terminal, else a line, or nothing."""
+    names = readout.names
     from speck_adacal.reporting.live import moment_line, render_moment
 
     def say(moment: Moment) -> None:
@@ -168,7 +155,7 @@ def _view(events: Any, names: tuple[str, ...], speed: float, *, silent: bool) ->
             if speed > 0:
                 ahead = moment.t_us * 1e-6 / speed - (time.monotonic() - start)
                 time.sleep(max(ahead, 0.0))
-            shown = moment.seen or events
+            shown = moment.seen or feed.shown
             live.update(render_moment(moment, shown, names), refresh=True)
 
         yield show

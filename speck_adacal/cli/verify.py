@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from speck_adacal.cli import common, waiting
+from speck_adacal.chip_description import parse_device
+from speck_adacal.cli import common, early, waiting
 
 NAME = "verify"
 EXAMPLE = "Example: speck-adacal verify digits.bundle --device virtual"
@@ -26,11 +27,15 @@ def command(
 
     Exit code 1 where one differs; 4 where a real board is asked for and is not there.
     """
+    early.need_bundle(bundle)
+    parse_device(device)
     from dataclasses import asdict
 
-    import speck_adacal
+    hushed = quiet or as_json
+    with common.calm_libraries(quiet=quiet), waiting.counting("Replaying", quiet=hushed) as count:
+        count(0, 0, waiting.LOADING)
+        import speck_adacal
 
-    with common.calm_libraries(quiet=quiet), waiting.status("Replaying", quiet=quiet or as_json):
         outcome = speck_adacal.verify(bundle, device=device)
     said = (
         f"{bundle}: as recorded, on {outcome.events} events ({outcome.grade} on "

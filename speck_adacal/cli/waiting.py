@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 EVERY_S = 5.0
 """Seconds between two lines where stderr is not a terminal."""
 
+LOADING = "loading PyTorch"
+"""What is waited for first by whatever computes."""
+
 Count = Callable[[int, int, str], None]
 
 

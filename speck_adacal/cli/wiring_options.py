@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from speck_adacal.cli import common
 from speck_adacal.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SynopsLimit = Annotated[
     typer.Option(
         "--synops-limit",
         min=0,
-        help="SynOps/s that a core may do on --recordings; says what would help beyond it.",
+        help="SynOps/s that a core may do on --samples-from; says what would help beyond it.",
     ),
 ]
 Source = Annotated[
@@ -54,7 +55,7 @@ WrongAlarms = Annotated[
         "--wrong-alarms",
         min=0,
         max=1,
-        help="Find that threshold: most wrong decisions, of all looks, on --recordings.",
+        help="Find that threshold: most wrong decisions, of all looks, on --samples-from.",
     ),
 ]
 SlowClockHz = Annotated[
@@ -117,7 +118,9 @@ def _sensor(asked: Asked) -> SensorWiring:
         raise SettingsError(
             f"--mirror takes {', '.join(_MIRRORS)}, joined by commas, found {asked.mirror!r}."
         )
-    left, top = (None, None) if asked.origin is None else _pair(asked.origin)
+    left, top = (
+        (None, None) if asked.origin is None else common.parse_pair(asked.origin, "--origin")
+    )
     return SensorWiring(
         left=left,
         top=top,
@@ -128,13 +131,6 @@ def _sensor(asked: Asked) -> SensorWiring:
         polarities=asked.polarities,
         noise_filter=asked.noise_filter,
     )
-
-
-def _pair(text: str) -> tuple[int, int]:
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise SettingsError(f"--origin is two whole numbers, such as 12,12; found {text!r}.")
-    return int(parts[0]), int(parts[1])
 
 
 def wiring_lines(deployment: Deployment, alarms: Alarms | None) -> list[str]:

@@ -1,15 +1,14 @@
-"""Devices by name, as the command line takes them: `twin`, `virtual[:TYPE]`, `speck2fdevkit:0`."""
+"""The devices that a name stands for: opened, and checked against a bundle's chip."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from speck_adacal.bundles.known_answers import play_on_twin
 from speck_adacal.bundles.verify import Player
-from speck_adacal.chip_description import known_boards, usual_board
+from speck_adacal.chip_description import DeviceName, known_boards, usual_board
 from speck_adacal.errors import DeviceError, HardwareMissingError, SettingsError
 from speck_adacal.host.backend import Grade
 from speck_adacal.host.board_backend import device_errors, open_board
@@ -18,47 +17,6 @@ from speck_adacal.virtual_samna import declare_boards, ensure_samna
 from speck_adacal.virtual_samna.stand_in import INSTALL_HINT
 
 _REAL_SETTLE_S = 1.0
-
-
-@dataclass(frozen=True)
-class DeviceName:
-    """A device as named by a user.
-
-    Attributes:
-        kind: `"twin"`, `"virtual"` or `"real"`.
-        board: sinabs' name of the board's type; empty where the bundle's chip decides.
-        index: of the board among those of its type.
-    """
-
-    kind: str
-    board: str = ""
-    index: int = 0
-
-    def __str__(self) -> str:
-        if self.kind == "real":
-            return f"{self.board}:{self.index}"
-        return f"{self.kind}:{self.board}" if self.board else self.kind
-
-
-def parse_device(text: str) -> DeviceName:
-    """The device that a text names.
-
-    Raises:
-        SettingsError: it names none; the message lists what is allowed.
-    """
-    boards = known_boards()
-    head, _, tail = text.strip().lower().partition(":")
-    if head == "twin" and not tail:
-        return DeviceName("twin")
-    board, _, index = tail.partition(":")
-    if head == "virtual" and (not tail or board in boards) and (not index or index == "0"):
-        return DeviceName("virtual", board)
-    if head in boards and (not tail or tail.isdecimal()):
-        return DeviceName("real", head, int(tail or 0))
-    raise SettingsError(
-        f"There is no device {text!r}; give twin, virtual, virtual:TYPE, virtual:TYPE:0 or TYPE:0, "
-        f"where TYPE is one of {', '.join(boards)}."
-    )
 
 
 def check_chip(device: DeviceName, chip: str) -> None:

@@ -17,10 +17,11 @@ from speck_adacal.bundle import Bundle, new_file
 from speck_adacal.bundles.bundle_files import made_for_stream
 from speck_adacal.bundles.chip_configuration import ChipConfiguration
 from speck_adacal.chip.wiring import Wiring
+from speck_adacal.chip_description import DeviceName
 from speck_adacal.errors import SettingsError
 from speck_adacal.host.board_backend import device_errors
 from speck_adacal.host.board_link import set_slow_clock
-from speck_adacal.host.devices import DeviceName, open_real, require_real
+from speck_adacal.host.devices import open_real, require_real
 
 _SETTLE_S = 1.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ class RecordedSession:
             "events_spared": self.spared_events,
             "synops_spared_estimated": self.spared_synops,
             "names": list(self.names),
+            "fitting": None if self.source.fitting is None else asdict(self.source.fitting),
             "moments": [
                 {
                     "t_us": m.t_us,

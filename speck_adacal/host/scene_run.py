@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.bundles.chip_configuration import ChipConfiguration
+from speck_adacal.chip_description import DeviceName
 from speck_adacal.errors import SettingsError
 from speck_adacal.events.types import Events
 from speck_adacal.host.board_backend import device_errors
 from speck_adacal.host.board_link import BoardLink
-from speck_adacal.host.devices import DeviceName, close_quietly, open_virtual
+from speck_adacal.host.devices import close_quietly, open_virtual
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,8 @@ from speck_adacal.host.windows import split_at_windows
 from speck_adacal.readout.decision import Decision, Moment
 from speck_adacal.readout.readouts import Readout
 
+_WARM = 500
+
 
 class Session:
     """Events in, spikes and decisions out. Use it in a `with` block: it closes the backend.
@@ -96,6 +98,21 @@ class Session:
                 return
         sample.finish()
         yield sample.moment(None)
+
+    def warm_up(self, events: Events) -> None:
+        """Run the first 500 events and forget them, so that the first latencies are not those of a
+        cold program (kernels that are loaded, memory that is taken). A sample begins with a reset.
+
+        Raises:
+            EventError: the events have another shape.
+        """
+        self._refuse_closed()
+        first = slice(_WARM)
+        columns = (events.t_us[first], events.x[first], events.y[first], events.channel[first])
+        few = Events(*columns, events.shape)
+        self.backend.reset()
+        self.backend.feed(few)
+        self.backend.reset()
 
     def send(self, events: Events, *, timeout_s: float | None = None) -> int:
         """Give a piece of the current sample; returns the number of events taken.

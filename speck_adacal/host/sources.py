@@ -12,11 +12,10 @@ from speck_adacal.datasets.catalogue import dataset_info, open_recordings
 from speck_adacal.datasets.demo import load_demo_digits
 from speck_adacal.errors import DataError
 from speck_adacal.events.encode import rate_code
+from speck_adacal.events.fit_to_input import Fitting, Shape, fit_events
 from speck_adacal.events.recordings import read_recording
 from speck_adacal.events.sample_files import load_samples
 from speck_adacal.events.types import Events
-
-Shape = tuple[int, int, int]
 
 HELP = (
     "a recording (.npz, .bin, .aedat4, .raw, .dat; FILE.npz:K for the K-th of many), "
@@ -33,15 +32,24 @@ class Source:
         name: what was asked for.
         events: the recording, fitted to the network's input.
         label: its true class, where it is known.
+        fitting: what was done to the recording so that the network takes it; None for a sensor.
     """
 
     name: str
     events: Events
     label: int | None = None
+    fitting: Fitting | None = None
 
 
 def open_source(
-    text: str, shape: Shape, *, steps: int = 8, burst: int = 4, seed: int = 0
+    text: str,
+    shape: Shape,
+    *,
+    steps: int = 8,
+    burst: int = 4,
+    seed: int = 0,
+    crop: tuple[int, int] | None = None,
+    pool: int | None = None,
 ) -> Source:
     """Open a source by name.
 
@@ -50,9 +58,11 @@ def open_source(
         shape: `(channels, height, width)` of the network's input.
         steps, burst: time steps and events a step of rate-coded images.
         seed: of coding and camera.
+        crop, pool: see `fit_events`.
 
     Raises:
-        DataError: there is no such source, or it cannot be read.
+        DataError: there is no such source, or it cannot be read, or has too few channels.
+        SettingsError: the region to crop is not in it.
     """
     label: int | None
     kind, _, rest = text.partition(":")
@@ -69,31 +79,8 @@ def open_source(
         events, label = _of_many(Path(path), _number(number, text))
     else:
         events, label = _of_dataset(text)
-    return Source(text, fit_to(events.from_own_start(), shape), label)
-
-
-def fit_to(events: Events, shape: Shape) -> Events:
-    """Events of a sensor on the network's input: pooled by a whole factor, centred, cropped.
-
-    Polarities are merged where the network takes one channel, as the chip's DVS stage can.
-
-    Raises:
-        DataError: the network takes more channels than the recording has.
-    """
-    if events.shape == shape:
-        return events
-    channels, height, width = shape
-    if channels not in (1, events.shape[0]):
-        raise DataError(
-            f"The recording has {events.shape[0]} channels, the network takes {channels}; "
-            "choose a recording of its sensor."
-        )
-    pool = max(1, min(events.shape[1] // height, events.shape[2] // width))
-    y = events.y // pool - (events.shape[1] // pool - height) // 2
-    x = events.x // pool - (events.shape[2] // pool - width) // 2
-    keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    channel = events.channel[keep] if channels > 1 else np.zeros(int(keep.sum()), np.int16)
-    return Events(events.t_us[keep], x[keep], y[keep], channel, shape, events.duration_us)
+    fitted, done = fit_events(events.from_own_start(), shape, crop=crop, pool=pool)
+    return Source(text, fitted, label, done)
 
 
 def _known_shape(path: Path, shape: Shape) -> Shape | None:

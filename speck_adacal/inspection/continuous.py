@@ -21,7 +21,7 @@ from speck_adacal.errors import EventError
 from speck_adacal.events.types import Events
 from speck_adacal.readout.class_counts import counts_at, leaders
 from speck_adacal.twin import Spikes
-from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.result import Done, TwinRun
 
 Ints = npt.NDArray[np.int64]
 _LATEST_US = 1 << 31  # well before the 32 bits of the chip's time are used up
@@ -90,6 +90,7 @@ def run_on_end(
     gap_us: int = 0,
     window_us: int | None = None,
     seed: int = 0,
+    done: Done | None = None,
 ) -> ContinuousSimulation:
     """Run recordings on end through the chip twin, in random order, and never reset it.
 
@@ -99,6 +100,7 @@ def run_on_end(
         gap_us: silence behind each of them.
         window_us: length of the sliding window; a third of the median recording by default.
         seed: of the order.
+        done: told the recordings done and their number.
 
     Raises:
         EventError: there are no recordings, one has another shape, or a time is out of range.
@@ -113,7 +115,7 @@ def run_on_end(
     ends = lasts[order].cumsum()
     starts = np.empty(len(order), dtype=np.int64)
     starts[order] = ends - lasts[order]
-    passed = _passed(deployment, recordings, order, starts)
+    passed = _passed(deployment, recordings, order, starts, done)
     output = tuple(one.output for one in passed)
     classes, decisions, class_counts = decided(deployment, output)
     window = window_us or max(_STEPS_A_WINDOW, int(np.median(lasts)) // 3)
@@ -157,7 +159,11 @@ def _read_out(run: TwinRun, by_us: int) -> ChipDecisions:
 
 
 def _passed(
-    deployment: Deployment, recordings: Sequence[Events], order: Ints, starts: Ints
+    deployment: Deployment,
+    recordings: Sequence[Events],
+    order: Ints,
+    starts: Ints,
+    done: Done | None,
 ) -> list[_Passed]:
     """Run the recordings in this order, each where the one before it left the states."""
     twin = wired_twin(deployment)
@@ -174,6 +180,8 @@ def _passed(
         output = replace(spikes, t_us=spikes.t_us + (base - start))
         said = _read_out(run, base - start) if deployment.wiring.readout else None
         found[index] = _Passed(output, run.spikes_per_core, run.synops_per_core, said)
+        if done is not None:
+            done(len(found), len(recordings))
     return [found[index] for index in range(len(recordings))]
 
 

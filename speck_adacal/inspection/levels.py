@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from speck_adacal.readout.class_counts import leaders_of_steps
 from speck_adacal.recipe.verdict import accuracy_error
 from speck_adacal.samples.batches import Batches, Form, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.twin.result import Done
+from speck_adacal.twin_search.progress import Progress
 
 NEVER_RESET = "never reset"
 _TRAINED = "trained network"
@@ -49,7 +51,11 @@ class LevelResult:
 
 
 def measure_levels(
-    deployment: Deployment, samples: Any, labels: npt.ArrayLike
+    deployment: Deployment,
+    samples: Any,
+    labels: npt.ArrayLike,
+    *,
+    progress: Progress | None = None,
 ) -> tuple[tuple[LevelResult, ...], Simulation]:
     """Measure every level on the same samples.
 
@@ -57,6 +63,7 @@ def measure_levels(
         deployment: the network on the chip.
         samples: images `[n, channels, height, width]` (0 to 1) or recordings.
         labels: int `[n]`.
+        progress: told how many of how many samples are done, and at which level.
 
     Returns:
         One result per level in order, and the simulation on the twin.
@@ -69,32 +76,44 @@ def measure_levels(
     truth = checked_labels(labels, batches.samples, deployment.classes)
     trained = "as rates, which it was not trained as" if adapted.recipe.came_spiking else _TRAINED
     ran = [
-        ("ann", trained, lambda: np.concatenate(list(decide_ann(adapted, batches)))),
-        ("snn", _snn_meaning(adapted), lambda: np.concatenate(list(decide_snn(adapted, batches)))),
+        ("ann", trained, decide_ann(adapted, batches)),
+        ("snn", _snn_meaning(adapted), decide_snn(adapted, batches)),
         (
             "quantized",
             "8-bit weights, time-stepped (sinabs)",
-            lambda: np.concatenate(list(decide_quantised(deployment, batches))),
+            decide_quantised(deployment, batches),
         ),
     ]
-    results = [_timed(level, meaning, run, truth) for level, meaning, run in ran]
+    results = []
+    for level, meaning, parts in ran:
+        start, decided = time.perf_counter(), []
+        for part in parts:
+            decided.append(part)
+            if progress is not None:
+                progress(sum(map(len, decided)), len(truth), level)
+        seconds = time.perf_counter() - start
+        results.append(_result(level, meaning, np.concatenate(decided), truth, seconds))
     recordings = batches.recordings()
     start = time.perf_counter()
-    simulation = run_on_twin(deployment, recordings)
+    simulation = run_on_twin(deployment, recordings, done=telling(progress, "event"))
     seconds = time.perf_counter() - start
     results.append(
         _result("event", "chip twin, event by event", simulation.decisions, truth, seconds)
     )
     if batches.form is Form.RECORDINGS:
-        results.append(
-            _timed(
-                NEVER_RESET,
-                "chip twin, recordings on end",
-                lambda: run_on_end(deployment, recordings).decisions,
-                truth,
-            )
-        )
+        start = time.perf_counter()
+        told = telling(progress, NEVER_RESET)
+        stream = run_on_end(deployment, recordings, done=told).decisions
+        seconds = time.perf_counter() - start
+        results.append(_result(NEVER_RESET, "chip twin, recordings on end", stream, truth, seconds))
     return tuple(results), simulation
+
+
+def telling(progress: Progress | None, what: str) -> Done | None:
+    """What tells `progress` how many are done, with the name of what they are done for."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(done, total, what)
 
 
 def decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
@@ -127,17 +146,6 @@ def decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.N
     for batch in batches:
         counts = torch.round(batch / batches.amplitude)
         yield leaders_of_steps(run_quantised(deployment.mapped, deployment.layers, counts))
-
-
-def _timed(
-    level: str,
-    meaning: str,
-    run: Callable[[], npt.NDArray[np.int64]],
-    truth: npt.NDArray[Any],
-) -> LevelResult:
-    start = time.perf_counter()
-    decisions = run()
-    return _result(level, meaning, decisions, truth, time.perf_counter() - start)
 
 
 def _result(

@@ -56,7 +56,8 @@ class AdaptSettings:
         input_burst: where images are coded as events, the most events of a pixel in one time
             step (φ of the input): each is worth `1 / input_burst`. Input events are cheap, since
             the first layer has few input channels, and a fine input saves accuracy on the chip.
-        batch_size: samples run at once.
+        batch_size: samples run at once; fewer where the largest layer's values, over all steps,
+            would take more than 256 MiB.
         seed: seed of everything that draws random numbers.
         chip_correction: choose what becomes of biases and of the lower clip by measuring on the
             twin, and correct the initial potentials once more by the chip's own rule (where the
@@ -64,7 +65,8 @@ class AdaptSettings:
         hold_out: keep a part of the calibration samples (where there are 64 or more) from
             calibration, and say on these what the network lost; see `Recipe.verdict`.
         correction_samples: how many calibration samples the corrections use (they are kept in
-            memory with their values; thresholds are calibrated on all).
+            memory with their values; the first layers of a large network see fewer, which the
+            trace says; thresholds are calibrated on all).
         ridge: for `correction="weights"`, the pull towards the trained weights, as a part of the
             mean diagonal of the normal matrix.
         estimator: what sensitivity and cost are measured by in the end: `"time_steps"` (the
@@ -172,6 +174,7 @@ class LayerRecipe:
         step_bias: what is added to each channel's input at each time step, float64
             `[T, channels]`, in units of the activation (of a readout layer: added to the output);
             None for nothing. It exists in time steps only.
+        signed: neurons that fire negative spikes too, down to -φ a step; in time steps only.
     """
 
     name: str
@@ -184,12 +187,13 @@ class LayerRecipe:
     leaks: bool = False
     as_is: bool = False
     step_bias: npt.NDArray[np.float64] | None = None
+    signed: bool = False
 
     def beside_potential(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """A number, or one a channel, in the shape that acts on each channel's potentials."""
         array = np.asarray(values, dtype=np.float64)
         axes = np.ndim(self.initial_potential)
-        return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim and axes else array
+        return array.reshape(-1, *(1,) * (axes - 1)) if array.ndim == 1 and axes else array
 
     def with_threshold(
         self, threshold: npt.ArrayLike, *, phi: int | None = None, rho: float | None = None

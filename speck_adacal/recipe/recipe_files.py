@@ -16,6 +16,7 @@ from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepR
 from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.validation import Count, Positive, checked, from_data
 
+_Row = tuple[float, ...]
 _POTENTIAL = "initial_potential/"
 _STEP_BIAS = "step_bias/"
 
@@ -32,6 +33,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             "lower_clip": layer.lower_clip,
             "leaks": layer.leaks,
             "as_is": layer.as_is,
+            "signed": layer.signed,
         }
         for layer in recipe.layers
     ]
@@ -74,11 +76,12 @@ class _StoredLayer:
     name: str
     phi: Count
     rho: Positive
-    threshold: float | tuple[float, ...]
+    threshold: float | _Row | tuple[_Row, ...] | tuple[tuple[_Row, ...], ...]
     readout: bool
     lower_clip: Positive | None = None
     leaks: bool = False
     as_is: bool = False
+    signed: bool = False
 
 
 @checked
@@ -132,5 +135,6 @@ def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRe
         lower_clip=stored.lower_clip,
         leaks=stored.leaks,
         as_is=stored.as_is,
+        signed=stored.signed,
         step_bias=None if step_bias is None else step_bias.numpy(),
     )

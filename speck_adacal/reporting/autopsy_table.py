@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from speck_adacal.inspection.autopsy import Autopsy
+from speck_adacal.reporting.narrowing import NarrowingTable
 
 _MOST_NAMED = 8
 
@@ -34,8 +34,10 @@ def autopsy_view(autopsy: Autopsy) -> RenderableType:
     return Group(*parts)
 
 
-def _values(autopsy: Autopsy) -> Table:
-    table = Table(title="What 8 bits left of each layer; in brackets, by sinabs' joint scale")
+def _values(autopsy: Autopsy) -> NarrowingTable:
+    table = NarrowingTable(
+        title="What 8 bits left of each layer; in brackets, by sinabs' joint scale"
+    )
     for column in ("layer", "scale", "limited by", "levels", "weight error", "zeroed", "mute"):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for layer in autopsy.layers:
@@ -51,8 +53,8 @@ def _values(autopsy: Autopsy) -> Table:
     return table
 
 
-def _activity(autopsy: Autopsy) -> Table:
-    table = Table(title=f"Simulated on the {autopsy.chip} twin, {autopsy.samples} samples")
+def _activity(autopsy: Autopsy) -> NarrowingTable:
+    table = NarrowingTable(title=f"Simulated on the {autopsy.chip} twin, {autopsy.samples} samples")
     for column in ("layer", "spikes", "dead", "always on", "layer error", "cumulative error"):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for layer in autopsy.layers:

@@ -23,6 +23,7 @@ from speck_adacal.readout.early_exit import FEWEST
 from speck_adacal.reporting.autopsy_table import autopsy_to_dict
 from speck_adacal.samples.batches import Batches, encode_for
 from speck_adacal.twin import LoadTrace, Twin, TwinRun
+from speck_adacal.twin_search.progress import Counter, Progress
 
 MOST_SAMPLES = 200  # of all that is simulated here
 _SENSITIVITY_SAMPLES = 64
@@ -30,6 +31,7 @@ _PHIS = (1, 2, 3, 4, 6, 8)
 _RHOS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 _LOSSES = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.05)
 _WINDOWS = 40
+_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,23 @@ class Details:
         }
 
 
-def measure_details(deployment: Deployment, samples: Any, labels: npt.ArrayLike) -> Details:
+def measure_details(
+    deployment: Deployment,
+    samples: Any,
+    labels: npt.ArrayLike,
+    *,
+    progress: Progress | None = None,
+) -> Details:
     """Measure on the first 200 samples at most.
 
     Args:
         deployment: the network on the chip.
         samples: images or recordings, as for `simulate`.
         labels: int `[n]`.
+        progress: told how many of how many parts are measured, and the next one.
     """
+    counter = Counter(_PARTS, progress)
+    counter.begin("load of the cores")
     adapted = deployment.adapted
     truth = checked_labels(labels, len(samples), deployment.classes)[:MOST_SAMPLES]
     part = samples[:MOST_SAMPLES]
@@ -135,14 +146,21 @@ def measure_details(deployment: Deployment, samples: Any, labels: npt.ArrayLike)
             "No sample reaches the chip with an event (black images, or empty recordings), so "
             "there is nothing to measure; give others, or a report without samples."
         )
+    counter.begin("what quantisation did")
+    looked = autopsy(deployment, part)
+    counter.begin("other policies")
+    policies = compare_policies(
+        adapted, recordings, truth, chip=deployment.chip, cores=deployment.cores
+    )
+    counter.begin("early exits")
+    exits = _exits(deployment, recordings, runs, traces, truth)
+    counter.begin("sensitivity to φ and ρ")
     return Details(
         samples=len(truth),
-        autopsy=autopsy(deployment, part),
-        policies=compare_policies(
-            adapted, recordings, truth, chip=deployment.chip, cores=deployment.cores
-        ),
+        autopsy=looked,
+        policies=policies,
         load=_load(deployment, recordings, traces),
-        exits=_exits(deployment, recordings, runs, traces, truth),
+        exits=exits,
         heat_maps=_heat_maps(deployment, batches),
     )
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from speck_adacal.bundle import new_file
 from speck_adacal.inspection.before_after import BeforeAfter
+from speck_adacal.reporting.narrowing import NarrowingTable
 from speck_adacal.twin_search.estimators import StepEstimate
 from speck_adacal.twin_search.front import Front, FrontPoint
 
@@ -28,12 +28,12 @@ _HEADINGS = (
 
 def front_table(
     front: Front, stepped: Sequence[StepEstimate], chosen: FrontPoint | None = None
-) -> Table:
+) -> NarrowingTable:
     """The network as it came, then one row a point, by both estimators; the chosen one is marked.
 
     The gap is the spikes of each layer on the twin, over those of the time-stepped estimator.
     """
-    table = Table(
+    table = NarrowingTable(
         title=f"Front on the twin of {front.chip} (simulated): searched on {front.searched} "
         f"recordings, chosen by log loss on {front.choosing} others, SynOps and accuracy measured "
         f"on {front.held_out} more"

@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.table import Table
 
+from speck_adacal.reporting.narrowing import NarrowingTable
 from speck_adacal.snn.adapted import AdaptedNetwork
+from speck_adacal.snn.layer_names import layer_names
 
 _ASSUMED = "threshold of an output that does not spike"
 
 
 def imported_layers(adapted: AdaptedNetwork) -> list[dict[str, Any]]:
     """Thresholds and lower clips as they were taken, for JSON; thresholds in the network's unit."""
-    own = _thresholds(adapted)
+    own, names = _thresholds(adapted), layer_names(adapted.graph, adapted.recipe)
     return [
         {
-            "name": layer.name,
+            "name": names[layer.name],
+            "neurons": layer.name,
             "threshold": own.get(layer.name, float(np.mean(layer.threshold))),
             "lower_clip_thresholds": layer.lower_clip,
             "readout": layer.readout,
@@ -30,9 +32,9 @@ def imported_layers(adapted: AdaptedNetwork) -> list[dict[str, Any]]:
 
 def import_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
     """The layers, what was assumed, and the next command."""
-    table = Table(title="A network that came spiking: kept as it is")
-    for column in ("neurons", "threshold", "lowest potential"):
-        table.add_column(column, justify="left" if column == "neurons" else "right")
+    table = NarrowingTable(title="A network that came spiking: kept as it is")
+    for column in ("layer", "threshold", "lowest potential"):
+        table.add_column(column, justify="left" if column == "layer" else "right")
     for row in imported_layers(adapted):
         clip = row["lower_clip_thresholds"]
         lowest = "open" if clip is None else f"{-clip * row['threshold']:.4g}"

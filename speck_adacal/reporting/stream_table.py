@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.inspection.continuous import ContinuousSimulation
 from speck_adacal.recipe.verdict import fall_never_reset
+from speck_adacal.reporting.narrowing import NarrowingTable
 
 
 def stream_to_dict(
@@ -55,7 +55,9 @@ def stream_table(
     """The same as a table, with a warning where the network needs its resets."""
     found = stream_to_dict(stream, apart, labels)
     minutes = found["duration_us"] / 60e6
-    table = Table("what", "value", title=f"Never reset: {minutes:.1f} minutes on end (simulated)")
+    table = NarrowingTable(
+        "what", "value", title=f"Never reset: {minutes:.1f} minutes on end (simulated)"
+    )
     table.add_row("SynOps a recording", f"{found['synops_per_sample']:,.0f}")
     if labels is None:
         return table

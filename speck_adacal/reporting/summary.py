@@ -22,6 +22,7 @@ from speck_adacal.recipe.verdict import Verdict, fall_never_reset
 from speck_adacal.reporting.details import Details, measure_details
 from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.samples.batches import encode_for
+from speck_adacal.twin_search.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -141,15 +142,18 @@ def summarise(
     *,
     command: str,
     details: bool = False,
+    progress: Progress | None = None,
 ) -> Summary:
     """Measure every level on labelled samples, and with `details` all that the page shows.
+
+    `progress` is told how many of how many samples or steps are done, and of what.
 
     Raises:
         CalibrationError: samples and labels differ in number, or samples do not fit.
     """
     start = time.perf_counter()
-    levels, simulation = measure_levels(deployment, samples, labels)
-    found = measure_details(deployment, samples, labels) if details else None
+    levels, simulation = measure_levels(deployment, samples, labels, progress=progress)
+    found = measure_details(deployment, samples, labels, progress=progress) if details else None
     return Summary(
         chip=deployment.chip,
         time_steps=deployment.adapted.recipe.settings.time_steps,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from speck_adacal.chip.check import CheckResult
@@ -17,36 +16,12 @@ from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.inspection.core_load import CoreLoad
 from speck_adacal.recipe.verdict import Verdict
+from speck_adacal.reporting.narrowing import NarrowingTable
 from speck_adacal.reporting.summary import LayerRow, Summary, chip_readout_to_dict, layer_rows
 from speck_adacal.rules.rule_book import Explanation
-from speck_adacal.snn.adapted import AdaptedNetwork
 
 if TYPE_CHECKING:
     from speck_adacal.inspection.exit_calibration import ExitCheck
-
-
-def recipe_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
-    """The recipe, layer by layer, and the next command."""
-    recipe, settings = adapted.recipe, adapted.recipe.settings
-    done = [r.step.split(":")[1] for r in recipe.trace if r.step.startswith("correction:")]
-    title = f"Recipe: T = {settings.time_steps}, correction: {(done or [settings.correction])[-1]}"
-    if recipe.first_step > 1:
-        title += f"; steps {recipe.first_step} to {settings.time_steps} decide"
-    table = Table(title=title)
-    for column in ("layer", "φ", "ρ", "threshold V_th"):
-        table.add_column(column, justify="left" if column == "layer" else "right")
-    for layer in adapted.recipe.layers:
-        threshold = f"{float(np.mean(layer.threshold)):.4g}"
-        if layer.threshold.size > 1:
-            threshold += f" (mean of {layer.threshold.size} channels)"
-        name = layer.name + (" (readout)" if layer.readout else "")
-        table.add_row(name, str(layer.phi), f"{layer.rho:g}", threshold)
-    return Group(
-        table,
-        *verdict_lines(adapted.recipe.verdict),
-        f"Written: {out}",
-        f"Next: speck-adacal deploy {out} --out OUT.bundle",
-    )
 
 
 def verdict_lines(verdict: Verdict | None) -> list[Text]:
@@ -71,17 +46,17 @@ def deployment_table(
         bias_sentence(deployment),
         *verdict_lines(deployment.adapted.recipe.verdict),
         f"Written: {out}",
-        f"Next: speck-adacal simulate {out} --events RECORDINGS.npz",
+        f"Next: speck-adacal simulate {out} --samples-from RECORDINGS.npz",
     )
 
 
-def load_table(loads: Sequence[CoreLoad], limit_per_s: float | None = None) -> Table:
+def load_table(loads: Sequence[CoreLoad], limit_per_s: float | None = None) -> NarrowingTable:
     """What every core has to do on the user's recordings; `!` marks what is over the limit."""
     short_us = loads[0].window_us
     limit = "no limit was given, and no official one is public"
     if limit_per_s is not None:
         limit = f"! is over the limit of {limit_per_s:,.0f} SynOps/s"
-    table = Table(
+    table = NarrowingTable(
         title="Load on these recordings (simulated)",
         caption=f"worst: in any window of {short_us} µs, and of {10 * short_us} µs; {limit}",
     )
@@ -129,7 +104,7 @@ def bias_sentence(deployment: Deployment) -> str:
 
 def check_table(result: CheckResult) -> RenderableType:
     """What every layer needs, where it fits, and every violated rule with its fix."""
-    table = Table(title=f"Layers against the cores of {result.chip}")
+    table = NarrowingTable(title=f"Layers against the cores of {result.chip}")
     for column in ("layer", "kernel words", "neuron words", "cores that could hold it"):
         table.add_column(column, justify="left" if column == "layer" else "right")
     for layer in result.layers:
@@ -163,7 +138,9 @@ def exits_table(check: ExitCheck | None, out: Path) -> RenderableType:
     after = f"Written: {out}\nNext: speck-adacal stream SOURCE --bundle {out}"
     if check is None:
         return f"Too few samples to set a half aside, so that the loss is not known.\n{after}"
-    table = Table("what", "value", title="Early exit on samples not calibrated on (simulated)")
+    table = NarrowingTable(
+        "what", "value", title="Early exit on samples not calibrated on (simulated)"
+    )
     table.add_row("samples", str(check.samples))
     table.add_row("accuracy, read to the end", f"{check.accuracy_full:.2%}")
     table.add_row("accuracy, early exit", f"{check.accuracy:.2%}")
@@ -177,7 +154,7 @@ def simulation_table(
     deployment: Deployment, simulation: Simulation, labels: npt.NDArray[np.int64] | None
 ) -> RenderableType:
     """Decisions and cost of a simulation."""
-    table = Table("what", "value", title=f"Simulated on the {deployment.chip} twin")
+    table = NarrowingTable("what", "value", title=f"Simulated on the {deployment.chip} twin")
     table.add_row("samples", str(len(simulation)))
     if labels is not None:
         table.add_row("accuracy", f"{simulation.accuracy(labels):.2%}")
@@ -206,7 +183,7 @@ def summary_view(summary: Summary, paths: Mapping[str, str]) -> RenderableType:
             *(f"Written: {what}: {path}" for what, path in paths.items()),
         ]
         return Group(table, *heading, *(Text(line) for line in lines))
-    levels = Table(
+    levels = NarrowingTable(
         title=f"Accuracy by level ({summary.levels[0].samples} samples, T = {summary.time_steps})"
     )
     for column in ("level", "what runs", "accuracy", "± s.e.", "seconds"):
@@ -243,9 +220,11 @@ def next_steps(paths: Mapping[str, str]) -> list[str]:
     ]
 
 
-def layer_table(rows: Sequence[LayerRow], title: str) -> Table:
+def layer_table(rows: Sequence[LayerRow], title: str) -> NarrowingTable:
     """The per-layer table; memory as used of available words."""
-    table = Table(title=title, caption="memory used/available, in (Ki) words; see `report`")
+    table = NarrowingTable(
+        title=title, caption="memory used/available, in (Ki) words; see `report`"
+    )
     columns = ["layer", "core", "φ", "ρ", "V_th", "levels", "kernel Ki", "neuron Ki", "bias"]
     simulated = rows[0].spikes is not None
     columns += ["spikes", "SynOps"] if simulated else []

@@ -36,6 +36,8 @@ class RidgeFit:
 
     def add(self, inputs: torch.Tensor, wanted: torch.Tensor) -> None:
         """Take in inputs `[batch, *in]` and the values wanted for them, `[batch, *out]`."""
+        if isinstance(self._module, nn.Linear):  # on the last axis
+            inputs, wanted = inputs.flatten(0, -2), wanted.flatten(0, -2)
         patches = _patches(self._module, inputs, self._groups)
         residual = self._by_group(wanted) - patches @ self._fit
         self._normal += patches.transpose(1, 2) @ patches

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from speck_adacal.ann.graph import Kind, LayerGraph
+from speck_adacal.ann.graph import NO_CORE, Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
 from speck_adacal.chip_description import ChipDescription
 from speck_adacal.events.constant import ConstantChannel
@@ -64,7 +64,7 @@ def rewrite_for_cores(
         CalibrationError: too few samples for what has to be fitted.
         ModelError: what has to be fitted loses more than the settings allow.
     """
-    if settings.input_coding != "events":
+    if settings.input_coding != "events" or graph.of_kind(*NO_CORE):
         return Rewriting(graph)
     limits = target.description.limits
     graph = merge_sums(merge_linear_maps(graph, limits), limits)
@@ -87,7 +87,7 @@ def rewrite_biases(
         settings: how biases reach the chip.
         target: the chip.
     """
-    if settings.input_coding != "events":
+    if settings.input_coding != "events" or found.graph.of_kind(*NO_CORE):
         return found
     description = target.description
     plain = split_large_layers(found.graph, description)

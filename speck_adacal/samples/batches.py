@@ -17,6 +17,9 @@ from speck_adacal.events.encode import rate_code, rate_code_frames
 from speck_adacal.events.steps import counts_to_events
 from speck_adacal.recipe.recipe import AdaptSettings, Recipe
 
+LARGEST_AT_ONCE = 1 << 26
+"""Values of the largest layer, over all steps and the samples of a batch: 256 MiB."""
+
 _EMPTY = "The calibration set is empty; give at least a few dozen samples."
 
 
@@ -115,6 +118,15 @@ class Batches:
     def with_batch_size(self, size: int) -> Batches:
         """The same samples in other batches."""
         return replace(self, settings=replace(self.settings, batch_size=size))
+
+    def fitting(self, largest: int) -> Batches:
+        """The same samples in batches that fit into memory; in the same ones where those do.
+
+        Args:
+            largest: values that a sample has in the network's largest layer, in one step.
+        """
+        room = LARGEST_AT_ONCE // (largest * self.settings.time_steps)
+        return self.with_batch_size(max(1, min(self.settings.batch_size, room)))
 
     def recordings(self) -> list[Events]:
         """The samples as the chip sees them: recordings as they are, images rate-coded, each with

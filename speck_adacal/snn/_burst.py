@@ -8,20 +8,35 @@ import torch
 
 
 class BurstCount(torch.autograd.Function):
-    """`k = clip(floor(u / θ), 0, φ)`; backwards as if there were no floor (straight through)."""
+    """`k = clip(floor(u / θ), least, φ)`; backwards as if there were no floor (straight through).
+
+    `least` is 0, or -φ of neurons with a sign.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, potential: torch.Tensor, theta: torch.Tensor, phi: torch.Tensor
+        ctx: Any,
+        potential: torch.Tensor,
+        theta: torch.Tensor,
+        phi: torch.Tensor,
+        least: torch.Tensor,
     ) -> torch.Tensor:
         """Spikes of one step, as floats."""
         ratio = potential / theta
-        ctx.save_for_backward(ratio, theta, phi)
-        return torch.minimum(torch.floor(ratio).clamp_min(0), phi.to(ratio.dtype))
+        ctx.save_for_backward(ratio, theta, phi, least)
+        return torch.floor(ratio).clamp(least, phi)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[torch.Tensor, None, None, None]:
         """Gradient `1/θ` where the count is not clipped, else 0."""
-        ratio, theta, phi = ctx.saved_tensors
-        inside = (ratio > 0) & (ratio < phi + 1)
-        return grads[0] * inside / theta, None, None
+        ratio, theta, phi, least = ctx.saved_tensors
+        inside = (ratio > least) & (ratio < phi + 1)
+        return grads[0] * inside / theta, None, None, None
+
+
+def burst(
+    potential: torch.Tensor, theta: torch.Tensor, phi: torch.Tensor, least: torch.Tensor
+) -> torch.Tensor:
+    """Spikes of one step; see `BurstCount`."""
+    count: torch.Tensor = BurstCount.apply(potential, theta, phi, least)  # type: ignore[no-untyped-call]
+    return count

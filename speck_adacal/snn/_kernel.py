@@ -21,10 +21,10 @@ _CONSTANT_BLOCK = 2048  # input, potential, threshold and spikes stay in the nea
 
 
 @njit(error_model="numpy")
-def _fire(u, theta, phi, low):  # type: ignore[no-untyped-def]
+def _fire(u, theta, phi, least, low):  # type: ignore[no-untyped-def]
     """Spikes of a neuron at potential `u`, and the potential that is left (eqs. 1 to 3)."""
     k = np.floor(u / theta)
-    k = np.float32(0.0) if k < 0 else k
+    k = least if k < least else k
     k = phi if k > phi else k
     u = u - k * theta
     return k, low if u < low else u
@@ -32,41 +32,41 @@ def _fire(u, theta, phi, low):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _step_uniform(
-    v: Array, x: Array, y: Array, theta: float, phi: float, low: float, scale: float
+    v: Array, x: Array, y: Array, theta: float, phi: float, least: float, low: float, scale: float
 ) -> None:
     """One step of a block with one threshold."""
     for i in range(len(v)):
-        k, v[i] = _fire(v[i] + x[i], theta, phi, low)
+        k, v[i] = _fire(v[i] + x[i], theta, phi, least, low)
         y[i] = k * scale
 
 
 @njit(cache=True, error_model="numpy")
 def _step_varied(
-    v: Array, x: Array, y: Array, theta: Array, phi: float, low: float, counts: bool
+    v: Array, x: Array, y: Array, theta: Array, phi: float, least: float, low: float, counts: bool
 ) -> None:
     """One step of a block with a threshold per neuron."""
     for i in range(len(v)):
-        k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
+        k, v[i] = _fire(v[i] + x[i], theta[i], phi, least, low)
         y[i] = k if counts else k * theta[i]
 
 
 @njit(cache=True, error_model="numpy")
 def _step_uniform_in_place(
-    v: Array, y: Array, theta: float, phi: float, low: float, scale: float
+    v: Array, y: Array, theta: float, phi: float, least: float, low: float, scale: float
 ) -> None:
     """`_step_uniform` on one array: with two names for it the compiler would not vectorise."""
     for i in range(len(v)):
-        k, v[i] = _fire(v[i] + y[i], theta, phi, low)
+        k, v[i] = _fire(v[i] + y[i], theta, phi, least, low)
         y[i] = k * scale
 
 
 @njit(cache=True, error_model="numpy")
 def _step_varied_in_place(
-    v: Array, y: Array, theta: Array, phi: float, low: float, counts: bool
+    v: Array, y: Array, theta: Array, phi: float, least: float, low: float, counts: bool
 ) -> None:
     """`_step_varied` on one array."""
     for i in range(len(v)):
-        k, v[i] = _fire(v[i] + y[i], theta[i], phi, low)
+        k, v[i] = _fire(v[i] + y[i], theta[i], phi, least, low)
         y[i] = k if counts else k * theta[i]
 
 
@@ -77,7 +77,7 @@ def _sums(y: Array, inverse: Array, fans: Sums) -> tuple[float, float]:
     """Spikes of a block in one step, and their SynOps."""
     spikes, synops = 0.0, 0.0
     for i in range(len(y)):
-        k = np.float64(np.rint(y[i] * inverse[i]))
+        k = np.float64(np.abs(np.rint(y[i] * inverse[i])))
         spikes += k
         synops += k * fans[i]
     return spikes, synops
@@ -89,6 +89,7 @@ def run_steps(
     v: Array,
     theta: Array,
     phi: float,
+    least: float,
     low: float,
     y: Array,
     counts: bool,
@@ -104,7 +105,7 @@ def run_steps(
         x: input, `[batch, time or 1, neurons]`.
         v: potentials, `[batch, neurons]`; changed.
         theta: θ, one value or `[neurons]`.
-        phi, low: φ and the lower clip.
+        phi, least, low: φ, the least spikes of a step (0, or -φ), and the lower clip.
         y: output, `[batch, time, neurons]`; filled in.
         counts: counts rather than amplitudes.
         in_place: whether `y` is `x` itself.
@@ -124,13 +125,13 @@ def run_steps(
         for t in range(steps):
             source, place = x[b, 0 if held else t, a:z], y[b, t, a:z]
             if uniform and in_place:
-                _step_uniform_in_place(v[b, a:z], place, theta[0], phi, low, scale)
+                _step_uniform_in_place(v[b, a:z], place, theta[0], phi, least, low, scale)
             elif uniform:
-                _step_uniform(v[b, a:z], source, place, theta[0], phi, low, scale)
+                _step_uniform(v[b, a:z], source, place, theta[0], phi, least, low, scale)
             elif in_place:
-                _step_varied_in_place(v[b, a:z], place, own, phi, low, counts)
+                _step_varied_in_place(v[b, a:z], place, own, phi, least, low, counts)
             else:
-                _step_varied(v[b, a:z], source, place, own, phi, low, counts)
+                _step_varied(v[b, a:z], source, place, own, phi, least, low, counts)
             if tallied:  # while the block is in the nearest cache
                 found = _sums(place, inverse[a:z], fans[a:z])
                 spikes[b, block, t], synops[b, block, t] = found
@@ -138,12 +139,19 @@ def run_steps(
 
 @njit(cache=True, error_model="numpy")
 def _count_constant(
-    v: Array, x: Array, spikes: Array, theta: Array, phi: float, low: float, steps: int
+    v: Array,
+    x: Array,
+    spikes: Array,
+    theta: Array,
+    phi: float,
+    least: float,
+    low: float,
+    steps: int,
 ) -> None:
     """All steps of a block on an input that is held; `spikes` are counted up."""
     for _ in range(steps):
         for i in range(len(v)):
-            k, v[i] = _fire(v[i] + x[i], theta[i], phi, low)
+            k, v[i] = _fire(v[i] + x[i], theta[i], phi, least, low)
             spikes[i] += k
 
 
@@ -153,6 +161,7 @@ def run_constant(
     v: Array,
     theta: Array,
     phi: float,
+    least: float,
     low: float,
     steps: int,
     mean: Array,
@@ -164,7 +173,7 @@ def run_constant(
 
     Args:
         x: input, `[batch, neurons]`.
-        v, theta, phi, low, fans: as for `run_steps`.
+        v, theta, phi, least, low, fans: as for `run_steps`.
         steps: T.
         mean: `[batch, neurons]`, filled in.
         spikes, synops: of all steps, `[batch, 1]`, filled in.
@@ -179,7 +188,7 @@ def run_constant(
             own = everywhere[: z - a] if uniform else theta[a:z]
             place = mean[b, a:z]
             place[:] = np.float32(0.0)
-            _count_constant(v[b, a:z], x[b, a:z], place, own, phi, low, steps)
+            _count_constant(v[b, a:z], x[b, a:z], place, own, phi, least, low, steps)
             found = _sums(place, ones[: z - a], fans[a:z])
             spikes[b, 0] += found[0]
             synops[b, 0] += found[1]

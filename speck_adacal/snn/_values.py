@@ -26,6 +26,23 @@ def broadcastable(value: torch.Tensor, parts: int) -> torch.Tensor:
     return value.unsqueeze(0)
 
 
+def on_axis(values: torch.Tensor, axes: int, axis: int) -> torch.Tensor:
+    """`[..., channels]` with ones behind (and before) it, so that channels lie on one of `axes`.
+
+    Where they are the first axis nothing changes: `broadcastable` knows that form.
+    """
+    if axis == 0:
+        return values
+    ones = (1,) * axis, (1,) * (axes - 1 - axis)
+    return values.reshape(*values.shape[:-1], *ones[0], values.shape[-1], *ones[1])
+
+
+def by_channel(values: torch.Tensor, axis: int = 0) -> torch.Tensor:
+    """`[batch, *shape]` as `[batch, channels, places]`, channels being axis `axis` of shape."""
+    first = values.movedim(1 + axis, 1)
+    return first.flatten(2) if first.ndim > 2 else first.unsqueeze(2)
+
+
 def check_settings(threshold: Values, phi: int, rho: float) -> None:
     if int(phi) < 1:
         raise SettingsError(f"AdaFire phi must be a whole number of at least 1, found {phi!r}.")

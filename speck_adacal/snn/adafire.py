@@ -12,7 +12,7 @@ from sinabs.activation import MaxSpike
 from torch import nn
 
 from speck_adacal.errors import ModelError
-from speck_adacal.snn._burst import BurstCount
+from speck_adacal.snn._burst import burst
 from speck_adacal.snn._kernel import Array
 from speck_adacal.snn._values import Values, broadcastable, check_settings, constant
 from speck_adacal.snn.fused import Settings, Tally, fused_forward, fused_usable
@@ -32,8 +32,9 @@ class AdaFire(sl.StatefulLayer):
     """Integrate-and-fire neurons with adaptive burst firing (Adaptive Calibration, eqs. 1-3, 12).
 
     In every step `u = v + x`, `k = clip(floor(u / θ), 0, φ)` with `θ = ρ · V_th`, the output is
-    `k · θ` (or `k`), and `v = u - k · θ`. A time step is a bin of the paper's model; the chip's
-    rule (one spike per input event) is the twin's.
+    `k · θ` (or `k`), and `v = u - k · θ`. With a sign, for values that may be below zero, the clip
+    is to -φ … φ, and a negative spike adds θ to the potential. A time step is a bin of the paper's
+    model; the chip's rule (one spike per input event) is the twin's.
 
     Args:
         spike_threshold: V_th in the unit of the input, above 0; a number, `[channels]`
@@ -44,8 +45,9 @@ class AdaFire(sl.StatefulLayer):
             `spike_threshold`; half the firing threshold θ by default.
         min_v_mem: lower clip of the membrane potential, the same forms as `spike_threshold`;
             none by default.
-        step_bias: added to the input of each channel at each step, `[T, channels]`; none by
-            default.
+        step_bias: added to the input of each channel at each step, `[T, channels]` (or with the
+            axes of the layer's shape); none by default.
+        signed: neurons with a sign.
         emit_counts: emit spike counts `k` instead of amplitudes `k · θ`.
 
     Shape:
@@ -68,6 +70,7 @@ class AdaFire(sl.StatefulLayer):
         min_v_mem: Values | None = None,
         *,
         step_bias: torch.Tensor | None = None,
+        signed: bool = False,
         emit_counts: bool = False,
     ) -> None:
         super().__init__(state_names=["v_mem"])
@@ -82,7 +85,7 @@ class AdaFire(sl.StatefulLayer):
         self.min_v_mem = None if min_v_mem is None else constant(min_v_mem)
         self.step_bias = None if step_bias is None else constant(step_bias)
         self.steps_run = 0
-        self.emit_counts = emit_counts
+        self.signed, self.emit_counts = signed, emit_counts
         self._flat = _Flat((), torch.empty(0), np.empty(0, np.float32))
 
     @property
@@ -94,6 +97,11 @@ class AdaFire(sl.StatefulLayer):
     def max_num_spikes_per_bin(self) -> int:
         """φ, under the name that sinabs' `MaxSpike` has for it."""
         return int(self.phi)
+
+    @property
+    def least(self) -> torch.Tensor:
+        """The least spikes of a step: 0, or -φ with a sign."""
+        return -self.phi if self.signed else torch.zeros_like(self.phi)
 
     def forward(self, input_data: torch.Tensor) -> torch.Tensor:
         """Run all time steps of `[batch, time, *shape]`."""
@@ -151,7 +159,8 @@ class AdaFire(sl.StatefulLayer):
         """`current`, contiguous as the state is made too, and θ, φ and clip for it."""
         current, self.v_mem = current.contiguous(), self.v_mem.contiguous()
         low = -math.inf if self.min_v_mem is None else float(self.min_v_mem)
-        return current, Settings(self._flat_theta(tuple(current.shape[2:])), int(self.phi), low)
+        theta, least = self._flat_theta(tuple(current.shape[2:])), int(self.least)
+        return current, Settings(theta, int(self.phi), least, low)
 
     def fuses(self, current: torch.Tensor) -> bool:
         """Whether a compiled kernel can run all steps of `current`; gives the state its shape."""
@@ -182,7 +191,7 @@ class AdaFire(sl.StatefulLayer):
         potential, outputs = self.v_mem, []
         for step in range(time_steps):
             potential = potential + current[:, step if current.shape[1] > 1 else 0]
-            count = BurstCount.apply(potential, theta, self.phi)  # type: ignore[no-untyped-call]
+            count = burst(potential, theta, self.phi, self.least)
             spikes = count * theta
             potential = potential - spikes
             if low is not None:
@@ -220,12 +229,12 @@ class AdaFire(sl.StatefulLayer):
         layer by `v_mem.fill_`, not by `reset_states`.
 
         Raises:
-            ModelError: this layer emits amplitudes, or has biases per step, which sinabs' cannot.
+            ModelError: this layer emits amplitudes, has biases per step, or a sign.
         """
-        if self.step_bias is not None:
+        if self.step_bias is not None or self.signed:
             raise ModelError(
-                "sinabs' neurons have no biases per time step; calibrate without correction="
-                "'temporal' what is to be exported."
+                "sinabs' neurons have no biases per time step, and no negative spikes; calibrate "
+                "without correction='temporal', and train with ReLU, what is to be exported."
             )
         if not self.emit_counts:
             raise ModelError(
@@ -279,6 +288,7 @@ class AdaFire(sl.StatefulLayer):
             "initial_potential": self.initial_potential.detach().clone(),
             "min_v_mem": None if self.min_v_mem is None else self.min_v_mem.detach().clone(),
             "step_bias": None if self.step_bias is None else self.step_bias.detach().clone(),
+            "signed": self.signed,
             "emit_counts": self.emit_counts,
         }
 

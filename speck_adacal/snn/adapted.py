@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.recipe.recipe import Recipe
+from speck_adacal.sheet import Sheet, Summarised
+from speck_adacal.snn.layer_names import layer_names
 from speck_adacal.snn.network import SpikingNetwork
 
 
 @dataclass(frozen=True, eq=False)
-class AdaptedNetwork:
+class AdaptedNetwork(Summarised):
     """A network turned into a spiking one without training.
 
     Attributes:
@@ -41,6 +45,27 @@ class AdaptedNetwork:
             return self
         settings = replace(self.recipe.settings, seed=seed)
         return replace(self, recipe=replace(self.recipe, settings=settings))
+
+    def _sheet(self) -> Sheet:
+        settings, names = self.recipe.settings, layer_names(self.graph, self.recipe)
+        shape = " × ".join(map(str, self.ann.input_shape))
+        rows = tuple(
+            (
+                names[layer.name] + (" (readout)" if layer.readout else ""),
+                str(layer.phi),
+                f"{layer.rho:g}",
+                f"{float(np.mean(layer.threshold)):.4g}",
+                "open" if layer.lower_clip is None else f"{-layer.lower_clip:g}",
+            )
+            for layer in self.recipe.layers
+        )
+        verdict = self.recipe.verdict
+        return Sheet(
+            f"Adapted network: input {shape}, T = {settings.time_steps}, not yet on a chip",
+            ("layer", "φ", "ρ", "V_th", "lower clip, V_th"),
+            rows,
+            () if verdict is None else verdict.lines(),
+        )
 
     @cached_property
     def network(self) -> SpikingNetwork:

@@ -26,13 +26,13 @@ def mean_on_constant(
     Returns:
         float32 `[batch, *shape]`.
     """
-    plain = neurons.emit_counts or neurons.step_bias is not None
+    plain = neurons.emit_counts or neurons.signed or neurons.step_bias is not None
     if plain or not neurons.fuses(current):
         every = Tally(tally.fans, *np.empty((2, len(current), time_steps)))
         mean = neurons.run(current, time_steps, tally=every).mean(1)
         tally.spikes[:, 0], tally.synops[:, 0] = every.spikes.sum(1), every.synops.sum(1)
         return mean
-    current, (theta, phi, low) = neurons.for_kernel(current)
+    current, (theta, phi, least, low) = neurons.for_kernel(current)
     mean, size = torch.empty_like(neurons.v_mem), math.prod(current.shape[2:])
     use_torch_threads()
     run_constant(
@@ -40,6 +40,7 @@ def mean_on_constant(
         flat(neurons.v_mem, 1, size)[:, 0],
         theta,
         np.float32(phi),
+        np.float32(least),
         np.float32(low),
         time_steps,
         flat(mean, 1, size)[:, 0],

@@ -50,11 +50,13 @@ class Settings(NamedTuple):
     Attributes:
         theta: float32, one value or one per neuron.
         phi: φ.
+        least: the least spikes of a step: 0, or -φ of neurons with a sign.
         low: lower clip of the potential, minus infinity for none.
     """
 
     theta: Array
     phi: int
+    least: int
     low: float
 
 
@@ -82,8 +84,8 @@ def fused_forward(
     found = np.empty((2, batch if tally else 0, -(-neurons // BLOCK), steps))
     inverse, fans = (_inverse(theta, neurons, counts), tally.fans) if tally else _NOTHING
     use_torch_threads()
-    phi, low = np.float32(settings.phi), np.float32(settings.low)
-    run_steps(x, v, theta, phi, low, y, counts, out is current, inverse, fans, *found)
+    phi, least, low = (np.float32(n) for n in settings[1:])
+    run_steps(x, v, theta, phi, least, low, y, counts, out is current, inverse, fans, *found)
     if tally:
         tally.spikes[:], tally.synops[:] = found.sum(2)
 

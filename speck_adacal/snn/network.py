@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.graph import SPIKING, Kind, LayerGraph, Node
 from speck_adacal.ann.modules import Add, Rectifier
 from speck_adacal.errors import CalibrationError, ModelError
 from speck_adacal.recipe.recipe import LayerRecipe, Recipe
 from speck_adacal.snn.adafire import AdaFire
+from speck_adacal.snn.running_totals import RunningTotals
 from speck_adacal.snn.spike_counts import Tallies
-from speck_adacal.snn.spiking_max import SpikingMaxPool
 from speck_adacal.snn.step_bias import StepBiasedOutput
 from speck_adacal.snn.synops import fan_out
 
@@ -46,8 +46,8 @@ class SpikingNetwork(nn.Module):
     """The spiking form of a layer graph (level `snn`): AdaFire neurons for the rectifiers.
 
     Layers with weights, pools and sums run per step on the neurons' amplitudes, so that the mean
-    over time of every value estimates the ANN's. Output layers without a rectifier do not spike:
-    their values per step are the output.
+    over time of every value estimates the ANN's; what is not linear runs on running totals.
+    Output layers without a rectifier do not spike: their values per step are the output.
 
     Args:
         graph: the traced (and corrected) network; its modules are shared, not copied.
@@ -77,13 +77,13 @@ class SpikingNetwork(nn.Module):
     @property
     def spiking_names(self) -> tuple[str, ...]:
         """Names of the spiking nodes, in order."""
-        return tuple(n.name for n in self.graph.of_kind(Kind.ACTIVATION))
+        return tuple(n.name for n in self.graph.of_kind(*SPIKING))
 
     def reset(self, nodes: Iterable[Node] | None = None) -> None:
         """Membrane potentials (of `nodes`, or all) back to their initial values."""
         for node in self.graph.nodes[1:] if nodes is None else nodes:
             module = self.layer(node.name)
-            if isinstance(module, AdaFire | SpikingMaxPool | StepBiasedOutput):
+            if isinstance(module, AdaFire | RunningTotals | StepBiasedOutput):
                 module.reset_states()
 
     def forward(self, x: torch.Tensor, *, reset: bool = True) -> Any:
@@ -206,13 +206,13 @@ def _run_node(
         counted, caused = torch.from_numpy(tally.spikes), torch.from_numpy(tally.synops)
         network._activity[node.name] = Activity(counted, None if fans is None else caused)
         return spikes, False
-    if isinstance(module, SpikingMaxPool) and not inputs[0][1]:
-        return module(inputs[0][0]), False
+    if isinstance(module, RunningTotals) and not all(constant for _, constant in inputs):
+        return module(*(full(value, steps) for value in inputs)), False
     if isinstance(module, StepBiasedOutput):
         value, constant = _run_plain_node(module.module, inputs, steps, spare)
         return module(full((value, constant), steps)), False
-    plain = module.pool if isinstance(module, SpikingMaxPool) else module
-    return _run_plain_node(plain, inputs, steps, spare)
+    plain = node.module if isinstance(module, RunningTotals) else module
+    return _run_plain_node(plain, inputs, steps, spare)  # type: ignore[arg-type]
 
 
 def _run_plain_node(plain: nn.Module, inputs: list[Value], steps: int, spare: bool) -> Value:
@@ -244,8 +244,10 @@ def _spiking_module(node: Node, recipe: Layers) -> nn.Module:
     if node.module is None:
         raise ModelError(f"Node {node.name!r} has no module to run.")
     if node.kind is Kind.MAX_POOL:
-        return SpikingMaxPool(node.module)
-    if node.kind is Kind.ACTIVATION:
+        return RunningTotals(node.module, homogeneous=True)
+    if node.kind is Kind.FUNCTION:
+        return RunningTotals(node.module)
+    if node.kind in SPIKING:
         return spiking_neuron(recipe[node.name])
     layers = recipe.layers if isinstance(recipe, Recipe) else recipe.values()
     for layer in layers:
@@ -264,4 +266,5 @@ def spiking_neuron(layer: LayerRecipe) -> AdaFire:
         initial_potential=torch.as_tensor(layer.initial_potential),
         min_v_mem=None if lowest is None else torch.as_tensor(lowest),
         step_bias=None if layer.step_bias is None else torch.as_tensor(layer.step_bias),
+        signed=layer.signed,
     )

@@ -39,12 +39,14 @@ def count_afterwards(spikes: torch.Tensor, theta: torch.Tensor, tally: Tally) ->
     """Count the spikes of every sample and step, and what they cause.
 
     Args:
-        spikes: amplitudes, whole multiples of θ, `[batch, time, *shape]`.
+        spikes: amplitudes, whole multiples of θ (negative ones count too), `[batch, time, *shape]`.
         theta: θ, a single value, one per channel or one per neuron.
         tally: filled in.
     """
     theta = broadcastable(theta, spikes.ndim - 2).to(spikes)
-    counts = (spikes.detach() / (theta.unsqueeze(1) if theta.ndim else theta)).round().double()
+    counts = (
+        (spikes.detach() / (theta.unsqueeze(1) if theta.ndim else theta)).round().abs().double()
+    )
     rows = counts.flatten(2).cpu()
     tally.spikes[:] = rows.sum(2).numpy()
     tally.synops[:] = (rows @ torch.from_numpy(tally.fans)).numpy()

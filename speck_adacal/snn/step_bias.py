@@ -27,12 +27,15 @@ def rows(table: torch.Tensor, start: int, steps: int, axes: int) -> torch.Tensor
     """The biases of `steps` steps from `start` on, `[1, steps, channels, 1, …]`.
 
     Args:
-        table: `[T, channels]`; after its end the last row goes on.
+        table: `[T, channels]`, or `[T, *shape]` with ones but for the channels' axis; after its
+            end the last row goes on.
         start: steps run before.
         steps: how many to run.
         axes: of a value without batch and time.
     """
     at = torch.arange(start, start + steps).clamp_max(len(table) - 1)
+    if table.ndim > 2:
+        return table[at].unsqueeze(0)
     return table[at].view(1, steps, -1, *(1,) * (axes - 1))
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from speck_adacal.ann.graph import Kind, LayerGraph, Node
+from speck_adacal.ann.graph import SPIKING, WEIGHTED, Kind, LayerGraph, Node
+from speck_adacal.ann.routing import Difference, MaxOver, MeanOver, Resample
 
 _POOLS = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.MAX_POOL)
 
@@ -16,14 +17,14 @@ _POOLS = (Kind.AVG_POOL, Kind.SUM_POOL, Kind.MAX_POOL)
 def fan_out(graph: LayerGraph) -> dict[str, torch.Tensor]:
     """SynOps per spike of the input and of every activation.
 
-    A spike is routed through pools, sums and slices without cost (as on the chip), and each use
-    of a weight by the next layers is one SynOp. A spike in an overlapping pool's several
-    windows travels on once per window.
+    A spike is routed through pools, sums and layouts without cost (as on the chip), and each use
+    of a weight by the next layers is one SynOp; a function takes it for its MACs. A spike in
+    an overlapping pool's several windows travels on once per window.
 
     Returns:
         float32 `[*shape]` by node name.
     """
-    sources = (graph.nodes[0], *graph.of_kind(Kind.ACTIVATION))
+    sources = (graph.nodes[0], *graph.of_kind(*SPIKING))
     with torch.enable_grad():
         return {node.name: _fan_out_of(graph, node) for node in sources}
 
@@ -35,9 +36,9 @@ def _fan_out_of(graph: LayerGraph, source: Node) -> torch.Tensor:
     for node in graph.nodes:
         if node.name == source.name or not any(name in values for name in node.inputs):
             continue
-        if node.kind in (Kind.CONV, Kind.LINEAR):
+        if node.kind in WEIGHTED:
             total = total + _uses_of_weights(node.module, values[node.inputs[0]])
-        elif node.kind is not Kind.ACTIVATION:
+        elif node.kind not in (*SPIKING, Kind.FUNCTION):
             shapes = {n.name: n.shape for n in graph.nodes}
             inputs = [values.get(n, torch.zeros((1, *shapes[n]))) for n in node.inputs]
             values[node.name] = _route(node, inputs)
@@ -49,6 +50,11 @@ def _uses_of_weights(module: Any, x: torch.Tensor) -> torch.Tensor:
     ones = torch.ones_like(module.weight)
     if isinstance(module, nn.Linear):
         return F.linear(x, ones).sum()
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):
+        turned: Any = F.conv_transpose1d if x.ndim == 3 else F.conv_transpose2d
+        settings = (module.stride, module.padding, module.output_padding, module.groups)
+        found: torch.Tensor = turned(x, ones, None, *settings, module.dilation)
+        return found.sum()
     convolve = F.conv1d if isinstance(module, nn.Conv1d) else F.conv2d
     return convolve(
         x,
@@ -62,9 +68,15 @@ def _uses_of_weights(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _route(node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
-    if node.kind is Kind.SCALE:
-        return inputs[0]
     module: Any = node.module
+    if node.kind in (Kind.SCALE, Kind.AFFINE):
+        return inputs[0]
+    if isinstance(module, Resample):
+        return module.reach(inputs[0])
+    if isinstance(module, Difference):
+        return inputs[0] + inputs[1]
+    if isinstance(module, MeanOver | MaxOver):
+        return inputs[0].sum(module.dims, module.keep)
     if node.kind not in _POOLS:
         output: torch.Tensor = module(*inputs)
         return output

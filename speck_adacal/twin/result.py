@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,18 @@ from speck_adacal.twin.readout import ReadoutRun
 from speck_adacal.twin.spike_log import MonitorStream, SpikeLog, Spikes
 
 Counts = npt.NDArray[np.int64]
+Done = Callable[[int, int], None]
+"""Told how many of how many recordings are done."""
+
+One = TypeVar("One")
+
+
+def counted(runs: Iterable[One], total: int, done: Done | None) -> Iterator[One]:
+    """The runs as they come, each told to `done`."""
+    for number, run in enumerate(runs, 1):
+        if done is not None:
+            done(number, total)
+        yield run
 
 
 @dataclass(frozen=True, eq=False)

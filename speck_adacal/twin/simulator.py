@@ -23,7 +23,7 @@ from speck_adacal.twin.from_samna import program_from_configuration
 from speck_adacal.twin.inputs import checked_input
 from speck_adacal.twin.layout import lay_out
 from speck_adacal.twin.program import ChipProgram
-from speck_adacal.twin.result import TwinRun
+from speck_adacal.twin.result import Done, TwinRun, counted
 from speck_adacal.twin.running import Plan, PreparedInput, RunningChip
 from speck_adacal.twin.timing import LatencyModel
 
@@ -190,6 +190,7 @@ class Twin(CoreMemories):
         threads: int | None = None,
         outside: str = "error",
         record_load: bool = False,
+        done: Done | None = None,
     ) -> list[TwinRun]:
         """Run recordings in parallel, each from the state after configuration.
 
@@ -197,6 +198,7 @@ class Twin(CoreMemories):
             recordings: inputs, or what `prepare` made of them.
             entry, outside, record_load: as in `run`.
             threads: by default one a processor.
+            done: told the recordings done and their number.
         """
         workers = os.cpu_count() or 1 if threads is None else threads
         if workers < 1:
@@ -218,7 +220,7 @@ class Twin(CoreMemories):
                 idle.put(chip)
 
         with ThreadPoolExecutor(max_workers=workers) as pool:
-            return list(pool.map(run_one, recordings))
+            return list(counted(pool.map(run_one, recordings), len(recordings), done))
 
     def prepare(
         self, recordings: Sequence[Events], *, entry: int | None = None, outside: str = "error"

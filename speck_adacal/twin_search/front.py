@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.recipe.recipe import Recipe
+from speck_adacal.sheet import Sheet, Summarised
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.log_loss import log_loss, one_hot
 from speck_adacal.twin_search.outcome import Outcome
@@ -130,7 +131,7 @@ class FrontPoint:
 
 
 @dataclass(frozen=True, eq=False)
-class Front:
+class Front(Summarised):
     """Recipes of which none is better than another in both log loss and SynOps.
 
     Three sets of recordings make it: one is searched on, one chooses among the points, and one
@@ -159,6 +160,24 @@ class Front:
     def held_out(self) -> int:
         """Number of recordings that measure."""
         return len(self.held_out_indices)
+
+    def _sheet(self) -> Sheet:
+        best = self.choose()
+        rows = tuple(
+            (
+                "as it came" if point is self.start else "point" + " (best)" * (point is best),
+                f"{point.held_out_synops:,.0f}",
+                f"{point.accuracy:.1%} ± {100 * point.standard_error:.1f}",
+                str(point.recipe.settings.time_steps),
+            )
+            for point in (self.start, *self.points)
+        )
+        return Sheet(
+            f"Front on the twin of {self.chip} (simulated), on {self.held_out} held-out recordings",
+            ("", "SynOps a recording", "accuracy", "T"),
+            rows,
+            ("choose(max_synops=…, min_accuracy=…) picks a point; best: of least log loss.",),
+        )
 
     def choose(
         self, *, max_synops: float | None = None, min_accuracy: float | None = None

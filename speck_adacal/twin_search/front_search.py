@@ -40,7 +40,7 @@ _ON_END = 25
 that a candidate can be judged by some of the streams."""
 Note = Callable[[str], None]
 _FITTED = 2  # times the recordings searched on: so many are worth fitting networks on
-_MOST_OTHERS = 3  # starts searched beside the network's own
+MOST_OTHERS = 3  # starts searched beside the network's own
 Factor = Annotated[float, Field(gt=1)]
 
 
@@ -283,4 +283,4 @@ def best_at_prices(
     synops, losses = np.array(begins, dtype=np.float64).reshape(-1, 2).T
     doublings = np.log2(np.maximum(synops, 1.0))
     best = dict.fromkeys(int(np.argmin(losses + price * doublings)) for price in prices)
-    return tuple(list(best)[:_MOST_OTHERS])
+    return tuple(list(best)[:MOST_OTHERS])

@@ -11,8 +11,9 @@ from speck_adacal.bundles.bundle_files import from_files, stored_configuration, 
 from speck_adacal.bundles.exports import write_export
 from speck_adacal.bundles.verify import Verification, verify_bundle
 from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip_description import parse_device
 from speck_adacal.errors import BundleError
-from speck_adacal.host.devices import parse_device, player_on
+from speck_adacal.host.devices import player_on
 from speck_adacal.readout.readout_files import READOUT, readout_to_bytes
 from speck_adacal.readout.readouts import Readout
 from speck_adacal.snn.adapted import AdaptedNetwork

@@ -1,11 +1,11 @@
-"""A trained network in, a spiking one out, and onto the chip: check, adapt, deploy, simulate."""
+"""A trained network in, a spiking one out, and onto the chip: check, adapt, deploy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,10 @@ from speck_adacal.chip.check import CheckResult, check_network
 from speck_adacal.chip.deploy import Deployment, deploy_network
 from speck_adacal.chip.fitting import target_chip
 from speck_adacal.chip.policy import ChipPolicy
-from speck_adacal.chip.simulation import Simulation, recordings_for, run_on_twin
 from speck_adacal.chip.wiring import Wiring
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.errors import CalibrationError
 from speck_adacal.events.labels import checked_labels
-from speck_adacal.inspection.continuous import ContinuousSimulation, run_on_end
 from speck_adacal.inspection.judging import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import rewrite_for_cores
@@ -107,6 +105,7 @@ def adapt(
     if labels is not None:
         labels = checked_labels(labels, everything.samples)
     everything = replace(everything, settings=_for_use(settings, everything.form))
+    everything = everything.fitting(graph.largest_layer)
     settings = everything.settings
     held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
     seen = remaining_indices(everything.samples, held_out)
@@ -182,50 +181,3 @@ def deploy(
         ConfigurationError: the chip is not known, or samna refused the configuration.
     """
     return deploy_network(adapted, chip=chip, policy=policy, wiring=wiring)
-
-
-@overload
-def simulate(deployment: Deployment, events: Any) -> Simulation: ...
-
-
-@overload
-def simulate(
-    deployment: Deployment,
-    events: Any,
-    *,
-    continuous: Literal[True],
-    gap_us: int = ...,
-    window_us: int | None = ...,
-    seed: int = ...,
-) -> ContinuousSimulation: ...
-
-
-def simulate(
-    deployment: Deployment,
-    events: Any,
-    *,
-    continuous: bool = False,
-    gap_us: int = 0,
-    window_us: int | None = None,
-    seed: int = 0,
-) -> Simulation:
-    """Run a deployment on the chip twin.
-
-    Args:
-        deployment: the result of `deploy`.
-        events: one `Events`, a list of them, or images `[n, channels, height, width]` with
-            values 0 to 1, which are rate-coded. Where the sensor is wired, recordings of the whole
-            sensor go through its stage.
-        continuous: put the recordings on end in random order, and never reset the chip, as at a
-            camera; without it every sample begins with the configured states.
-        gap_us, window_us, seed: of a continuous run: silence behind each recording, length of the
-            sliding window (a third of the median recording by default), seed of the order.
-
-    Raises:
-        CalibrationError: there are no samples, or of a wrong shape or range.
-        EventError: the gap or the window is out of range.
-    """
-    recordings = recordings_for(deployment, events)
-    if not continuous:
-        return run_on_twin(deployment, recordings)
-    return run_on_end(deployment, recordings, gap_us=gap_us, window_us=window_us, seed=seed)

@@ -26,6 +26,7 @@ from speck_adacal.twin_search.descent import FEWEST
 from speck_adacal.twin_search.estimators import StepEstimate, time_stepped
 from speck_adacal.twin_search.front import Front, FrontPoint
 from speck_adacal.twin_search.front_search import (
+    MOST_OTHERS,
     FrontSettings,
     Start,
     best_at_prices,
@@ -33,6 +34,7 @@ from speck_adacal.twin_search.front_search import (
 )
 from speck_adacal.twin_search.linear_fit import fit_linear_layers, was_fitted
 from speck_adacal.twin_search.log_loss import log_loss, one_hot
+from speck_adacal.twin_search.progress import Counter, Progress
 from speck_adacal.twin_search.targets import reference_decisions
 from speck_adacal.verbs.calibration import calibrated
 
@@ -46,6 +48,7 @@ def front(
     *,
     settings: FrontSettings | None = None,
     chip: str = DEFAULT_CHIP,
+    progress: Progress | None = None,
 ) -> Front:
     """Adapt further with the chip twin in the loop: the front of accuracy and SynOps.
 
@@ -58,6 +61,8 @@ def front(
         labels: int `[n]`; without them the trained network's own decisions are the target.
         settings: see `FrontSettings`.
         chip: a name of `known_chips()`.
+        progress: told how many of how many steps are done, and the next one; of the descents the
+            most there may be, for a start that another beats is not searched from.
 
     Raises:
         CalibrationError: too few samples, of a wrong shape, or another number of labels.
@@ -70,7 +75,10 @@ def front(
     else:
         targets = checked_labels(labels, batches.samples)
     variants = _variants(adapted, batches, settings) if batches.samples >= FEWEST else []
-    others = _starts(adapted, batches, targets, variants, settings, chip)
+    descents = len(settings.prices) * (1 + min(len(variants), MOST_OTHERS))
+    counter = Counter(len(variants) + descents, progress)
+    others = _starts(adapted, batches, targets, variants, settings, chip, counter)
+    counter.begin("first descent")
     return find_front(
         adapted,
         batches.recordings(),
@@ -78,6 +86,7 @@ def front(
         settings=settings,
         chip=chip,
         others=others,
+        note=counter.begin,
         as_it_came=not (others and was_fitted(adapted)),
     )
 
@@ -109,6 +118,7 @@ def _starts(
     variants: Sequence[tuple[int, int]],
     settings: FrontSettings,
     chip: str,
+    counter: Counter,
 ) -> list[Start]:
     """The network adapted for those of the variants that are worth a search, on nothing but what
     the search may see."""
@@ -118,7 +128,10 @@ def _starts(
     seen, wanted = batches.part(split.fit.tolist()), targets[split.fit]
     target = target_chip(chip)
     shaped = rewrite_for_cores(adapted.ann, seen, adapted.recipe.settings, target)
-    bases = [_base(adapted, shaped, seen, target, *variant) for variant in variants]
+    bases = []
+    for steps, burst in variants:
+        counter.begin(f"adapting it for {steps} time steps and bursts of {burst}")
+        bases.append(_base(adapted, shaped, seen, target, steps, burst))
     begins = [_begin(base, wanted, chip) for base in bases]
     chosen = [bases[i] for i in best_at_prices(begins, settings.prices)]
     return [_start(base, batches, wanted, chip) for base in chosen]

@@ -13,6 +13,7 @@ from speck_adacal.reporting.figures import write_figures
 from speck_adacal.reporting.front_files import front_of_bundle
 from speck_adacal.reporting.page import render_page
 from speck_adacal.reporting.summary import Summary, describe, summarise
+from speck_adacal.twin_search.progress import Progress
 from speck_adacal.verbs.artefacts import load_deployment
 
 
@@ -26,6 +27,7 @@ def report(
     seed: int | None = None,
     command: str = "speck_adacal.report",
     force: bool = False,
+    progress: Progress | None = None,
 ) -> Summary:
     """Measure accuracy and cost of a bundle at every level and write one HTML page.
 
@@ -39,6 +41,7 @@ def report(
         seed: in place of the bundle's own.
         command: the command line that made it, shown on the page.
         force: replace what stands at `out` and `figures`.
+        progress: told how many of how many samples or steps are done, and of what.
 
     Raises:
         BundleError: as `load_deployment`.
@@ -56,7 +59,9 @@ def report(
     elif labels is None:
         raise CalibrationError("A report on samples needs their labels; give labels as well.")
     else:
-        summary = summarise(deployment, samples, labels, command=command, details=True)
+        summary = summarise(
+            deployment, samples, labels, command=command, details=True, progress=progress
+        )
     front = front_of_bundle(stored)
     if folder is not None:
         write_figures(summary, front, folder, force=force)

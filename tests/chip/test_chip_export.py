@@ -241,6 +241,7 @@ def test_flash_as_it_would_run_with_the_vendors_library(configuration, tmp_path,
     """The virtual board stands for a real one, and made-up bytes for the image."""
     import speck_adacal.host.devices as devices
     import speck_adacal.host.flash as flashing
+    from speck_adacal import parse_device
     from speck_adacal.virtual_samna import SamnaBackend, declare_boards, ensure_samna
 
     if ensure_samna().kind == "real":
@@ -250,7 +251,7 @@ def test_flash_as_it_would_run_with_the_vendors_library(configuration, tmp_path,
     monkeypatch.setattr(devices, "ensure_samna", lambda: SamnaBackend("real", "0", "test"))
     monkeypatch.setattr(flashing, "_SETTLE_S", 0.0)
     declare_boards("speck2fdevkit:1", real_time=False)
-    device = devices.parse_device("speck2fdevkit:0")
+    device = parse_device("speck2fdevkit:0")
     with pytest.raises(BackendError, match="flash binary"):
         flashing.flash(configuration, device, tmp_path / "a.bin")  # the virtual samna makes none
     monkeypatch.setattr(samna.speck2f, "configuration_to_flash_binary", lambda _: [1, 2, 255])

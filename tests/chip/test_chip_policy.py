@@ -15,11 +15,12 @@ from speck_adacal import AdaptSettings, adapt, deploy, load, save, simulate
 from speck_adacal.bundle import read_bundle
 from speck_adacal.bundles.verify import verify_bundle
 from speck_adacal.chip.policy import ChipPolicy
+from speck_adacal.chip_description import parse_device
 from speck_adacal.cli import main
 from speck_adacal.core_layers import STATE_LOW
 from speck_adacal.errors import BundleError, DesignRuleError, SettingsError
 from speck_adacal.events.types import Events
-from speck_adacal.host.devices import parse_device, player_on
+from speck_adacal.host.devices import player_on
 from speck_adacal.host.twin_backend import TwinBackend
 from speck_adacal.inspection.autopsy_activity import measure_activity
 from speck_adacal.inspection.core_load import core_loads

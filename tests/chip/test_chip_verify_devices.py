@@ -18,9 +18,10 @@ from speck_adacal.bundle import dump_json, read_bundle
 from speck_adacal.bundles.bundle_files import stored_configuration
 from speck_adacal.bundles.known_answers import play_on_twin, read_known_answers
 from speck_adacal.bundles.verify import first_difference, verify_bundle
+from speck_adacal.chip_description import parse_device
 from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, HardwareMissingError, SettingsError
-from speck_adacal.host.devices import open_real, parse_device, player_on
+from speck_adacal.host.devices import open_real, player_on
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_refused_before_it_is_adapted(capsys, tmp_path, mon
     ("changes", "said"),
     [
         ({"model": "missing.safetensors"}, "--model"),
-        ({"calibration": "missing.npz"}, "--calibration"),
+        ({"calibration": "missing.npz"}, "--samples-from"),
         ({"test": "missing.npz"}, "--test"),
         ({"samples": "many"}, "--samples 'many'"),
         ({"test_samples": "1:2:3"}, "--test-samples '1:2:3'"),

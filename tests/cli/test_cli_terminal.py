@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from speck_adacal.cli import app as module
-from speck_adacal.cli import common, main
+from speck_adacal.cli import common, early, main
 
 
 def exit_code(arguments):
@@ -63,7 +63,7 @@ def test_ctrl_c_says_what_was_kept(monkeypatch, capsys, tmp_path):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(common, "refuse_early", stop)
+    monkeypatch.setattr(early, "refuse_early", stop)
     arguments = ["adapt", "--model", "a.safetensors", "--calibration", "a.npz", "--out", "b"]
     assert exit_code(arguments) == 130
     assert capsys.readouterr().err == (
@@ -77,7 +77,7 @@ def test_memory_that_is_not_there_is_no_traceback(monkeypatch, capsys):
     def greedy(*args, **options):
         raise MemoryError
 
-    monkeypatch.setattr(common, "refuse_early", greedy)
+    monkeypatch.setattr(early, "refuse_early", greedy)
     assert exit_code(["env", "--out", "x.json"]) == 1
     assert "not enough memory" in capsys.readouterr().err
 

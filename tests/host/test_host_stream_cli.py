@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from torch import nn
 
 from speck_adacal import AdaptSettings, Events, adapt, deploy, save
 from speck_adacal.cli import main
-from speck_adacal.errors import DataError
+from speck_adacal.errors import DataError, SettingsError
+from speck_adacal.events.fit_to_input import fit_events
 from speck_adacal.events.recordings import read_recording
-from speck_adacal.host import EarlyExit, ExitRule
-from speck_adacal.host.sources import fit_to, open_source
+from speck_adacal.host import ArgmaxSpikeCount, EarlyExit, ExitRule, Session
+from speck_adacal.host.sources import open_source
+from speck_adacal.readout.decision import Answer
 from speck_adacal.readout.readout_files import READOUT, readout_to_bytes
 
 NAMES = tuple(f"<class {k}>" for k in range(10))
@@ -103,7 +106,7 @@ def test_plain_lines_record_video_and_page(bundle, capsys, tmp_path):
     [
         (("digits:400",), "400 shipped digits"),
         (("digits:x",), "number at its end"),
-        (("no/such/file.npz",), "no recording"),
+        (("no/such/file.npz",), "a recording needs a file"),
         (("nowhere:test",), "no source"),
         (("nowhere:test:0",), "nowhere"),
         (("digits:0", "--backend", "moon"), "--backend"),
@@ -135,11 +138,79 @@ def test_sources_of_every_kind(tmp_path):
 
 def test_fitting_pools_centres_and_merges():
     big = Events([0, 1, 2], [0, 64, 127], [0, 64, 127], [0, 1, 1], (2, 128, 128))
-    small = fit_to(big, (1, 34, 34))
+    small, done = fit_events(big, (1, 34, 34))
     assert small.shape == (1, 34, 34)
     assert (small.t_us.tolist(), small.x.tolist(), small.y.tolist()) == ([1], [17], [17])
-    one = fit_to(Events([0], [3], [3], [1], (2, 10, 10)), (2, 34, 34))
+    assert (done.pool, done.left, done.top, done.merged, done.kept) == (3, 12, 12, True, 1)
+    assert (
+        "pooled by 3, cropped to 102 × 102 pixels from (12, 12), polarities merged" in done.line()
+    )
+    assert "2 of 3 events (67%) lie outside" in done.line()
+    one, done = fit_events(Events([0], [3], [3], [1], (2, 10, 10)), (2, 34, 34))
     assert (one.x.tolist(), one.y.tolist()) == ([15], [15])
+    assert "put in the middle" in done.line()
+    same, done = fit_events(one, (2, 34, 34))
+    assert (same.x.tolist(), done.changed) == ([15], False)
+
+
+def test_a_region_and_a_pooling_of_ones_own():
+    big = Events([0, 1, 2], [0, 64, 127], [0, 64, 127], [0, 1, 1], (2, 128, 128))
+    corner, done = fit_events(big, (2, 34, 34), crop=(94, 94), pool=1)
+    assert (corner.x.tolist(), corner.channel.tolist(), done.kept) == ([33], [1], 1)
+    middle, _ = fit_events(big, (2, 34, 34), crop=(3, 59), pool=2)
+    assert (middle.x.tolist(), middle.y.tolist()) == ([30], [2])
+    for crop, pool, said in (((95, 0), 1, "at most 94,94"), ((0, 0), 4, "a smaller --pool")):
+        with pytest.raises(SettingsError, match=said):
+            fit_events(big, (2, 34, 34), crop=crop, pool=pool)
+
+
+def test_stream_says_what_it_did_to_a_recording_of_another_sensor(bundle, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    columns = {"t": np.sort(rng.integers(0, 20_000, 900)), "p": rng.integers(0, 2, 900)}
+    columns |= {"x": rng.integers(0, 128, 900), "y": rng.integers(0, 128, 900)}
+    np.savez(tmp_path / "big.npz", **columns, sensor_size=[128, 128, 2])
+    arguments = ("stream", tmp_path / "big.npz", "--bundle", bundle, "--speed", "0")
+    assert run(*arguments) == 0
+    assert "128 × 128 pixels, the network takes 28 × 28: pooled by 4" in capsys.readouterr().out
+    assert run(*arguments, "--crop", "100,0", "--pool", "1", "--json") == 0
+    done = json.loads(capsys.readouterr().out)["fitting"]
+    inside = (columns["x"] >= 100) & (columns["y"] < 28)
+    assert (done["left"], done["pool"], done["kept"]) == (100, 1, int(inside.sum()))
+    for wrong in (("--crop", "12"), ("--crop", "101,0", "--pool", "1"), ("--crop", "a,b")):
+        assert run(*arguments, *wrong) == 1
+        assert "--crop" in capsys.readouterr().err
+
+
+class Cold:
+    """A back end whose first piece is slow, as that of a program that has to load its kernels."""
+
+    name, grade, shape, outputs = "cold", "simulated", (1, 1, 1), 2
+
+    def __init__(self):
+        self.fed, self.resets = 0, 0
+
+    def reset(self):
+        self.resets += 1
+
+    def feed(self, events):
+        time.sleep(0 if self.fed else 0.3)
+        self.fed += 1
+        nothing = np.zeros(0, np.int64)
+        return Answer(nothing, nothing, events.duration_us, len(events), 0)
+
+    def close(self):
+        pass
+
+
+def test_latency_is_that_of_a_warm_program():
+    pieces = [Events([t], [0], [0], [0], (1, 1, 1), t) for t in range(1, 5)]
+    with Session(Cold(), ArgmaxSpikeCount(2)) as session:
+        session.warm_up(pieces[0])
+        moments = list(session.watch(pieces))
+        assert session.backend.resets == 3
+        assert max(moment.latency_s for moment in moments) < 0.2
+        assert session.latency.largest_s < 0.2
+        assert moments[-1].decision.events == 4
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from torch import nn
 from speck_adacal.ann import Kind, trace
 from speck_adacal.errors import CalibrationError
 from speck_adacal.recipe.recipe import LayerRecipe
-from speck_adacal.snn import AdaFire, SpikingMaxPool, SpikingNetwork, repeat_in_time
+from speck_adacal.snn import AdaFire, RunningTotals, SpikingNetwork, repeat_in_time
 from speck_adacal.snn.constant_input import mean_on_constant
 from speck_adacal.snn.spike_counts import Tallies
 
@@ -89,7 +89,7 @@ def test_spike_counts_hold_multiplicity():
 
 
 def test_spiking_max_adds_up_to_the_maximum_of_the_totals():
-    pool = SpikingMaxPool(nn.MaxPool2d(2))
+    pool = RunningTotals(nn.MaxPool2d(2), homogeneous=True)
     x = torch.randint(0, 4, (2, 7, 3, 4, 4)).float()
     assert torch.equal(pool(x).sum(1), nn.MaxPool2d(2)(x.sum(1)))
     pool.reset_states()
