@@ -62,7 +62,7 @@ def command(
         data = early.samples_of(events, samples)
         count(0, 0, waiting.LOADING)
         from speck_adacal import ContinuousSimulation, Simulation, load_deployment, simulate
-        from speck_adacal.reporting.summary import simulation_to_dict, write_simulation
+        from speck_adacal.reporting.simulation_files import simulation_to_dict, write_simulation
 
         deployment = load_deployment(bundle, seed=seed)
         apart = simulate(deployment, data.inputs, progress=count)

@@ -23,14 +23,14 @@ def draw_load(axes: Axes, details: Details) -> None:
         rate = np.asarray(rates) / 1e6
         axes.step(times, rate, where="post", label=f"core {core}", **style)
     axes.set_xlabel("time in the recording, ms")
-    axes.set_ylabel("SynOps/s, millions (simulated)")
+    axes.set_ylabel("SynOps/s, millions,\nlogarithmic (simulated)")
     axes.set_yscale("symlog", linthresh=0.1)
     axes.legend(frameon=False, ncols=3, fontsize=9)
 
 
 def draw_exits(axes: Axes, details: Details) -> None:
     """Accuracy, time and SynOps of early exits against the loss that they were allowed."""
-    at = np.arange(len(details.exits))
+    at = np.array([100 * point.allowed_loss for point in details.exits])
     full = 100 * details.exits[0].accuracy_full
     axes.axhline(full, color=GREY, linestyle=":")
     axes.annotate("accuracy, read to the end", (0, full), xytext=(0, 3), color=GREY, fontsize=9,
@@ -42,17 +42,15 @@ def draw_exits(axes: Axes, details: Details) -> None:
     ):
         color = BLUE if label == "accuracy" else ORANGE
         axes.plot(at, 100 * np.asarray(values), style, color=color, label=label)
-    axes.set_xticks(at, [f"{100 * p.allowed_loss:g}" for p in details.exits])
     axes.set_xlabel("accuracy the calibration may lose, points")
     axes.set_ylabel("% (of the whole recording)")
     axes.set_ylim(0, 109)
     axes.legend(frameon=False)
 
 
-def draw_heat(axes: Axes, heat: HeatMap) -> None:
-    """KL above the network's own, by layer and value of φ or ρ."""
+def draw_heat(axes: Axes, heat: HeatMap, peak: float) -> None:
+    """KL above the network's own, by layer and value of φ or ρ; the darkest colour is `peak`."""
     harm = np.asarray(heat.harm)
-    peak = float(harm.max()) or 1.0
     axes.imshow(np.sqrt(harm / peak), cmap="Blues", vmin=0, vmax=1.2, aspect="auto")
     for (row, column), value in np.ndenumerate(harm):
         color = "white" if value > 0.45 * peak else "#1b2330"
@@ -81,10 +79,12 @@ def detail_figures(details: Details) -> Mapping[str, tuple[str, Callable[[Axes],
             "Early exit: accuracy, time and SynOps against the allowed loss",
             lambda axes: draw_exits(axes, details),
         )
+    peak = max((float(np.max(heat.harm)) for heat in details.heat_maps), default=0.0) or 1.0
     for heat in details.heat_maps:
         name = {"φ": "phi", "ρ": "rho"}[heat.knob]
         found[f"sensitivity_{name}"] = (
-            f"Sensitivity of each layer over {heat.knob}: KL in nats above the network's own",
-            lambda axes, heat=heat: draw_heat(axes, heat),  # type: ignore[misc]
+            f"Sensitivity of each layer over {heat.knob}: KL in nats above the network's own; "
+            "one colour scale for φ and ρ",
+            lambda axes, heat=heat: draw_heat(axes, heat, peak),  # type: ignore[misc]
         )
     return found

@@ -22,6 +22,7 @@ from speck_adacal.inspection.policy_comparison import PolicyResult, compare_poli
 from speck_adacal.readout.early_exit import FEWEST
 from speck_adacal.reporting.autopsy_table import autopsy_to_dict
 from speck_adacal.samples.batches import Batches, encode_for
+from speck_adacal.snn.layer_names import layer_names
 from speck_adacal.twin import LoadTrace, Twin, TwinRun
 from speck_adacal.twin_search.progress import Counter, Progress
 
@@ -230,12 +231,14 @@ def _heat_maps(deployment: Deployment, batches: Batches) -> tuple[HeatMap, ...]:
     evaluator = Evaluator(adapted.reference, some, settings, temperature=None)
     statistics = observe(adapted.reference, some)
     at = {phi: thresholds(statistics, settings, phi) for phi in _PHIS}
+    names = layer_names(adapted.graph, adapted.recipe)
     maps = []
     for knob, values, candidates in (
         ("φ", _PHIS, phi_candidates(adapted.recipe, at, _PHIS)),
         ("ρ", _RHOS, rho_candidates(adapted.recipe, _RHOS)),
     ):
         table = sensitivity(evaluator, adapted.recipe, candidates, graph=adapted.graph)
+        layers = tuple(names[name] for name in table.layers)
         harm = tuple(tuple(row) for row in table.harm.tolist())
-        maps.append(HeatMap(knob, tuple(map(float, values)), table.layers, harm))
+        maps.append(HeatMap(knob, tuple(map(float, values)), layers, harm))
     return tuple(maps)

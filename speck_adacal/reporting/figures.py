@@ -21,34 +21,32 @@ def draw_levels(axes: Axes, summary: Summary) -> None:
     names = [level.level for level in summary.levels]
     values = [100 * level.accuracy for level in summary.levels]
     errors = [100 * level.standard_error for level in summary.levels]
-    axes.bar(names, values, yerr=errors, color=[GREY, BLUE, BLUE, ORANGE], capsize=4)
-    axes.set_ylabel("accuracy, %")
-    axes.set_ylim(max(0.0, min(values) - 10), 100.5)
-    for position, value in enumerate(values):
+    axes.errorbar(values, names, xerr=errors, fmt="none", ecolor=GREY, capsize=4)
+    axes.scatter(values, names, s=60, color=[GREY, *[BLUE] * (len(values) - 2), ORANGE], zorder=3)
+    for name, value in zip(names, values, strict=True):
         axes.annotate(
-            f"{value:.1f}",
-            (position, value),
-            xytext=(0, -34),
-            textcoords="offset points",
-            ha="center",
-            color="white",
-            fontweight="bold",
+            f"{value:.1f} %", (value, name), xytext=(0, 8), textcoords="offset points", ha="center"
         )
+    axes.set_xlabel("accuracy, % (part of the axis)")
+    axes.set_xlim(max(0.0, min(v - e for v, e in zip(values, errors, strict=True)) - 3), 101)
+    axes.margins(y=0.2)
+    axes.invert_yaxis()
 
 
 def draw_synops(axes: Axes, summary: Summary) -> None:
-    """Simulated SynOps and spikes of every layer, mean per sample."""
+    """Simulated SynOps of every layer, mean per sample, with each one's part of all."""
     names = [short_label(row.name) for row in summary.layers]
     at = np.arange(len(names))
     synops = [row.synops or 0.0 for row in summary.layers]
-    spikes = [row.spikes or 0.0 for row in summary.layers]
-    axes.barh(at - 0.2, synops, height=0.38, color=BLUE, label="SynOps")
-    axes.barh(at + 0.2, spikes, height=0.38, color=ORANGE, label="spikes")
+    axes.barh(at, synops, height=0.6, color=BLUE)
+    total = max(sum(synops), 1.0)
+    for place, value in enumerate(synops):
+        said = f" {value:,.0f} ({value / total:.0%})"
+        axes.annotate(said, (value, place), va="center", fontsize=10)
     axes.set_yticks(at, names)
     axes.invert_yaxis()
-    axes.set_xscale("symlog", linthresh=100)
-    axes.set_xlabel("per sample (simulated)")
-    axes.legend(frameon=False)
+    axes.set_xlim(0, 1.25 * max(*synops, 1.0))
+    axes.set_xlabel("SynOps a sample (simulated)")
 
 
 def draw_memory(axes: Axes, summary: Summary) -> None:

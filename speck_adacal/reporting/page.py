@@ -11,6 +11,7 @@ from speck_adacal.bundle import Manifest
 from speck_adacal.reporting.core_map import core_map
 from speck_adacal.reporting.figures import inline_figures, page_figures
 from speck_adacal.reporting.front_files import FrontRow
+from speck_adacal.reporting.next_steps import next_steps_of, saving_exit
 from speck_adacal.reporting.summary import Summary, accuracy_of
 
 
@@ -34,6 +35,10 @@ def render_page(
         d=summary.details,
         ann=accuracy_of(summary.levels, "ann") if measured else None,
         event=accuracy_of(summary.levels, "event") if measured else None,
+        contents=_contents(summary),
+        steps=next_steps_of(summary, has_front=bool(front)),
+        exit_saves=saving_exit(summary) is not None,
+        mistakes=() if summary.decisions is None else summary.decisions.mistakes(),
         cores=core_map(summary.chip, summary.layers),
         front=front,
         manifest=manifest,
@@ -43,3 +48,22 @@ def render_page(
         pct=lambda share: f"{100 * share:.2f} %",
         num=lambda value: f"{value:,.0f}",
     )
+
+
+def _contents(summary: Summary) -> list[tuple[str, str]]:
+    """Place and name of every part of the page, in order."""
+    return [
+        ("next", "Next"),
+        ("accuracy", "Accuracy"),
+        *([("classes", "Classes")] if summary.decisions is not None else []),
+        ("layers", "Layers"),
+        ("cores", "Cores"),
+        ("front", "Front"),
+        ("error", "Error"),
+        ("sensitivity", "Sensitivity"),
+        ("exit", "Early exit"),
+        ("load", "Load"),
+        ("quantisation", "8 bits"),
+        ("energy", "Energy"),
+        ("origin", "Origin"),
+    ]

@@ -29,6 +29,7 @@ _THEME = {
 }
 _GROUND = r'<g id="patch_[12]">\s*<path [^>]*?style="fill: #ffffff[^>]*?/>\s*</g>'
 _ROW_INCHES = 0.28
+_WIDE, _HALF = 9.6, 4.8  # inches, for a figure that has the page to itself, and for two abreast
 
 
 def short_label(name: str, most: int = 20) -> str:
@@ -48,7 +49,10 @@ def drawn(draw: Callable[[Axes], None], name: str, suffix: str, *, rows: int = 0
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"speck-adacal {name}"}):
         height = max(3.2, 1.0 + _ROW_INCHES * rows)
-        figure = Figure(figsize=(4.8, height), layout="constrained")
+        figure = Figure(
+            figsize=(_HALF if name.startswith("sensitivity") else _WIDE, height),
+            layout="constrained",
+        )
         draw(figure.subplots())
         buffer = io.BytesIO()
         metadata = {"Date": None} if suffix == "svg" else None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,17 @@ import numpy.typing as npt
 
 from speck_adacal.adaptation.decompose import LayerError, decompose
 from speck_adacal.adaptation.energy import ConversionEnergy, estimate_energy
-from speck_adacal.bundle import new_file
 from speck_adacal.chip.deploy import Deployment
 from speck_adacal.chip.simulation import Simulation
 from speck_adacal.chip_description import load_chip_description
+from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.levels import NEVER_RESET, LevelResult, measure_levels
 from speck_adacal.recipe.verdict import Verdict, fall_never_reset
+from speck_adacal.reporting.decisions import Decisions, decisions_of
 from speck_adacal.reporting.details import Details, measure_details
 from speck_adacal.rules.shapes import LayerShape
 from speck_adacal.samples.batches import encode_for
+from speck_adacal.snn.layer_names import layer_names
 from speck_adacal.twin_search.progress import Progress
 
 
@@ -78,6 +79,7 @@ class Summary:
         errors: parts of every spiking layer's error, of the first samples.
         verdict: what adaptation kept and lost, on calibration samples.
         details: what was measured on a part of the samples, if it was.
+        decisions: what the twin decided of each class, with pictures of samples.
 
     Without samples `levels` is empty, and what needs them is 0 or None.
     """
@@ -96,6 +98,7 @@ class Summary:
     errors: tuple[LayerError, ...] = ()
     details: Details | None = None
     verdict: Verdict | None = None
+    decisions: Decisions | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -113,6 +116,7 @@ class Summary:
             "seconds": self.seconds,
             "command": self.command,
             "verdict": None if self.verdict is None else self.verdict.to_dict(),
+            "decisions": None if self.decisions is None else self.decisions.to_dict(),
             "details": None if self.details is None else self.details.to_dict(),
         }
 
@@ -153,6 +157,7 @@ def summarise(
     """
     start = time.perf_counter()
     levels, simulation = measure_levels(deployment, samples, labels, progress=progress)
+    truth = checked_labels(labels, len(simulation), deployment.classes)
     found = measure_details(deployment, samples, labels, progress=progress) if details else None
     return Summary(
         chip=deployment.chip,
@@ -168,6 +173,7 @@ def summarise(
         command=command,
         errors=_error_parts(deployment, samples),
         details=found,
+        decisions=decisions_of(simulation, samples, truth, deployment.classes),
         verdict=deployment.adapted.recipe.verdict,
     )
 
@@ -184,7 +190,9 @@ def _error_parts(deployment: Deployment, samples: Any) -> tuple[LayerError, ...]
     adapted = deployment.adapted
     settings = adapted.recipe.settings
     batches = encode_for(samples, adapted.ann.input_shape, adapted.recipe)
-    return decompose(adapted.reference, adapted.recipe, batches, settings, adapted.graph)
+    names = layer_names(adapted.graph, adapted.recipe)
+    found = decompose(adapted.reference, adapted.recipe, batches, settings, adapted.graph)
+    return tuple(replace(error, name=names[error.name]) for error in found)
 
 
 def layer_rows(
@@ -217,72 +225,6 @@ def layer_rows(
             )
         )
     return tuple(rows)
-
-
-def simulation_to_dict(
-    deployment: Deployment, simulation: Simulation, labels: npt.NDArray[np.int64] | None
-) -> dict[str, Any]:
-    """Plain values of a simulation, for JSON."""
-    results: dict[str, Any] = {
-        "kind": "simulated",
-        "chip": deployment.chip,
-        "samples": len(simulation),
-        "events_per_sample": float(simulation.events.mean()),
-        "synops_per_sample": float(simulation.synops.mean()),
-        "undecided": int(np.count_nonzero(simulation.decisions < 0)),
-        "decisions": simulation.decisions.tolist(),
-        "layers": [row.to_dict() for row in layer_rows(deployment, simulation)],
-    }
-    verdict = deployment.adapted.recipe.verdict
-    results["verdict"] = None if verdict is None else verdict.to_dict()
-    if labels is not None:
-        results["accuracy"] = simulation.accuracy(labels)
-    if simulation.chip_decisions:
-        results["chip_readout"] = chip_readout_to_dict(simulation, labels)
-    return results
-
-
-def chip_readout_to_dict(
-    simulation: Simulation, labels: npt.NDArray[np.int64] | None
-) -> dict[str, Any]:
-    """How often the chip's read-out layer said a class or nothing, of all its looks."""
-    said = np.concatenate([one.label for one in simulation.chip_decisions])
-    looks = max(len(said), 1)
-    found: dict[str, Any] = {"looks": len(said)}
-    found["nothing"] = int(np.count_nonzero(said < 0)) / looks
-    if labels is not None:
-        shown = np.repeat(labels, [len(one) for one in simulation.chip_decisions])
-        found["right"] = int(np.count_nonzero(said == shown)) / looks
-        found["wrong"] = int(np.count_nonzero((said != shown) & (said >= 0))) / looks
-    return found
-
-
-def write_simulation(
-    simulation: Simulation,
-    labels: npt.NDArray[np.int64] | None,
-    path: Path,
-    *,
-    force: bool = False,
-) -> None:
-    """Write decisions, counts and output spikes as `.npz`.
-
-    Raises:
-        OutputExistsError: `path` exists and `force` is False.
-    """
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "decisions": simulation.decisions,
-        "class_counts": simulation.class_counts,
-        "events": simulation.events,
-        "spikes_per_core": simulation.spikes_per_core,
-        "synops_per_core": simulation.synops_per_core,
-        "output_t_us": np.concatenate([spikes.t_us for spikes in simulation.output]),
-        "output_class": np.concatenate(simulation.output_class),
-        "output_offsets": np.cumsum([0, *(len(spikes.t_us) for spikes in simulation.output)]),
-    }
-    if labels is not None:
-        arrays["labels"] = labels
-    with new_file(path, force=force) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def accuracy_of(levels: Sequence[LevelResult], level: str) -> float:

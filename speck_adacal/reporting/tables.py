@@ -17,7 +17,8 @@ from speck_adacal.chip.simulation import Simulation
 from speck_adacal.inspection.core_load import CoreLoad
 from speck_adacal.recipe.verdict import Verdict
 from speck_adacal.reporting.narrowing import NarrowingTable
-from speck_adacal.reporting.summary import LayerRow, Summary, chip_readout_to_dict, layer_rows
+from speck_adacal.reporting.simulation_files import chip_readout_to_dict
+from speck_adacal.reporting.summary import LayerRow, Summary, layer_rows
 from speck_adacal.rules.rule_book import Explanation
 
 if TYPE_CHECKING:

@@ -1,28 +1,39 @@
 from __future__ import annotations
 
+import base64
+import html
 import importlib.util
+import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 from typer.testing import CliRunner
 
-from speck_adacal import AdaptSettings, adapt, deploy, save, simulate
+from speck_adacal import AdaptSettings, Events, adapt, deploy, save, simulate
 from speck_adacal.adaptation.energy import ConversionEnergy
 from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.bundle import read_bundle
 from speck_adacal.bundle.format import write_bundle
+from speck_adacal.chip.simulation import Simulation
 from speck_adacal.chip_description import load_chip_description
 from speck_adacal.cli.app import app
 from speck_adacal.datasets.demo import demo_checkpoint_path, load_demo_digits
 from speck_adacal.errors import BundleError, OutputExistsError
 from speck_adacal.inspection.levels import LevelResult
 from speck_adacal.reporting.core_map import core_map
+from speck_adacal.reporting.decisions import decisions_of
+from speck_adacal.reporting.detail_figures import detail_figures
 from speck_adacal.reporting.figures import write_figures
 from speck_adacal.reporting.front_files import FRONT, FrontRow, front_of_bundle
+from speck_adacal.reporting.next_steps import next_steps_of
 from speck_adacal.reporting.page import render_page
 from speck_adacal.reporting.summary import LayerRow, Summary, summarise
 
@@ -99,9 +110,8 @@ def test_tables_show_the_numbers_of_the_summary():
     for level in summary.levels:
         assert [level.level, level.meaning, f"{100 * level.accuracy:.2f} %", "1.10 %"] in rows
     assert [
-        "conv1", "3", "2", "1.25", "0.321", "201", "1152 of 32768", "9216 of 32768",
-        "16 of 1024",
-        "431", "98,765",
+        "conv1", "3", "98,765", "431", "2", "1.25", "0.321", "201", "1152 of 32768",
+        "9216 of 32768", "16 of 1024",
     ] in rows  # fmt: skip
     assert ["900,000", "95.30 %", "1.00 %", "chosen"] in rows
     assert ["500,000", "90.00 %", "2.00 %", ""] in rows
@@ -128,7 +138,9 @@ def measured():
 def test_every_measured_number_is_on_the_page(measured):
     _, summary = measured
     details = summary.details
-    rows = Cells(render_page(summary, front=FRONT_ROWS)).rows
+    cheap = tuple(replace(point, synops=min(point.synops, 0.9)) for point in details.exits)
+    details = replace(details, exits=cheap)  # their table is shown where one saves
+    rows = Cells(render_page(replace(summary, details=details), front=FRONT_ROWS)).rows
     percent = "{:.2f} %".format
     assert len(details.exits) == 6
     for point in details.exits:
@@ -167,11 +179,101 @@ def test_details_agree_with_the_twin(measured):
         assert 0 < point.synops <= 1
     assert [heat.knob for heat in details.heat_maps] == ["φ", "ρ"]
     for heat in details.heat_maps:
-        assert heat.layers == ("relu1", "relu2", "relu3")
+        assert heat.layers == ("conv1", "conv2", "conv3")
         assert min(min(row) for row in heat.harm) >= 0
     rho = details.heat_maps[1]
     assert max(row[0] for row in rho.harm) < 1e-6  # the network's own ρ
     json.dumps(summary.to_dict(), allow_nan=False)
+
+
+def test_decisions_by_class_are_counted_on_the_page(measured):
+    deployment, summary = measured
+    digits = load_demo_digits()
+    run, labels = simulate(deployment, digits.images[:100]), digits.labels[:100]
+    rows = Cells(render_page(summary)).rows
+    for label in range(10):
+        counts = [int(((labels == label) & (run.decisions == d)).sum()) for d in (*range(10), -1)]
+        share = counts[label] / max(sum(counts), 1)
+        cells = [str(count) if count else "" for count in counts]
+        assert [str(label), *cells, f"{100 * share:.2f} %"] in rows
+    assert summary.decisions.to_dict()["accuracy_by_class"] == list(summary.decisions.by_class)
+    wrong = int((run.decisions != labels).sum())
+    assert sum(count for _, _, count in summary.decisions.mistakes(100)) == wrong
+    assert sum(not picture.right for picture in summary.decisions.pictures) == min(wrong, 12)
+
+
+def made_up(decisions, labels, samples, classes):
+    zeros = np.zeros((len(labels), 9), np.int64)
+    decided = np.asarray(decisions)
+    run = Simulation(decided, zeros, (), (), zeros[:, 0], zeros, zeros)
+    return decisions_of(run, samples, np.asarray(labels), classes)
+
+
+def test_wrong_samples_are_shown_first_and_as_they_look():
+    images = np.zeros((4, 1, 3, 5), np.float32)
+    images[2, 0, 1, 4] = 1
+    found = made_up([0, 1, 0, -1], [0, 1, 1, 1], images, 2)
+    assert [(p.index, p.label, p.decided) for p in found.pictures] == [
+        (2, 1, 0), (3, 1, -1), (0, 0, 0), (1, 1, 1),
+    ]  # fmt: skip
+    assert found.confusion == ((1, 0, 0), (1, 1, 1))
+    assert found.mistakes() == ((1, 0, 1), (1, -1, 1))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.pictures[0].png))))
+    assert shown.tolist() == (255 * images[2, 0]).astype(int).tolist()
+
+
+def test_events_are_shown_by_polarity():
+    events = Events([0, 1, 2, 3], [0, 1, 2, 2], [0, 0, 0, 0], [0, 1, 0, 1], (2, 1, 4))
+    found = made_up([0], [0], [events], 1)
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found.pictures[0].png))))[0]
+    off, on, both, none = (tuple(pixel) for pixel in shown.tolist())
+    assert len({off, on, both, none}) == 4
+    assert off[2] > off[0]
+    assert on[0] > on[2]
+    assert none == (255, 255, 255)
+
+
+def test_what_to_do_next_follows_from_what_was_found():
+    plain = a_summary()  # loses 2.67 points, has no front, no details
+    steps = next_steps_of(plain, has_front=False)
+    assert "2.7 points" in steps[0].why
+    assert steps[1].command.startswith("speck-adacal front")
+    assert not any(" front " in step.command for step in next_steps_of(plain, has_front=True))
+    bare = replace(plain, levels=())
+    assert [step.command.split()[1] for step in next_steps_of(bare, has_front=False)] == ["report"]
+    for step in steps:
+        assert step.command in html.unescape(render_page(plain))
+
+
+@pytest.mark.parametrize("synops", [0.5, 0.97])
+def test_the_table_of_exits_is_shown_where_one_saves(measured, synops):
+    summary = measured[1]
+    points = tuple(replace(point, synops=synops) for point in summary.details.exits)
+    page = render_page(replace(summary, details=replace(summary.details, exits=points)))
+    assert ("allowed loss" in page) == (synops < 0.95)
+    assert ("no early exit saves" in page) == (synops >= 0.95)
+    assert ("speck-adacal exits" in page) == (synops < 0.95)
+
+
+def test_contents_lead_to_every_part(measured):
+    page = render_page(measured[1], front=FRONT_ROWS)
+    places = re.findall(r'<h2 id="(\w+)"', page)
+    assert re.findall(r'<a href="#(\w+)"', page) == places
+    assert page.count("<h2") == len(places)
+
+
+def test_both_heat_maps_have_one_scale(measured):
+    """The same sensitivity has the same colour in both."""
+    details = measured[1].details
+    phi, rho = (replace(heat, harm=((0.1, 0.2),)) for heat in details.heat_maps)
+    drawings = []
+    for others in ((phi, rho), (rho, replace(phi, harm=((0.1, 0.8),)))):
+        figures = detail_figures(replace(details, heat_maps=others))
+        axes = Figure().subplots()
+        figures["sensitivity_phi" if others[0] is phi else "sensitivity_rho"][1](axes)
+        image = axes.get_images()[0]
+        drawings.append(image.get_array()[0, 1] / image.norm.vmax)
+    assert drawings[0] == pytest.approx(2 * drawings[1])  # 0.2 of 0.2, and 0.2 of 0.8 (a root)
 
 
 def test_figures_take_the_pages_colours(measured):
