@@ -96,3 +96,9 @@ class QuantisedLayer:
 
 def start_of(layer: FoldedLayer, window_steps: int) -> Floats:
     return layer.initial + window_steps * layer.bias[:, None, None]
+
+
+def allowed_scale(values: Floats, low: int, high: int) -> float:
+    """The largest factor at which all values lie from `low` to `high`; infinite for zeros."""
+    lowest, highest = float(values.min()), float(values.max())
+    return min(high / highest if highest > 0 else np.inf, low / lowest if lowest < 0 else np.inf)

@@ -13,8 +13,10 @@ from torch import nn
 from speck_adacal.errors import ModelError
 
 NEURONS = frozenset({"IF", "LIF"})
+INTEGRATORS = frozenset({"I", "LI"})  # with a potential, but without spikes
 _SUPPORTED = (
-    "Affine, Linear, Conv1d, Conv2d, SumPool2d, AvgPool2d, Flatten, IF, and LIF without leak"
+    "Affine, Linear, Conv1d, Conv2d, SumPool2d, AvgPool2d, Flatten, IF, LIF without leak, and at "
+    "the output I, and LI without leak"
 )
 
 
@@ -29,15 +31,7 @@ def neuron_gain(name: str, node: Any) -> npt.NDArray[np.float64]:
         ModelError: the neurons leak, have a threshold that is not positive, or thresholds that
             differ within a channel.
     """
-    resistance = _array(node.r)
-    if type(node).__name__ == "LIF":
-        tau = _array(node.tau)
-        if not np.all(tau == np.inf):
-            raise ModelError(
-                f"The NIR node {name!r} is a leaky neuron (tau = {tau.min():g}), which has no ANN "
-                "counterpart, and Speck has no such leak; use IF."
-            )
-        resistance = np.where(resistance == np.inf, 1.0, resistance)
+    resistance = _ratio(name, node)
     threshold, resistance = np.broadcast_arrays(_array(node.v_threshold), resistance)
     if not all(np.all(np.isfinite(v) & (v > 0)) for v in (threshold, resistance)):
         raise ModelError(
@@ -53,6 +47,60 @@ def neuron_gain(name: str, node: Any) -> npt.NDArray[np.float64]:
             "Speck has one threshold, so give one per channel at most."
         )
     return np.ascontiguousarray(rows[:, 0])
+
+
+def neuron_resistance(name: str, node: Any) -> npt.NDArray[np.float64]:
+    """What neurons that keep their threshold multiply inputs by, float64 `[channels]` or `[1]`.
+
+    Raises:
+        ModelError: as `neuron_gain`; or it differs within a channel.
+    """
+    neuron_gain(name, node)
+    threshold, resistance = np.broadcast_arrays(_array(node.v_threshold), _ratio(name, node))
+    rows = resistance.reshape(threshold.shape[0] if threshold.ndim else 1, -1)
+    if not np.all(rows == rows[:, :1]):
+        raise ModelError(f"The NIR node {name!r} has resistances that differ within a channel.")
+    return np.ascontiguousarray(rows[:1, 0] if np.ptp(rows[:, 0]) == 0 else rows[:, 0])
+
+
+def integrator_gain(name: str, node: Any, *, last: bool) -> npt.NDArray[np.float64]:
+    """`r` of neurons that integrate without firing, float64 `[channels]` or `[1]`.
+
+    Raises:
+        ModelError: they leak, have an r that is not positive, or do not stand at the output.
+    """
+    if not last:
+        raise ModelError(
+            f"The NIR node {name!r} is of type {type(node).__name__}, whose neurons do not fire, "
+            "so that nothing behind them would hear of them on the chip; put IF in its place, or "
+            "let it feed the output alone."
+        )
+    resistance = _ratio(name, node)
+    rows = resistance.reshape(resistance.shape[0] if resistance.ndim else 1, -1)
+    if not np.all(np.isfinite(rows) & (rows > 0) & (rows == rows[:, :1])):
+        raise ModelError(
+            f"The NIR node {name!r} needs a positive and finite r, one for each channel, found "
+            f"{resistance.min():g} to {resistance.max():g}."
+        )
+    return np.ascontiguousarray(rows[:, 0])
+
+
+def _ratio(name: str, node: Any) -> npt.NDArray[np.float64]:
+    """What neurons make of a step's input: r, of neurons with an infinite τ 1 where r is infinite.
+
+    Raises:
+        ModelError: the neurons leak.
+    """
+    resistance = _array(node.r)
+    if not hasattr(node, "tau"):
+        return resistance
+    tau = _array(node.tau)
+    if not np.all(tau == np.inf):
+        raise ModelError(
+            f"The NIR node {name!r} is a leaky neuron (tau = {tau.min():g}), which has no ANN "
+            "counterpart, and Speck has no such leak; use IF."
+        )
+    return np.where(resistance == np.inf, 1.0, resistance)
 
 
 def weighted_or_pooling(name: str, node: Any) -> nn.Module:

@@ -12,6 +12,7 @@ from speck_adacal.chip.mapping import MappedNetwork, map_network
 from speck_adacal.chip.operations import bounds
 from speck_adacal.chip.policy import ChipPolicy, refused_biases, slow_clock_hz
 from speck_adacal.chip.quantise import quantise
+from speck_adacal.chip.scale_traps import joint_scale_warnings
 from speck_adacal.chip.wiring import Wiring, copied, write_fields
 from speck_adacal.chip_description import DEFAULT_CHIP, load_chip_description
 from speck_adacal.core_layers import FoldedLayer, QuantisedLayer
@@ -151,7 +152,8 @@ def deploy_network(
     refuse_broken(violations, chip, change)
     steps = adapted.recipe.settings.time_steps
     layers = tuple(quantised or (quantise(layer, window_steps=steps) for layer in folded))
-    violations += check_values(layers) + bounds(adapted.graph, adapted.recipe)
+    violations += check_values(layers) + joint_scale_warnings(layers)
+    violations += bounds(adapted.graph, adapted.recipe)
     refuse_broken(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
     shape = _sized(adapted.ann.input_shape)
@@ -170,14 +172,18 @@ def reset_warning(adapted: AdaptedNetwork, wiring: Wiring) -> tuple[Violation, .
     """A warning where a network that counts on resets stands at a sensor."""
     if wiring.sensor is None or adapted.recipe.settings.never_reset:
         return ()
+    way = (
+        "import it with --never-reset"
+        if adapted.recipe.came_spiking
+        else "adapt it on recordings of events without --reset-each"
+    )
     return (
         Violation(
             "never-reset",
             "sensor",
             "a network made for a reset before each sample",
             "one made for a stream",
-            "adapt it on recordings of events without --reset-each, or look at what "
-            "simulate --continuous says of --lower-clip 0.5",
+            f"{way}, or look at what simulate --continuous says of --lower-clip 0.5",
             "warning",
         ),
     )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.joint_scale import joint_scale
+from speck_adacal.chip.scale_traps import own_scale
 from speck_adacal.core_layers import (
     STATE_HIGH,
     STATE_LOW,
@@ -19,6 +20,7 @@ from speck_adacal.core_layers import (
     WEIGHT_LOW,
     FoldedLayer,
     QuantisedLayer,
+    allowed_scale,
     start_of,
 )
 from speck_adacal.errors import DesignRuleError
@@ -51,10 +53,16 @@ def quantise(layer: FoldedLayer, *, window_steps: int) -> QuantisedLayer:
     threshold, weight = max(1, int(np.rint(scale))), np.rint(layer.weight * scale)
     low = _threshold_low(layer.recipe, scale)
     if layer.recipe.as_is:
-        own = joint_scale(layer, *_limit(layer, start, leak, weights=False))
-        scale, limited_by = own.scale, own.limited_by
-        threshold, weight = own.threshold, own.weight
-        low = STATE_LOW if own.lowest is None else min(-1, own.lowest)
+        most, limiting = _limit(layer, start, leak, weights=False)
+        joint = joint_scale(layer, most, limiting)
+        scale, limited_by = joint.scale, joint.limited_by
+        threshold, weight = joint.threshold, joint.weight
+        low = STATE_LOW if joint.lowest is None else min(-1, joint.lowest)
+        better = own_scale(layer, joint, most) if layer.recipe.mended else None
+        if better is not None:
+            scale, limited_by = better.scale, "weights"
+            threshold, weight = max(1, round(scale)), np.rint(layer.weight * scale)
+            low = _threshold_low(layer.recipe, scale)
     weight = np.clip(weight, WEIGHT_LOW, WEIGHT_HIGH)
     if not weight.any():
         raise DesignRuleError(
@@ -99,12 +107,6 @@ def _limit(layer: FoldedLayer, start: Floats, leak: Floats, *, weights: bool) ->
         limits = {"weights": allowed_scale(layer.weight, WEIGHT_LOW, WEIGHT_HIGH), **limits}
     limited_by = min(limits, key=lambda term: limits[term])
     return limits[limited_by], limited_by
-
-
-def allowed_scale(values: Floats, low: int, high: int) -> float:
-    """The largest factor at which all values lie from `low` to `high`; infinite for zeros."""
-    lowest, highest = float(values.min()), float(values.max())
-    return min(high / highest if highest > 0 else np.inf, low / lowest if lowest < 0 else np.inf)
 
 
 def weight_error(weight: Floats, integers: npt.NDArray[Any], threshold: int) -> float:

@@ -19,7 +19,8 @@ EXAMPLE = (
 
 def command(
     input_shape: Annotated[
-        str | None, typer.Option("--input-shape", help="Such as 1,28,28.")
+        str | None,
+        typer.Option("--input-shape", help="Such as 1,28,28; a NIR file says it itself."),
     ] = None,
     arch: Annotated[
         str | None, typer.Option("--arch", help="A reference architecture, or module:callable.")
@@ -43,24 +44,25 @@ def command(
 
     from speck_adacal.errors import SettingsError
 
-    if input_shape is None:
-        raise SettingsError("check needs --input-shape, such as 1,28,28.")
     if model is None and arch is None:
         raise SettingsError("check needs a network: give --arch, --model, or both.")
+    if model is None and input_shape is None:
+        raise SettingsError("check needs --input-shape, such as 1,28,28.")
     early.need_file(model, "--model")
-    shape = common.parse_shape(input_shape)
+    shape = common.parse_shape(input_shape) if input_shape else None
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), waiting.counting("Checking", quiet=hushed) as count:
         count(0, 0, waiting.LOADING)
         import speck_adacal
         from speck_adacal.ann.checkpoint import build_architecture
+        from speck_adacal.ann.spiking.files import load_spiking
         from speck_adacal.reporting.tables import check_table
 
         if model is None:
             network = build_architecture(str(arch))
         else:
-            network = speck_adacal.load_network(model, arch)
-        result = speck_adacal.check(network, input_shape=shape, chip=chip)
+            network, shape = load_spiking(model, arch, shape)
+        result = speck_adacal.check(network, input_shape=shape or (), chip=chip)
     results = {
         "chip": chip,
         "fits": not result.errors,

@@ -33,6 +33,20 @@ def command(
     time_steps: Annotated[
         int, typer.Option("--time-steps", "-T", help="T, steps a sample, where steps matter.")
     ] = 8,
+    never_reset: Annotated[
+        bool,
+        typer.Option(
+            "--never-reset",
+            help="For a stream, as at a camera: front judges on recordings on end, flash takes it.",
+        ),
+    ] = False,
+    mend_scale: Annotated[
+        bool,
+        typer.Option(
+            "--mend-scale",
+            help="Layers whose weights sinabs' joint scale loses get a scale of their own.",
+        ),
+    ] = False,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -53,7 +67,14 @@ def command(
         from speck_adacal.reporting.import_table import import_table, imported_layers
 
         network, shape = load_spiking(model, arch, shape)
-        adapted = speck_adacal.from_sinabs(network, shape, time_steps=time_steps, seed=seed)
+        adapted = speck_adacal.from_sinabs(
+            network,
+            shape,
+            time_steps=time_steps,
+            reset_each=not never_reset,
+            mend_scale=mend_scale,
+            seed=seed,
+        )
         speck_adacal.save(adapted, out, command=common.command_line(), force=force)
     results = {"bundle": str(out), "layers": imported_layers(adapted)}
     common.show(results, import_table(adapted, out), as_json=as_json, quiet=quiet)

@@ -132,7 +132,8 @@ def refuse_resets(bundle: Bundle) -> None:
         raise SettingsError(
             f"{bundle.path} was made for samples with a reset before each, and nobody resets a "
             "flashed chip between two scenes; adapt the network on recordings of events without "
-            "--reset-each, or flash it as it is with --reset-each."
+            "--reset-each (one that came spiking: import it with --never-reset), or flash it as it "
+            "is with --reset-each."
         )
 
 

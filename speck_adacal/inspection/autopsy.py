@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.chip.quantise import allowed_scale, weight_error
-from speck_adacal.core_layers import STATE_HIGH, STATE_LOW, WEIGHT_HIGH, WEIGHT_LOW, QuantisedLayer
+from speck_adacal.chip.quantise import weight_error
+from speck_adacal.core_layers import (
+    STATE_HIGH,
+    STATE_LOW,
+    WEIGHT_HIGH,
+    WEIGHT_LOW,
+    QuantisedLayer,
+    allowed_scale,
+)
 from speck_adacal.inspection.autopsy_activity import LayerActivity, measure_activity
 
 

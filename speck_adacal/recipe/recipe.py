@@ -171,6 +171,8 @@ class LayerRecipe:
             window's worth of it is part of the initial potential.
         as_is: True for a layer that came spiking: its integers are those of sinabs' own
             discretisation, and nothing is fitted to a trained network.
+        mended: of a layer that came spiking: where sinabs' joint scale loses its weights, it gets
+            a scale of its own.
         step_bias: what is added to each channel's input at each time step, float64
             `[T, channels]`, in units of the activation (of a readout layer: added to the output);
             None for nothing. It exists in time steps only.
@@ -186,6 +188,7 @@ class LayerRecipe:
     lower_clip: float | None = None
     leaks: bool = False
     as_is: bool = False
+    mended: bool = False
     step_bias: npt.NDArray[np.float64] | None = None
     signed: bool = False
 

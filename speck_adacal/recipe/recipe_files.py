@@ -34,6 +34,7 @@ def recipe_to_data(recipe: Recipe) -> tuple[dict[str, Any], dict[str, torch.Tens
             "leaks": layer.leaks,
             "as_is": layer.as_is,
             "signed": layer.signed,
+            "mended": layer.mended,
         }
         for layer in recipe.layers
     ]
@@ -82,6 +83,7 @@ class _StoredLayer:
     leaks: bool = False
     as_is: bool = False
     signed: bool = False
+    mended: bool = False
 
 
 @checked
@@ -136,5 +138,6 @@ def _layer(stored: _StoredLayer, tensors: Mapping[str, torch.Tensor]) -> LayerRe
         leaks=stored.leaks,
         as_is=stored.as_is,
         signed=stored.signed,
+        mended=stored.mended,
         step_bias=None if step_bias is None else step_bias.numpy(),
     )

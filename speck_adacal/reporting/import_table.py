@@ -11,8 +11,15 @@ from rich.console import Group, RenderableType
 from speck_adacal.reporting.narrowing import NarrowingTable
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.snn.layer_names import layer_names
+from speck_adacal.snn.stock import ASSUMED, CAME, UNBOUNDED
 
-_ASSUMED = "threshold of an output that does not spike"
+_SENTENCES = {
+    ASSUMED: "The output {name!r} does not spike: it gets a threshold of 1, which the chip needs.",
+    UNBOUNDED: (
+        "{name!r} has min_v_mem=None, for which sinabs' own discretisation takes -32768, so that "
+        "its weights become zero; here the bound stays open, and the weights stay."
+    ),
+}
 
 
 def imported_layers(adapted: AdaptedNetwork) -> list[dict[str, Any]]:
@@ -40,18 +47,18 @@ def import_table(adapted: AdaptedNetwork, out: Path) -> RenderableType:
         lowest = "open" if clip is None else f"{-clip * row['threshold']:.4g}"
         name = row["name"] + (" (readout)" if row["readout"] else "")
         table.add_row(name, f"{row['threshold']:.4g}", lowest)
-    assumed = [
-        f"The output {name!r} does not spike: it gets a threshold of 1, which the chip needs."
+    said = [
+        _SENTENCES[record.step].format(name=name)
         for record in adapted.recipe.trace
-        if record.step == _ASSUMED
+        if record.step in _SENTENCES
         for name in record.values
     ]
     following = f"Next: speck-adacal deploy {out} --out OUT.bundle"
-    return Group(table, *assumed, f"Written: {out}", following)
+    return Group(table, *said, f"Written: {out}", following)
 
 
 def _thresholds(adapted: AdaptedNetwork) -> dict[str, float]:
     for record in adapted.recipe.trace:
-        if record.step == "came spiking":
+        if record.step == CAME:
             return dict(record.values)
     return {}

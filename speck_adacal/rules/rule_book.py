@@ -131,6 +131,13 @@ _BOOK: Mapping[str, _Entry] = {
         "set the scale; the warning's bound of 16 is this kit's choice.",
         "bits.weight",
     ),
+    "joint-scale": _Entry(
+        "sinabs scales weights, biases and thresholds of a layer together, so that one outlier, or "
+        "a lower bound far down, leaves the other weights few integers or none. Networks that "
+        "came spiking keep that scale unless they are imported with --mend-scale.",
+        source="sinabs 3, sinabs.backend.dynapcnn.discretize",
+        grade="M",
+    ),
     "sensor-region": _Entry(
         "What the network sees is a region of the sensor, as large as its input after pooling; "
         "pixels outside of the sensor do not exist.",

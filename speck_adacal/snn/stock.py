@@ -17,12 +17,21 @@ from speck_adacal.ann.spiking.network_reader import spike_values
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe, StepRecord
 from speck_adacal.snn.adapted import AdaptedNetwork
 
+CAME = "came spiking"  # steps of the trace
+ASSUMED = "threshold of an output that does not spike"
+UNBOUNDED = "lower bound left open, for which sinabs' own discretisation takes -32768"
 # What sinabs gives an output that does not spike when it is asked for spikes.
 _SINABS_DEFAULT = Neurons(np.array(1.0), 1.0, 1, np.array(0.0))
 
 
 def from_sinabs(
-    network: Any, input_shape: Sequence[int], *, time_steps: int = 8, seed: int = 0
+    network: Any,
+    input_shape: Sequence[int],
+    *,
+    time_steps: int = 8,
+    reset_each: bool = True,
+    mend_scale: bool = False,
+    seed: int = 0,
 ) -> AdaptedNetwork:
     """Take a spiking network of sinabs as it is: weights, thresholds, lower clips.
 
@@ -32,6 +41,10 @@ def from_sinabs(
         input_shape: `(channels, height, width)` of the input at one time step.
         time_steps: T, into which samples are cut where time steps matter: images as events, the
             time-stepped level, biases of a window.
+        reset_each: whether states are reset before each sample, or never, as at a camera: `front`
+            then judges on recordings on end, and `flash` takes the network.
+        mend_scale: layers whose weights sinabs' joint scale loses (`deploy` warns of them) get a
+            scale of their own.
         seed: of everything random later on.
 
     Returns:
@@ -49,13 +62,16 @@ def from_sinabs(
         correction="none",
         chip_correction=False,
         bias="initial",
+        reset_each=reset_each,
         seed=seed,
     )
     found = read_spiking(network, tuple(int(n) for n in input_shape))
-    return as_adapted(found, settings)
+    adapted = _as_adapted(found, settings)
+    layers = tuple(replace(layer, mended=mend_scale) for layer in adapted.recipe.layers)
+    return replace(adapted, recipe=replace(adapted.recipe, layers=layers))
 
 
-def as_adapted(found: SpikingGraph, settings: AdaptSettings) -> AdaptedNetwork:
+def _as_adapted(found: SpikingGraph, settings: AdaptSettings) -> AdaptedNetwork:
     """A spiking network as an adapted one.
 
     Here a spike is worth its neurons' threshold, as in converted networks, so the weights behind
@@ -63,14 +79,13 @@ def as_adapted(found: SpikingGraph, settings: AdaptSettings) -> AdaptedNetwork:
     """
     graph, neurons = found.graph, dict(found.neurons)
     output = graph.outputs[0]
-    trace = [
-        StepRecord(
-            "came spiking", 0.0, {n: float(np.mean(v.threshold)) for n, v in neurons.items()}
-        )
-    ]
+    unbounded = {name: 1.0 for name, layer in neurons.items() if layer.lower_clip is None}
+    trace = [StepRecord(CAME, 0.0, {n: float(np.mean(v.threshold)) for n, v in neurons.items()})]
+    if unbounded:
+        trace.append(StepRecord(UNBOUNDED, 0.0, unbounded))
     if output not in neurons:
         neurons[output] = _SINABS_DEFAULT
-        trace.append(StepRecord("threshold of an output that does not spike", 0.0, {output: 1.0}))
+        trace.append(StepRecord(ASSUMED, 0.0, {output: 1.0}))
     values = _spike_values(graph, neurons)
     nodes = tuple(_rescaled(graph, node, neurons, values) for node in graph.nodes)
     layers = tuple(

@@ -252,12 +252,16 @@ def judged(
 ) -> AdaptedNetwork:
     """The network with a verdict in its recipe: what it keeps of the trained network's accuracy.
 
+    One that came spiking has no trained network beside it, and no verdict.
+
     Args:
         adapted: the network.
         samples, labels: as for `adapt`.
         held_out: indices of the samples to judge on, on which nothing of the recipe was found.
         chip: a name of `known_chips()`.
     """
+    if adapted.recipe.came_spiking:
+        return adapted
     part = encode_for(samples, adapted.ann.input_shape, adapted.recipe).part(held_out)
     truth = None if labels is None else np.asarray(labels)[list(held_out)]
     verdict = measure_verdict(adapted, part, truth, held_out=True, chip=chip)

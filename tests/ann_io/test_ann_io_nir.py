@@ -153,6 +153,28 @@ def leaky(tau):
     return nir.LIF(tau=one * tau, r=one, v_leak=one * 0, v_threshold=one)
 
 
+def integrator(tau, r=1.0):
+    one = np.ones(3)
+    return nir.LI(tau=one * tau, r=one * r, v_leak=one * 0)
+
+
+@pytest.mark.parametrize(
+    ("node", "gain"),
+    [
+        (integrator(np.inf), 1.0),
+        (integrator(np.inf, np.inf), 1.0),
+        (integrator(np.inf, 0.5), 0.5),
+        (nir.I(np.full(3, 2.0)), 2.0),
+    ],
+)
+def test_an_integrator_at_the_output_is_the_layer_before_it(node, gain):
+    graph = chain(affine(3, 4, bias=False), node)
+    network = nir_to_module(graph)
+    assert [type(m).__name__ for m in network] == ["Linear"]
+    found = network[0].weight.detach().numpy()
+    np.testing.assert_array_equal(found, graph.nodes["0"].weight * np.float32(gain))
+
+
 def test_lif_without_leak_is_a_relu():
     network = nir_to_module(chain(affine(3, 4), leaky(np.inf), affine(3, 3)))
     assert isinstance(network[1], nn.ReLU)
@@ -163,7 +185,9 @@ def test_lif_without_leak_is_a_relu():
     [
         ([affine(3, 4), leaky(20.0), affine(3, 3)], r"'1' is a leaky neuron \(tau = 20\)"),
         ([affine(3, 4), nir.Threshold(np.ones(3)), affine(3, 3)], "'1' is of type Threshold"),
-        ([affine(3, 4), nir.I(np.ones(3))], "'1' is of type I"),
+        ([affine(3, 4), nir.I(np.ones(3)), affine(3, 3)], "'1' is of type I, .* do not fire"),
+        ([affine(3, 4), integrator(20.0)], r"'1' is a leaky neuron \(tau = 20\)"),
+        ([affine(3, 4), nir.I(np.full(3, np.nan))], "'1' needs a positive and finite r"),
         ([affine(3, 4), fire(3, threshold=0.0), affine(3, 3)], "positive v_threshold"),
         ([fire(4, threshold=2.0), affine(3, 4)], "'0' has a threshold or resistance other than 1"),
         ([nir.Affine(np.full((3, 4), np.nan), np.zeros(3))], "weight of the NIR node '0' has NaN"),

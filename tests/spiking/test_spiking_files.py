@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
 import nir
 import numpy as np
 import pytest
+import sinabs
 import sinabs.layers as sl
+import sinabs.nir
 import torch
 from torch import nn
 
 from speck_adacal import deploy, from_sinabs, load
+from speck_adacal.ann.checkpoint import load_network
 from speck_adacal.ann.spiking.files import load_spiking
 from speck_adacal.cli import main
 from speck_adacal.errors import CheckpointError, ModelError, SettingsError
@@ -107,6 +111,114 @@ def test_a_resistance_goes_into_the_weights(tmp_path):
     doubled = plain()
     doubled[0].weight.data *= 2
     same(deploy(from_sinabs(network, shape)), deploy(from_sinabs(doubled, SHAPE)))
+
+
+def renamed(made: nir.NIRGraph, names: dict[str, str]) -> nir.NIRGraph:
+    nodes = {names.get(name, name): node for name, node in made.nodes.items()}
+    edges = [(names.get(a, a), names.get(b, b)) for a, b in made.edges]
+    return nir.NIRGraph(nodes, edges)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"conv.1": "block.0.conv", "if.1": "block.0.neurons"},
+        {"conv.1": "forward", "if.1": "training", "pool": "class", "conv.2": "parameters"},
+        {"conv.1": "weight", "if.1": "modules", "flat": "graph", "fc": "0", "if.3": "a b"},
+    ],
+)
+def test_nodes_may_have_any_names(tmp_path, names):
+    network, shape = load_spiking(written(tmp_path, renamed(graph(), names)), None, None)
+    same(deploy(from_sinabs(network, shape)), deploy(from_sinabs(plain(), SHAPE)))
+
+
+def test_names_that_modules_cannot_tell_apart_are_refused(tmp_path):
+    made = renamed(graph(), {"conv.1": "a.b", "if.1": "a_b"})
+    with pytest.raises(ModelError, match=r"'a\.b' and 'a_b' would get the same name"):
+        load_spiking(written(tmp_path, made), None, None)
+
+
+def test_reserved_names_in_branches(tmp_path):
+    """A graph that is no chain becomes a module of torch.fx, which writes code from names."""
+    weight = weights()[0]
+    nodes = {
+        "input": nir.Input({"input": np.array(SHAPE)}),
+        "forward": convolution(weight, (10, 10)),
+        "class": integrate((4, 10, 10)),
+        "lambda": convolution(weight, (10, 10)),
+        "code": integrate((4, 10, 10)),
+        "training": convolution(np.tile(weight, (1, 2, 1, 1)), (10, 10)),
+        "if": integrate((4, 10, 10)),
+        "output": nir.Output({"output": np.array([4, 10, 10])}),
+    }
+    edges = [("input", "forward"), ("forward", "class"), ("input", "lambda"), ("lambda", "code")]
+    edges += [("class", "training"), ("code", "training"), ("training", "if"), ("if", "output")]
+    network, shape = load_spiking(written(tmp_path, nir.NIRGraph(nodes, edges)), None, None)
+    assert shape == SHAPE
+    assert network(torch.ones(1, *SHAPE)).shape == (1, 4, 10, 10)
+
+
+def without_leak(made: nir.NIRGraph) -> nir.NIRGraph:
+    """The same with LIF in the place of IF: time constants and resistances are infinite."""
+    for name in ("if.1", "if.2", "if.3"):
+        threshold = made.nodes[name].v_threshold
+        endless = np.full(threshold.shape, np.inf, dtype="f4")
+        made.nodes[name] = nir.LIF(endless, np.ones_like(threshold), 0 * threshold, threshold)
+    return made
+
+
+def by_sinabs_reader(made: nir.NIRGraph) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of nirtorch, which sinabs uses
+        return sinabs.nir.from_nir(made, batch_size=1)
+
+
+def by_hand(made: nir.NIRGraph) -> nn.Module:
+    """What sinabs' reader makes of LIF nodes; it stops at those with a value for each neuron."""
+    thresholds = [float(made.nodes[name].v_threshold.flat[0]) for name in ("if.1", "if.2", "if.3")]
+    network = plain()
+    for index, threshold in zip((1, 4, 7), thresholds, strict=True):
+        network[index] = sl.LIFSqueeze(
+            tau_mem=float("inf"), spike_threshold=torch.tensor(threshold), min_v_mem=None,
+            norm_input=False, batch_size=1,
+        )  # fmt: skip
+    return network
+
+
+@pytest.mark.parametrize(
+    ("change", "reader"), [(lambda made: made, by_sinabs_reader), (without_leak, by_hand)]
+)
+def test_numbers_are_those_of_sinabs_on_random_input(tmp_path, change, reader):
+    """Spike for spike, as a module and as what `from_sinabs` runs in time steps."""
+    made = change(graph((0.5, 1.5, 2.0)))
+    ours, shape = load_spiking(written(tmp_path, made), None, None)
+    theirs = reader(made)
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.poisson(torch.full((20, *shape), 0.5), generator)
+    with torch.no_grad():
+        found, wanted = ours(frames), theirs(frames)
+    wanted = wanted[0] if isinstance(wanted, tuple) else wanted
+    assert found.sum() > 50
+    torch.testing.assert_close(found, wanted.to(found), rtol=0, atol=0)
+    adapted = from_sinabs(ours, shape, time_steps=20)
+    hidden = adapted.network.run(frames[None], keep=("if_2",))["if_2"][0]
+    sinabs.reset_states(ours)
+    with torch.no_grad():
+        for module in list(ours)[:5]:
+            frames = module(frames)
+    torch.testing.assert_close(hidden / 1.5, frames, rtol=0, atol=1e-3)
+
+
+def test_adapt_on_a_spiking_file_says_what_it_takes_it_for(tmp_path, caplog):
+    load_network(written(tmp_path, graph()))
+    assert "taken here for the rectifiers" in caplog.text
+    assert "speck-adacal import" in caplog.text
+    caplog.clear()
+    made = graph()
+    without = [n for n in made.nodes if not n.startswith("if.")]
+    nodes = {name: made.nodes[name] for name in without}
+    load_network(written(tmp_path, nir.NIRGraph(nodes, list(pairwise(without)))))
+    assert not caplog.text
 
 
 def leaky() -> nir.NIRGraph:

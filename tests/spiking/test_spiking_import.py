@@ -21,6 +21,7 @@ from speck_adacal.chip.joint_scale import joint_scale
 from speck_adacal.core_layers import STATE_LOW
 from speck_adacal.errors import ModelError
 from speck_adacal.events import Events
+from speck_adacal.snn.stock import ASSUMED, CAME, UNBOUNDED
 
 SHAPE = (2, 10, 10)
 
@@ -161,9 +162,7 @@ def test_spike_rules_clips_and_names_are_in_the_recipe():
     assert [(x.name, x.phi, float(x.threshold), x.lower_clip) for x in recipe.layers] == [
         ("1", 1, 2.0, 1.5), ("3", 4, 0.5, None), ("5", 1, 1.0, 1.0),
     ]  # fmt: skip
-    assert [record.step for record in recipe.trace][1:] == [
-        "threshold of an output that does not spike"
-    ]
+    assert [record.step for record in recipe.trace] == [CAME, UNBOUNDED, ASSUMED]
 
 
 def test_a_bundle_keeps_that_it_came_spiking(tmp_path):
@@ -232,6 +231,21 @@ REFUSED = {
         with_layer(sl.LIFSqueeze(tau_mem=0.0, batch_size=1)),
         ["'1'", "tau_mem = 0", "above zero"],
     ),
+    "learnt decay": (
+        with_layer(sl.LIFSqueeze(tau_mem=20.0, train_alphas=True, batch_size=1)),
+        ["'1'", "leaks", "20 steps"],
+    ),
+    "synapse that never decays": (
+        with_layer(iaf(tau_syn=float("inf"))), ["'1'", "inf steps", "tau_syn=None"]
+    ),
+    "input of nothing": (
+        with_layer(sl.LIFSqueeze(tau_mem=float("inf"), batch_size=1)),
+        ["'1'", "norm_input=False", "never fires"],
+    ),
+    "integrator without leak inside": (
+        with_layer(sl.ExpLeakSqueeze(tau_mem=float("inf"), batch_size=1)),
+        ["'1'", "does not fire", "IAFSqueeze"],
+    ),
     "integrator": (with_layer(sl.ExpLeakSqueeze(tau_mem=9.0, batch_size=1)), ["'1'", "IAFSqueeze"]),
     "adaptive": (with_layer(sl.ALIF(tau_mem=9.0, tau_adapt=9.0)), ["'1'", "ALIF"]),
     "recurrent": (
@@ -258,6 +272,61 @@ def test_what_no_core_can_have_is_refused_with_its_place(name):
     with pytest.raises(ModelError) as caught:
         from_sinabs(network, SHAPE)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def without_leak(**more) -> nn.Module:
+    return sl.LIFSqueeze(
+        tau_mem=float("inf"), norm_input=False, batch_size=1, min_v_mem=-1.0, **more
+    )
+
+
+def test_lif_without_a_leak_is_taken_as_iaf():
+    network = chain()
+    for index in (1, 4, 8):
+        network[index] = without_leak()
+    same_integers(deploy(from_sinabs(network, SHAPE)).layers, by_sinabs(chain())[1])
+
+
+def test_an_integrator_at_the_output_gets_a_threshold_as_an_output_without_neurons_does():
+    bare, summing = chain()[:8], chain()
+    summing[8] = sl.ExpLeakSqueeze(tau_mem=float("inf"), batch_size=1)
+    found, expected = (from_sinabs(network, SHAPE) for network in (summing, bare))
+    assert ASSUMED in [record.step for record in found.recipe.trace]
+    for one, other in zip(deploy(found).layers, deploy(expected).layers, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+        assert one.threshold == other.threshold
+
+
+def rows_of_neurons() -> nn.Module:
+    """Neurons at the input, behind neurons, behind a pool and at the output behind neurons."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        iaf(2.0, -2.0), nn.Conv2d(2, 4, 3, 1, 1, bias=False), iaf(), iaf(3.0, -3.0),
+        sl.SumPool2d(2), iaf(2.0, -2.0), nn.Flatten(), nn.Linear(100, 5, bias=False), iaf(),
+        iaf(2.0, -2.0),
+    )  # fmt: skip
+    with torch.no_grad():
+        for index in (1, 7):
+            network[index].weight.abs_().mul_(3.0)
+    return network
+
+
+def test_neurons_in_a_row_get_identities_between_them():
+    """In time steps the spikes are those of sinabs, and each identity takes a core."""
+    network = rows_of_neurons()
+    adapted = from_sinabs(network, SHAPE, time_steps=12)
+    assert len(deploy(adapted).cores) == 6
+    frames = torch.from_numpy(np.random.default_rng(0).poisson(0.6, (12, *SHAPE)).astype("f4"))
+    spikes = [frames]
+    for module in network.eval():
+        spikes.append(module(spikes[-1]))
+    names = ("0", "2", "3", "5", "8")
+    found = adapted.network.run(frames[None], keep=names)
+    for name in names:
+        counts = found[name][0] / float(adapted.recipe[name].threshold)
+        wanted = spikes[int(name) + 1]
+        assert wanted.any()
+        torch.testing.assert_close(counts.reshape(wanted.shape), wanted, atol=1e-3, rtol=0)
 
 
 def test_sensor_layers_that_change_nothing_are_left_out():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ from speck_adacal.ann.edits import without_dead_code
 from speck_adacal.ann.graph import Kind, LayerGraph
 from speck_adacal.ann.rewriting import merge_linear_maps
 from speck_adacal.ann.spiking.dynapcnn import as_plain_module, without_sensor
-from speck_adacal.ann.spiking.neurons import Neurons, is_spiking, neurons_of
+from speck_adacal.ann.spiking.identities import with_identities
+from speck_adacal.ann.spiking.neurons import Neurons, is_integrator, is_spiking, neurons_of
 from speck_adacal.ann.trace import trace
 from speck_adacal.errors import ModelError
 
@@ -47,10 +48,16 @@ def read_spiking(network: Any, input_shape: tuple[int, ...]) -> SpikingGraph:
     """
     plain = unwrapped(as_plain_module(network)) if isinstance(network, nn.Module) else network
     # Before copying, which sinabs' layers do in a way of their own.
-    neurons = {
-        name: neurons_of(name or type(module).__name__, module)
+    spiking = {
+        name: module
         for name, module in (plain.named_modules() if isinstance(plain, nn.Module) else ())
         if is_spiking(module)
+    }
+    summing = {name for name, module in spiking.items() if is_integrator(module)}
+    neurons = {
+        name: neurons_of(name or type(module).__name__, module)
+        for name, module in spiking.items()
+        if name not in summing
     }
     copied = without_sensor(private_copy(plain), input_shape[0])
     if not neurons:
@@ -58,9 +65,11 @@ def read_spiking(network: Any, input_shape: tuple[int, ...]) -> SpikingGraph:
             f"{type(network).__name__} has no spiking layers; a trained network without them is "
             "turned into a spiking one by `adapt`."
         )
-    graph = trace(_with_rectifiers(copied, neurons), input_shape)
-    _refuse_other_rectifiers(graph, neurons)
-    graph, output = _without_output_neurons(graph)
+    graph = trace(_with_rectifiers(copied, spiking), input_shape)
+    _refuse_other_rectifiers(graph, spiking)
+    graph = with_identities(graph)
+    graph, output = _without_output_neurons(graph, summing)
+    _refuse_integrators(graph, summing)
     graph = merge_linear_maps(graph)
     own = {n.name for n in graph.of_kind(Kind.ACTIVATION)}
     found = {name: values for name, values in neurons.items() if name in own}
@@ -69,7 +78,7 @@ def read_spiking(network: Any, input_shape: tuple[int, ...]) -> SpikingGraph:
     return SpikingGraph(graph, found)
 
 
-def _with_rectifiers(network: nn.Module, neurons: Mapping[str, Neurons]) -> nn.Module:
+def _with_rectifiers(network: nn.Module, neurons: Collection[str]) -> nn.Module:
     """The network with a rectifier in the place of each of its spiking layers (in place)."""
     if "" in neurons:
         return nn.ReLU()
@@ -79,7 +88,16 @@ def _with_rectifiers(network: nn.Module, neurons: Mapping[str, Neurons]) -> nn.M
     return network
 
 
-def _refuse_other_rectifiers(graph: LayerGraph, neurons: Mapping[str, Neurons]) -> None:
+def _refuse_integrators(graph: LayerGraph, summing: Collection[str]) -> None:
+    for node in graph.of_kind(Kind.ACTIVATION):
+        if node.name in summing:
+            raise ModelError(
+                f"Layer {node.name!r} sums up its input and does not fire, so that nothing behind "
+                "it would hear of it on the chip: use sinabs.layers.IAFSqueeze."
+            )
+
+
+def _refuse_other_rectifiers(graph: LayerGraph, neurons: Collection[str]) -> None:
     for node in graph.of_kind(Kind.ACTIVATION):
         if node.name in neurons:
             continue
@@ -96,8 +114,11 @@ def _refuse_other_rectifiers(graph: LayerGraph, neurons: Mapping[str, Neurons]) 
         )
 
 
-def _without_output_neurons(graph: LayerGraph) -> tuple[LayerGraph, str | None]:
-    """The graph that ends in the last layer with weights, and the name of the neurons behind it."""
+def _without_output_neurons(
+    graph: LayerGraph, summing: Collection[str]
+) -> tuple[LayerGraph, str | None]:
+    """The graph that ends in the last layer with weights, and the name of the neurons behind it;
+    integrators (`summing`) at the output do not fire."""
     if len(graph.outputs) != 1:
         raise ModelError(
             f"The network has {len(graph.outputs)} outputs ({', '.join(graph.outputs)}); one is "
@@ -105,7 +126,8 @@ def _without_output_neurons(graph: LayerGraph) -> tuple[LayerGraph, str | None]:
         )
     node, neurons = graph[graph.outputs[0]], None
     while node.kind in (Kind.FLATTEN, Kind.ACTIVATION) and neurons is None:
-        neurons = node.name if node.kind is Kind.ACTIVATION else None
+        fires = node.kind is Kind.ACTIVATION and node.name not in summing
+        neurons = node.name if fires else None
         node = graph[node.inputs[0]]
     while node.kind is Kind.FLATTEN:
         node = graph[node.inputs[0]]

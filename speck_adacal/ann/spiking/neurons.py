@@ -43,6 +43,14 @@ def is_spiking(module: nn.Module) -> bool:
     return isinstance(module, _SPIKING)
 
 
+def is_integrator(module: nn.Module) -> bool:
+    """Whether a module sums up its input for ever and never fires."""
+    if not isinstance(module, sl.ExpLeak) or module.norm_input:
+        return False
+    membrane = _time_constants(type(module).__name__, module, "mem")
+    return membrane is not None and bool(np.all(membrane == np.inf))
+
+
 def has_neurons(network: object) -> bool:
     """Whether a network is spiking already."""
     return isinstance(network, nn.Module) and any(map(is_spiking, network.modules()))
@@ -74,33 +82,54 @@ def _refuse_other_kinds(name: str, module: Any) -> None:
     if isinstance(module, sl.ALIF | sl.ExpLeak):
         raise ModelError(
             f"Layer {name!r} is {kind}, whose neurons adapt or do not fire; the chip's integrate "
-            "and fire: use sinabs.layers.IAFSqueeze."
+            "and fire: use sinabs.layers.IAFSqueeze (at the output, ExpLeak without a leak, "
+            "tau_mem=inf, may stay)."
         )
 
 
 def _refuse_dynamics(name: str, module: Any, threshold: float) -> None:
-    synapse, membrane = (getattr(module, x, None) for x in ("tau_syn", "tau_mem"))
-    for option, value in (("tau_syn", synapse), ("tau_mem", membrane)):
-        if value is not None and not (_numbers(value) > 0).all():
-            raise ModelError(
-                f"Layer {name!r} has {option} = {_numbers(value).min():g}, but a time constant is "
-                "above zero; look for the step of training that broke it."
-            )
-    if synapse is not None and np.isfinite(_numbers(synapse)).any():
+    synapse, membrane = (_time_constants(name, module, which) for which in ("syn", "mem"))
+    if synapse is not None:
         raise ModelError(
-            f"Layer {name!r} has synapses with a time constant of {_numbers(synapse).min():g} "
-            "steps; the chip's act at once: train it with tau_syn=None."
+            f"Layer {name!r} has synapses with a time constant of {synapse.min():g} steps; the "
+            "chip's act at once: train it with tau_syn=None."
         )
-    if membrane is None or not np.isfinite(_numbers(membrane)).any():
-        return
-    tau = float(_numbers(membrane).min())
-    leak = threshold / 2 * (1 - math.exp(-1 / tau))
-    raise ModelError(
-        f"Layer {name!r} ({type(module).__name__}) leaks with a time constant of {tau:g} steps; a "
-        "core's slow clock can only take a constant away at each tick, and what comes closest at "
-        f"half a threshold is a bias of {-leak:.3g} a step: train it with IAFSqueeze and such a "
-        "bias, or without a leak."
-    )
+    if membrane is not None and np.isfinite(membrane).any():
+        tau = float(membrane.min())
+        leak = threshold / 2 * (1 - math.exp(-1 / tau))
+        raise ModelError(
+            f"Layer {name!r} ({type(module).__name__}) leaks with a time constant of {tau:g} "
+            "steps; a core's slow clock can only take a constant away at each tick, and what comes "
+            f"closest at half a threshold is a bias of {-leak:.3g} a step: train it with "
+            "IAFSqueeze and such a bias, or without a leak."
+        )
+    if module.norm_input:
+        raise ModelError(
+            f"Layer {name!r} ({type(module).__name__}) has norm_input=True, which multiplies its "
+            "input by 1 - exp(-1 / tau_mem), 0 without a leak, so that it never fires: use "
+            "IAFSqueeze, or norm_input=False, as far as it was trained so."
+        )
+
+
+def _time_constants(name: str, module: Any, which: str) -> Floats | None:
+    """A layer's `tau_mem` or `tau_syn`, in steps, also where it learns decays in their place."""
+    if getattr(module, "train_alphas", False):
+        decay = getattr(module, f"alpha_{which}", None)
+        if decay is None:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(_numbers(decay))
+            found = np.where(logs == 0, np.inf, -1 / logs)
+    elif getattr(module, f"tau_{which}", None) is None:
+        return None
+    else:
+        found = _numbers(getattr(module, f"tau_{which}"))
+    if not (found > 0).all():
+        raise ModelError(
+            f"Layer {name!r} has tau_{which} = {found.min():g}, but a time constant is above "
+            "zero; look for the step of training that broke it."
+        )
+    return np.asarray(found)
 
 
 def _refuse_reset(name: str, module: Any, threshold: Floats) -> None:
@@ -143,9 +172,12 @@ def _lower_clip(name: str, module: Any, threshold: Floats) -> float | None:
     clips = -_by_channel(values) / threshold
     alike = np.ptp(values.reshape(len(np.atleast_1d(values)), -1), axis=1).max() == 0
     if not alike or not clips.min() >= 0 or not np.allclose(clips, clips.flat[0]):
+        several = f" with thresholds of {threshold.min():g} to {threshold.max():g}"
         raise ModelError(
-            f"Layer {name!r} has a min_v_mem of {values.min():g} to {values.max():g}; a core can "
-            "have one number of at most 0, or one number of thresholds, for all neurons."
+            f"Layer {name!r} has a min_v_mem of {values.min():g} to {values.max():g}"
+            f"{several if threshold.size > 1 else ''}; a core can have one lower bound for all its "
+            "neurons, of at most 0 and in thresholds: give min_v_mem=-spike_threshold, or a "
+            "multiple of it."
         )
     return None if np.isinf(clips.flat[0]) else float(clips.flat[0])
 
