@@ -94,7 +94,8 @@ def _groups(graph: LayerGraph) -> list[dict[str, float]]:
         for other in [group for group in groups if group.keys() & found.keys()]:
             groups.remove(other)
             found = {**other, **found}
-        groups.append(found)
+        if found:  # of sums of values that are no spikes the fold tells
+            groups.append(found)
     return groups
 
 

@@ -144,6 +144,25 @@ def test_a_sum_of_unrectified_values_is_named():
         fold(graph, plain_recipe(graph))
 
 
+class PaddedSum(nn.Module):
+    """What is added comes from no neuron on either side: the input, padded, and a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        padded = nn.functional.pad(x, (0, 0, 1, 1))
+        return self.last(torch.relu(padded + self.first(padded))).flatten(1)
+
+
+def test_a_sum_that_no_spikes_reach_is_refused_by_a_typed_error():
+    graph = trace(PaddedSum(), (1, 8, 8))
+    assert check_network(graph).errors
+    with pytest.raises(ModelError):
+        fold(graph, plain_recipe(graph))
+
+
 def test_a_layer_read_three_times_is_named():
     (found,) = check_network(trace(Crowded(), (1, 8, 8))).violations
     assert (found.rule, found.layer) == ("fan-out", "stem.0")

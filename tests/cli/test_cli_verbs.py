@@ -113,6 +113,24 @@ def test_tables_for_people_name_the_next_command(capsys, adapted, bundle, tmp_pa
     assert run(capsys, "simulate", bundle, "--events", DIGITS, "--samples", "5", "--quiet") == ""
 
 
+def test_every_verb_behind_adapt_repeats_its_verdict(capsys, adapted, bundle, tmp_path):
+    """In the tables for people, in the results for programs, and on the page."""
+    from speck_adacal import load
+
+    verdict = load(adapted).recipe.verdict
+    line = verdict.line()
+    page = tmp_path / "report.html"
+    verbs = (
+        ("deploy", adapted, "--out", tmp_path / "d", "--force"),
+        ("simulate", bundle, "--events", DIGITS, "--samples", "5"),
+        ("report", bundle, "--samples-from", DIGITS, "--samples", "5", "--out", page, "--force"),
+    )
+    for verb in verbs:
+        assert line in " ".join(run(capsys, *verb).split()), verb[0]
+        assert json.loads(run(capsys, *verb, "--json"))["verdict"]["chip"] == verdict.chip
+    assert line in page.read_text(encoding="utf-8")
+
+
 def test_env_says_which_samna_is_used(capsys):
     found = json.loads(run(capsys, "env", "--json"))
     assert found["samna"]["kind"] in ("real", "virtual")
