@@ -79,6 +79,7 @@ from .inspection.exit_calibration import ExitCheck as ExitCheck
 from .readout.decision import Decision as Decision
 from .readout.decision import Moment as Moment
 from .readout.early_exit import ExitRule as ExitRule
+from .readout.output_terms import OutputTerm as OutputTerm
 from .readout.readouts import ArgmaxMembrane as ArgmaxMembrane
 from .readout.readouts import ArgmaxSpikeCount as ArgmaxSpikeCount
 from .readout.readouts import EarlyExit as EarlyExit

@@ -86,7 +86,7 @@ def held_out_split(
     The first `settings.correction_samples` are for fitting, or three quarters where there are
     fewer than that and a third more; as many after them judge.
     """
-    if not TEMPORAL.intersection(kinds(settings)) or len(graph[graph.outputs[0]].shape) != 1:
+    if not TEMPORAL.intersection(kinds(settings)):
         return batches, None
     fit = min(settings.correction_samples, batches.samples - batches.samples // 4)
     others = batches.between(fit, fit + settings.correction_samples)

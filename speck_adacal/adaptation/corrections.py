@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from speck_adacal.adaptation.bias_owners import add_to_bias, bias_owner
 from speck_adacal.adaptation.both_networks import SideBySide
 from speck_adacal.adaptation.reconstruct import reconstruct_weights
 from speck_adacal.adaptation.temporal import channel_means, fit_output_biases, fit_step_biases
@@ -31,7 +31,6 @@ TEMPORAL = frozenset({"temporal", "temporal_weights"})
 """Corrections with a bias for each time step."""
 _CHANGE_WEIGHTS = ("weights", "temporal_weights")
 _CHANGE_BIASES = ("bias", "both", "weights", *TEMPORAL)
-_CHANNEL_KEEPING = (Kind.ADD, Kind.AVG_POOL, Kind.MAX_POOL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +93,10 @@ def correct(
             reconstruct_weights(node, graph[node.name], pair, settings.ridge)
         if node.name not in graph.outputs or node.kind in SPIKING:
             continue
-        if kind in TEMPORAL and len(node.shape) == 1:
+        if kind in TEMPORAL and node.kind not in (Kind.FUNCTION, Kind.MAX_POOL):
             step_biases[node.name] = _bias_output_steps(node, pair, network, settings.time_steps)
         elif kind in ("bias", "both"):
-            _shift_output_bias(graph[node.name], pair, network, settings.time_steps)
+            _shift_output_bias(graph, graph[node.name], pair, network, settings.time_steps)
     layers = tuple(_with_found(layer, potentials, step_biases) for layer in recipe.layers)
     return Corrected(replace(recipe, layers=layers), graph, errors, pair.fewest)
 
@@ -208,34 +207,6 @@ def corrected_in_place(
     return _with_found(layer, {layer.name: neuron.initial_potential.detach().clone()}, tables)
 
 
-def bias_owner(graph: LayerGraph, node: Node) -> Node | None:
-    """The first layer with weights that only `node` reads, through channel-keeping nodes."""
-    for name in node.inputs:
-        source = graph[name]
-        if len(graph.consumers(name)) != 1 or name in graph.outputs:
-            continue
-        if source.kind in WEIGHTED:
-            return source if source.channel_axis == node.channel_axis else None
-        if source.kind in _CHANNEL_KEEPING and not _padded_average(source):
-            found = bias_owner(graph, source)
-            if found is not None:
-                return found
-    return None
-
-
-def _padded_average(node: Node) -> bool:
-    padding = getattr(node.module, "padding", 0) if node.kind is Kind.AVG_POOL else 0
-    odd = getattr(node.module, "divisor_override", None) is not None
-    return odd or (any(padding) if isinstance(padding, tuple) else bool(padding))
-
-
-def add_to_bias(module: Any, change: torch.Tensor) -> None:
-    """`bias += change`; a layer without a bias gets one."""
-    old = getattr(module, "bias", None)
-    bias = change if old is None else old + change
-    module.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-
-
 def _bias_output_steps(
     node: Node, pair: SideBySide, network: SpikingNetwork, steps: int
 ) -> torch.Tensor:
@@ -245,20 +216,24 @@ def _bias_output_steps(
         values = [full(snn[name], steps).flatten(0, 1) for name in node.inputs]
         outputs.append(module(*values).unflatten(0, (-1, steps)))
         wanted.append(ann[node.name])
-    table = fit_output_biases(outputs, wanted, steps)
+    table = fit_output_biases(outputs, wanted, steps, node.channel_axis)
     network.layers[key(node.name)] = StepBiasedOutput(module, table)
     return table
 
 
-def _shift_output_bias(node: Node, pair: SideBySide, network: SpikingNetwork, steps: int) -> None:
-    """Bring the mean output of a non-spiking output layer to the ANN's."""
-    if node.kind not in (Kind.CONV, Kind.LINEAR) or len(node.shape) != 1:
+def _shift_output_bias(
+    graph: LayerGraph, node: Node, pair: SideBySide, network: SpikingNetwork, steps: int
+) -> None:
+    """Bring the mean of each channel of an output that does not spike to the ANN's."""
+    owner = node if node.kind in WEIGHTED else bias_owner(graph, node)
+    if owner is None or node.kind in (Kind.FUNCTION, Kind.MAX_POOL):
         return
-    residuals = []
+    sums, places = torch.zeros(node.channels, dtype=torch.float64), 0
     for ann, snn in zip(pair.ann, pair.snn, strict=True):
-        mean = snn[node.inputs[0]][0].mean(1)
-        residuals.append(ann[node.name] - network.layer(node.name)(mean))
-    add_to_bias(node.module, torch.cat(residuals).double().mean(0).float())
+        means = [full(snn[name], steps).mean(1) for name in node.inputs]
+        residual = by_channel(ann[node.name] - network.layer(node.name)(*means), node.channel_axis)
+        sums, places = sums + residual.double().sum((0, 2)), places + residual[:, 0].numel()
+    add_to_bias(owner.module, (sums / places).float())
 
 
 def _per_channel(value: torch.Tensor, node: Node) -> torch.Tensor:

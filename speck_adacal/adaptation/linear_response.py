@@ -6,8 +6,8 @@ layers at once; a candidate costs its own neurons and a product. S_i(k) is eq. 9
 
 The soft-max knows differences of logits only. The four most probable classes beside the first are
 gone back from one by one, the others together, weighted by their probabilities. Of more than 32
-classes random projections of the Fisher information are gone back from, and the KL is that to
-second order.
+classes, of maps, boxes and several outputs, random projections of the Fisher information are gone
+back from, and the distance is that to second order.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def linear_isolated(
         values = {graph.nodes[0].name: x.detach().requires_grad_(True)}
         for node in graph.nodes[1:]:
             values[node.name] = node.module(*(values[n] for n in node.inputs))  # type: ignore[misc]
-        logits = values[graph.outputs[0]]
+        logits = evaluator.objective.read(values)
     directions = _directions(evaluator, logits.detach(), target)
     gradients = [
         torch.autograd.grad(logits, [values[n] for n in names], d, retain_graph=True)
@@ -83,8 +83,10 @@ def _directions(
 ) -> list[torch.Tensor]:
     """What of the logits is differentiated, each `[batch, classes]`."""
     classes = logits.shape[1]
-    if classes > MOST_CLASSES:
-        return _fisher_projections(target, evaluator.settings.seed)
+    if _is_projected(evaluator, classes):
+        temperature = evaluator.temperature / evaluator.output_scale
+        seed = evaluator.settings.seed
+        return evaluator.objective.projections(target, temperature, DIRECTIONS, seed)
     order = logits.argsort(1, descending=True)
     one_hot = F.one_hot(order, classes).to(logits)
     first, rest = one_hot[:, 0], order[:, 1 + RIVALS :]
@@ -95,24 +97,17 @@ def _directions(
     return [*rivals, weights - first]
 
 
-def _fisher_projections(target: torch.Tensor, seed: int) -> list[torch.Tensor]:
-    """Random vectors L v, with L Lᵀ the Fisher information of the soft-max."""
-    generator = torch.Generator().manual_seed(seed)
-    root = (target / 2).exp()
-    found = []
-    for _ in range(DIRECTIONS):
-        v = torch.randn(root.shape, generator=generator)
-        found.append(root * (v - root * (root * v).sum(1, keepdim=True)))
-    return found
+def _is_projected(evaluator: Evaluator, classes: int) -> bool:
+    """Whether random projections stand for the classes, or for what else the outputs are."""
+    return classes > MOST_CLASSES or evaluator.objective.of_one_class is None
 
 
 def _distances(
     evaluator: Evaluator, logits: torch.Tensor, target: torch.Tensor, shifts: torch.Tensor
 ) -> torch.Tensor:
     """KL `[batch, candidates]` of logits moved by `shifts` `[batch, candidates, directions]`."""
-    if logits.shape[1] > MOST_CLASSES:
-        scale = evaluator.output_scale / evaluator.temperature
-        return (shifts * scale).square().mean(2) / 2
+    if _is_projected(evaluator, logits.shape[1]):
+        return shifts.square().mean(2) / 2
     ranked, order = logits.sort(1, descending=True)
     behind = max(logits.shape[1] - 1 - shifts.shape[2], 0)  # classes that the last one stands for
     every = torch.cat((shifts, shifts[:, :, -1:].expand(-1, -1, behind)), 2)

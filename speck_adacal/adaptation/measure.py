@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
 
-from speck_adacal.adaptation.distance import best_scale, half_uncertain, kl_divergence
 from speck_adacal.adaptation.energy import EnergyConstants, count_macs, macs_of_step
 from speck_adacal.adaptation.finished_work import FinishedWork, digest
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import CalibrationError
+from speck_adacal.readout.objective import Objective
 from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.encoded import encoded_batches
 from speck_adacal.snn.network import SpikingNetwork
@@ -31,19 +30,21 @@ class Measurement:
     """One spiking network on one set of samples. All figures are simulated, per sample.
 
     Attributes:
-        kl: mean KL(ANN ‖ SNN) over soft-max outputs (eq. 9), in nats.
+        kl: mean KL(ANN ‖ SNN) over soft-max outputs (eq. 9), in nats, or what else the settings'
+            outputs say.
         output_scale: factor on the outputs in that KL; 1 unless the evaluator fits it.
         kl_error: its standard error.
         sample_kl: KL of every sample, `[samples]`.
-        accuracy: part of the samples classified right; NaN without labels.
-        agreement: part on which SNN and ANN decide alike.
+        accuracy: part of the samples (of their places) classified right; NaN without labels.
+        agreement: part on which SNN and ANN decide alike; NaN where nothing is decided.
         spikes: per layer and step, `[layers, T]`, mean over the samples.
         synops: the same for SynOps (the input's first, if it is made of events).
         energy_of_network: `energy_nj` as a part of one pass of the trained network's, estimated by
             the same constants.
         energy_nj: estimated: MACs at every step of layers that read no spikes, and SynOps, at the
             constants' prices.
-        outputs: output per step, float32 `[samples, T, classes]`; 0 in the steps before the first
+        outputs: features of the outputs per step, float32 `[samples, T, features]` (the classes, of
+            one class vector); 0 in the steps before the first
             that counts, so that sums over them decide.
         sample_energy_nj: energy of every sample and step, `[samples, T]`.
     """
@@ -91,7 +92,7 @@ class Evaluator:
         graph: the ANN, the reference of the KL.
         inputs: tensors as for `adapt_graph`.
         settings: T and the input coding.
-        labels: `[samples]`, or None.
+        labels: `[samples]`, of maps and clouds `[samples, *places]`, or None.
         finished: where results are kept.
         constants: prices of MACs and SynOps.
         temperature: outputs are divided by it before the soft-max of the KL: 1 is eq. 9 as it
@@ -130,15 +131,16 @@ class Evaluator:
             raise CalibrationError(
                 f"There are {len(labels)} labels for {self.samples} samples; give one each."
             )
-        self.labels = None if labels is None else np.asarray(labels)
+        self.objective = Objective(graph, settings.outputs)
+        self.labels = None if labels is None else self.objective.labels(labels, self.samples)
         self.finished = finished or FinishedWork()
         self.fan_out = fan_out(graph)
         self.step_macs = macs_of_step(graph, analog_input=self.batches.is_analog)
         self.network_energy_nj = sum(count_macs(graph).values()) * self.constants.mac_pj / 1000
         with torch.no_grad():
-            logits = [self._ann(p) for p in self.inputs]
-        self.temperature = temperature or half_uncertain(torch.cat(logits))
-        self.targets = [F.log_softmax(x / self.temperature, 1) for x in logits]
+            known = [self.trained_features(p) for p in self.inputs]
+        self.temperature = temperature or self.objective.temperature(torch.cat(known))
+        self.targets = [self.objective.target(x, self.temperature) for x in known]
         coding = (settings.time_steps, settings.input_coding)
         self._data_key = digest(self.inputs, graph, coding)
 
@@ -179,13 +181,13 @@ class Evaluator:
         return scaled
 
     def distance(self, target: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """KL(ANN ‖ SNN) of each sample.
+        """KL(ANN ‖ SNN) of each sample, or what else the outputs' terms say.
 
         Args:
-            target: the ANN's log-probabilities (of `targets`), `[batch, classes]`.
-            output: mean outputs of the spiking network, `[batch, classes]`.
+            target: of the ANN (of `targets`), `[batch, features]`; log-probabilities of classes.
+            output: mean features of the spiking network, `[batch, features]`.
         """
-        return kl_divergence(target, output, self.temperature / self.output_scale)
+        return self.objective.distance(target, output, self.temperature / self.output_scale)
 
     @torch.no_grad()
     def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
@@ -202,41 +204,39 @@ class Evaluator:
         }
 
     def run_batch(self, network: SpikingNetwork, batch: torch.Tensor) -> torch.Tensor:
-        """Output per step `[batch, T, classes]` of the first output node."""
+        """Features of the outputs per step, `[batch, T, features]`."""
         steps = self.settings.time_steps
         if self.batches.is_analog:
             values = network.run(batch.unsqueeze(1), time_steps=steps)
         else:
             values = network.run(batch)
-        return values[self.graph.outputs[0]]
+        return self.objective.read(values, before=2)
 
-    def _ann(self, batch: torch.Tensor) -> torch.Tensor:
-        output = self.graph.run(self.batches.ann_input(batch))[self.graph.outputs[0]]
-        if output.ndim != 2:
-            raise CalibrationError(
-                f"The first output has shape {tuple(output.shape[1:])} a sample; searches need "
-                "one value per class."
-            )
-        return output
+    def trained_features(self, batch: torch.Tensor) -> torch.Tensor:
+        """Features of the trained network's outputs, `[batch, features]`."""
+        return self.objective.read(self.graph.run(self.batches.ann_input(batch)))
 
     def _summary(self, found: dict[str, np.ndarray], recipe: Recipe) -> Measurement:
         outputs, target = found["outputs"].copy(), torch.cat(self.targets)
         mean = recipe.decision_output(torch.from_numpy(outputs))
         outputs[:, : recipe.first_step - 1] = 0
-        scale = best_scale(target, mean, self.temperature) if self.fit_scale else self.output_scale
+        scale = self.output_scale
+        if self.fit_scale:
+            scale = self.objective.scale(target, mean, self.temperature)
         kl = self.with_output_scale(scale).distance(target, mean).double().numpy()
-        decided, wanted = mean.argmax(1).numpy(), target.argmax(1).numpy()
         synops = self._with_input(found["synops"])
         energy = synops.sum(0) * self.constants.ac_pj / 1000
         energy = energy + self.step_macs * self.constants.mac_pj / 1000
-        accuracy = np.nan if self.labels is None else float((decided == self.labels).mean())
+        accuracy = np.nan
+        if self.labels is not None:
+            accuracy = float(np.nanmean(self.objective.right(mean, self.labels)))
         return Measurement(
             kl=float(kl.mean()),
             output_scale=scale,
             kl_error=float(kl.std(ddof=1) / np.sqrt(len(kl))) if len(kl) > 1 else float("nan"),
             sample_kl=kl,
             accuracy=float(accuracy),
-            agreement=float((decided == wanted).mean()),
+            agreement=float(self.objective.agreement(target, mean).mean()),
             spikes=found["spikes"].mean(1),
             synops=synops.mean(1),
             energy_nj=float(energy.sum(1).mean()),

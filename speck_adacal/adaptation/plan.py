@@ -11,7 +11,7 @@ from speck_adacal.adaptation.search import SearchResult
 from speck_adacal.adaptation.sensitivity import MODES
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.errors import SettingsError
-from speck_adacal.readout.early_exit import METRICS, ExitRule
+from speck_adacal.readout.early_exit import METRICS, OVER, ExitRule
 from speck_adacal.recipe.recipe import Recipe, StepRecord
 from speck_adacal.validation import (
     Count,
@@ -40,6 +40,8 @@ class AdaptPlan:
         exit_early: calibrate bars for early exits (IAT).
         exit_loss: accuracy that early exits may cost on calibration data, 0.003 for 0.3 points.
         exit_metric: "entropy", "top" or "margin".
+        exit_over: where there is a class at each place, whether their "mean" confidence counts, or
+            the "low" one that nine tenths of them reach.
         search_samples: calibration samples that searches measure on. With few of them it hangs on
             single spikes what a search finds; where it matters, give some thousand.
         validation_samples: further calibration samples, on which what a search found must be
@@ -70,6 +72,7 @@ class AdaptPlan:
     exit_early: bool = True
     exit_loss: PositiveOrZero = 0.003
     exit_metric: Annotated[str, one_of(*METRICS)] = "entropy"
+    exit_over: Annotated[str, one_of(*OVER)] = "mean"
     search_samples: _Samples = 512
     validation_samples: CountOrZero = 512
     table_samples: _Samples = 256

@@ -93,7 +93,8 @@ def sensitivity(
     if mode not in MODES:
         raise SettingsError(f"mode must be one of {', '.join(MODES)}, found {mode!r}.")
     graph, classes = graph or evaluator.graph, evaluator.targets[0].shape[1]
-    exact = exact or classes == 1  # the soft-max of one class says nothing
+    one = evaluator.objective.of_one_class
+    exact = exact or (one is not None and classes == 1)  # the soft-max of one class says nothing
     names = [n for n in SpikingNetwork(graph, recipe).spiking_names if candidates.get(n)]
     width = max(len(candidates[n]) for n in names)
     described = [layer_values(candidates[n]) for n in names]

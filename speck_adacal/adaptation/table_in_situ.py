@@ -13,7 +13,7 @@ from speck_adacal.adaptation.measure import Evaluator, same_layer
 from speck_adacal.adaptation.table_isolated import Candidates, exact_isolated
 from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.recipe.recipe import Recipe
-from speck_adacal.snn.network import SpikingNetwork, Value, key, run_nodes, spiking_neuron
+from speck_adacal.snn.network import SpikingNetwork, Value, full, key, run_nodes, spiking_neuron
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class TableWork:
     ) -> None:
         network = self.evaluator.network(self.graph, self.recipe)
         batches, steps = self.evaluator.batches, self.evaluator.settings.time_steps
-        nodes, output = self.graph.nodes[1:], self.graph.outputs[0]
+        nodes, outputs = self.graph.nodes[1:], {*self.graph.outputs}
         values: dict[str, Value] = {
             self.graph.nodes[0].name: (batches.snn_input(batch), batches.is_analog)
         }
@@ -65,12 +65,12 @@ class TableWork:
                     network.layers[key(node.name)] = spiking_neuron(layer)
                     ahead = dict(values)
                     network.reset(nodes[at:])
-                    run_nodes(network, nodes[at:], ahead, steps, {output})
+                    run_nodes(network, nodes[at:], ahead, steps, outputs)
                     self._note(
                         result,
                         row,
                         column,
-                        self.recipe.decision_output(ahead[output][0]),
+                        self._decided(ahead, steps),
                         target,
                         network,
                     )
@@ -78,13 +78,18 @@ class TableWork:
                 network.layers[key(node.name)] = own
                 network.reset(nodes[at:])
             run_nodes(network, (node,), values, steps, self.graph.read_after(node.name))
-        last = self.recipe.decision_output(values[output][0])
+        last = self._decided(values, steps)
         result["reference_kl"] = self.evaluator.distance(target, last).numpy()
         spikes, synops = _totals(network)
         result["reference_spikes"], result["reference_synops"] = np.array(spikes), np.array(synops)
         for figure in ("kl", "spikes", "synops"):
             for row, column in self.known:
                 result[figure][row, column] = result[f"reference_{figure}"]
+
+    def _decided(self, values: dict[str, Value], steps: int) -> torch.Tensor:
+        """Features of the outputs, the mean over the steps that count."""
+        outputs = {name: full(values[name], steps) for name in self.graph.outputs}
+        return self.recipe.decision_output(self.evaluator.objective.read(outputs, before=2))
 
     @cached_property
     def known(self) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ def exact_isolated(
     result: dict[str, np.ndarray],
 ) -> None:
     """Fill in `TableWork.of_batch`'s result for a batch of data."""
-    nodes, output = graph.nodes[1:], graph.outputs[0]
+    nodes, outputs = graph.nodes[1:], {*graph.outputs}
     sole_readers, rows = graph.sole_readers(), iter(range(len(result["kl"])))
     x, tallies = evaluator.batches.ann_input(batch), Tallies()
     values, steps = {graph.nodes[0].name: x}, evaluator.settings.time_steps
@@ -43,9 +43,10 @@ def exact_isolated(
                 result["spikes"][row, column] = tally.spikes.sum()
                 result["synops"][row, column] = tally.synops.sum()
                 ahead = values | {node.name: mean}
-                run_in_order(nodes[at + 1 :], ahead, {output}, sole_readers, run)
-                result["kl"][row, column] = evaluator.distance(target, ahead[output]).numpy()
+                run_in_order(nodes[at + 1 :], ahead, outputs, sole_readers, run)
+                found = evaluator.objective.read(ahead)
+                result["kl"][row, column] = evaluator.distance(target, found).numpy()
         later = graph.read_after(node.name)
         run_in_order((node,), values, later, sole_readers, run)
-    result["reference_kl"] = evaluator.distance(target, values[output]).numpy()
+    result["reference_kl"] = evaluator.distance(target, evaluator.objective.read(values)).numpy()
     result["reference_synops"] = result["reference_spikes"] = np.array(0.0)

@@ -67,17 +67,23 @@ def fit_step_biases(
 
 
 def fit_output_biases(
-    outputs: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], steps: int
+    outputs: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], steps: int, axis: int = 0
 ) -> torch.Tensor:
-    """What is missing of each step's mean output, float32 `[steps, classes]`.
+    """What is missing of each step's mean output, float32 `[steps, channels]`, or with ones for
+    the other axes where the channels are not the first.
 
     Args:
-        outputs: of an output layer that does not spike, each `[batch, steps or 1, classes]`.
-        wanted: the trained network's, each `[batch, classes]`.
+        outputs: of an output layer that does not spike, each `[batch, steps or 1, channels, ...]`.
+        wanted: the trained network's, each `[batch, channels, ...]`.
         steps: T.
+        axis: of the channels in a sample.
     """
-    found = torch.cat([o.expand(-1, steps, -1) for o in outputs]).double().mean(0)
-    return (torch.cat(list(wanted)).double().mean(0) - found).float()
+    means = [
+        channel_means([o[:, min(step, o.shape[1] - 1)].double() for o in outputs], axis)
+        for step in range(steps)
+    ]
+    table = channel_means([w.double() for w in wanted], axis) - torch.stack(means)
+    return on_axis(table.float(), wanted[0].ndim - 1, axis)
 
 
 def channel_means(values: Sequence[torch.Tensor], axis: int = 0) -> torch.Tensor:

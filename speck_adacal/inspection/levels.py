@@ -17,6 +17,7 @@ from speck_adacal.chip.simulation import Simulation, run_on_twin
 from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.continuous import run_on_end
 from speck_adacal.readout.class_counts import leaders_of_steps
+from speck_adacal.readout.objective import decided
 from speck_adacal.recipe.verdict import accuracy_error
 from speck_adacal.samples.batches import Batches, Form, encode_for
 from speck_adacal.snn.adapted import AdaptedNetwork
@@ -117,10 +118,15 @@ def telling(progress: Progress | None, what: str) -> Done | None:
 
 
 def decide_ann(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
-    """Decisions of the trained network, int64 `[batch]` each."""
+    """Decisions of the trained network, int64 `[batch]` (or `[batch, *places]`) each.
+
+    Raises:
+        CalibrationError: the outputs decide on no class.
+    """
+    graph, terms = adapted.ann, adapted.recipe.settings.outputs
     with torch.no_grad():
         for batch in batches.network_inputs():
-            yield adapted.ann.run(batch)[adapted.ann.outputs[0]].flatten(1).argmax(1).numpy()
+            yield decided(graph, graph.run(batch), terms)
 
 
 def _snn_meaning(adapted: AdaptedNetwork) -> str:
@@ -134,11 +140,18 @@ def _snn_meaning(adapted: AdaptedNetwork) -> str:
 
 
 def decide_snn(adapted: AdaptedNetwork, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:
-    """Decisions of the time-stepped spiking network, int64 `[batch]` each."""
+    """Decisions of the time-stepped spiking network, int64 `[batch]` (or `[batch, *places]`) each.
+
+    Raises:
+        CalibrationError: the outputs decide on no class.
+    """
+    graph, decision_output = adapted.graph, adapted.recipe.decision_output
+    terms = adapted.recipe.settings.outputs
     with torch.no_grad():
         for batch in batches:
-            outputs = adapted.network(batch)
-            yield adapted.recipe.decision_output(outputs).flatten(1).argmax(1).numpy()
+            values = adapted.network.run(batch)
+            means = {name: decision_output(values[name]) for name in graph.outputs}
+            yield decided(graph, means, terms)
 
 
 def decide_quantised(deployment: Deployment, batches: Batches) -> Iterator[npt.NDArray[np.int64]]:

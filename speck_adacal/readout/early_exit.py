@@ -22,6 +22,8 @@ from speck_adacal.validation import OneOrMore, Positive, checked, one_of
 
 Array = npt.NDArray[np.float64]
 METRICS = ("entropy", "top", "margin")
+OVER = ("mean", "low")
+_LOW = 0.1  # share of the places that may be less confident
 NEVER = 2.0
 _FOLDS = 5
 FEWEST = 50  # recordings
@@ -38,6 +40,8 @@ class ExitRule:
             (1 − H / log C), `"top"` (largest probability), or `"margin"` (the probability of
             the first class against the second alone, p₁ / (p₁ + p₂)).
         temperature: in units of the output: spikes, or the network's values per step.
+        over: of outputs with a class at each place, `"mean"`: their mean confidence counts, or
+            `"low"`: that which nine tenths of them reach.
 
     Raises:
         SettingsError: there is no bar, or the metric or temperature is none.
@@ -46,6 +50,7 @@ class ExitRule:
     bars: OneOrMore[float]
     metric: Annotated[str, one_of(*METRICS)] = "entropy"
     temperature: Positive = 1.0
+    over: Annotated[str, one_of(*OVER)] = "mean"
 
     def confidence(self, sums: npt.ArrayLike) -> Array:
         """Confidence, 0 to 1, of summed output `[..., classes]`; 0 where there is none."""
@@ -61,16 +66,26 @@ class ExitRule:
             found = p.max(-1) if self.metric == "top" else 1 - part
         return np.where(values.any(-1), found, 0.0)
 
+    def sureness(self, sums: npt.ArrayLike) -> Array:
+        """Confidence `[samples, windows]` of sums `[samples, windows, classes]`, or of all places
+        together of `[samples, windows, places, classes]`."""
+        found = self.confidence(sums)
+        if found.ndim < 3:
+            return found
+        whole = found.mean(2) if self.over == "mean" else np.quantile(found, _LOW, axis=2)
+        return np.asarray(whole, dtype=np.float64)
+
     def exits(self, sums: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """The window (from 0) at whose end each sample exits; the last one if it never is sure.
 
         Args:
-            sums: `[samples, windows, classes]`, the summed output at the end of each window.
+            sums: `[samples, windows, classes]` (or with places before the classes), the summed
+                output at the end of each window.
 
         Raises:
             SettingsError: the rule has another number of bars.
         """
-        sure = self.confidence(sums)
+        sure = self.sureness(sums)
         if sure.shape[1] != len(self.bars):
             raise SettingsError(
                 f"The rule has {len(self.bars)} bars for {sure.shape[1]} windows; calibrate it at "
@@ -118,6 +133,7 @@ def calibrate_exit_rule(
     *,
     leaders: npt.ArrayLike | None = None,
     metric: str = "margin",
+    over: str = "mean",
     cost: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> ExitRule:
@@ -130,12 +146,14 @@ def calibrate_exit_rule(
 
     Args:
         outputs: `[recordings, windows, classes]`, output spikes of each window, or the network's
-            output of each time step.
-        labels: `[recordings]` classes, or the decisions of a reference.
+            output of each time step; with a class at each place
+            `[recordings, windows, places, classes]`.
+        labels: `[recordings]` classes, or the decisions of a reference; `[recordings, places]`, -1
+            where a place counts for nothing.
         loss: accuracy that may be lost against all windows, 0.005 for half a point.
         leaders: int64 `[recordings, windows]`, the decision that an exit at the end of each window
             gives; the class with the largest sum (of equals the first) without it.
-        metric: see `ExitRule`.
+        metric, over: see `ExitRule`.
         cost: `[windows]` cost of each window, equal by default.
         seed: of the folds.
 
@@ -143,16 +161,16 @@ def calibrate_exit_rule(
         CalibrationError: there are fewer than 50 recordings, or labels of another number.
     """
     found = np.asarray(outputs)
-    if found.ndim != 3 or len(found) < FEWEST:
+    if found.ndim not in (3, 4) or len(found) < FEWEST:
         raise CalibrationError(
             f"Calibrating exits needs outputs [recordings, windows, classes] of at least {FEWEST} "
             f"recordings, found {found.shape}; give more."
         )
-    targets = checked_labels(labels, len(found), found.shape[2])
+    targets = _targets(labels, found)
     sums = _summed(found)
     temperature = _fit_temperature(sums[:, -1], targets)
     windows = found.shape[1]
-    sure = ExitRule((NEVER,), metric, temperature).confidence(sums)
+    sure = ExitRule((NEVER,), metric, temperature, over).sureness(sums)
     right = _right(sums, targets, leaders)
     steps = np.cumsum(np.ones(windows) if cost is None else np.asarray(cost, dtype=np.float64))
     best, least = np.full(windows, NEVER), float(steps[-1])
@@ -166,7 +184,21 @@ def calibrate_exit_rule(
         lost = right[:, -1].mean() - right[np.arange(len(right)), exits].mean()
         if lost <= loss and steps[exits].mean() < least:
             best, least = maker(sure, right), float(steps[exits].mean())
-    return ExitRule(tuple(float(b) for b in best), metric, temperature)
+    return ExitRule(tuple(float(b) for b in best), metric, temperature, over)
+
+
+def _targets(labels: npt.ArrayLike, outputs: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    if outputs.ndim == 3:
+        return checked_labels(labels, len(outputs), outputs.shape[2])
+    found = np.asarray(labels, dtype=np.int64)
+    wanted = (len(outputs), outputs.shape[2])
+    if found.shape != wanted or found.max() >= outputs.shape[3]:
+        raise CalibrationError(
+            f"Labels of outputs with a class at each place have shape {found.shape} and go up to "
+            f"{found.max()}; give {wanted} of 0 to {outputs.shape[3] - 1}, or -1 for a place that "
+            "counts for nothing."
+        )
+    return found
 
 
 def _summed(outputs: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -178,9 +210,14 @@ def _summed(outputs: npt.ArrayLike) -> npt.NDArray[Any]:
 
 def _right(
     sums: npt.NDArray[Any], labels: npt.ArrayLike, leaders: npt.ArrayLike | None
-) -> npt.NDArray[np.bool_]:
-    decided = sums.argmax(2) if leaders is None else np.asarray(leaders)
-    return np.asarray(decided == np.asarray(labels)[:, None])
+) -> npt.NDArray[Any]:
+    """Whether each decision is right, or which share of its places, `[samples, windows]`."""
+    decided = sums.argmax(-1) if leaders is None else np.asarray(leaders)
+    wanted = np.asarray(labels)[:, None]
+    if decided.ndim == 2:
+        return np.asarray(decided == wanted)
+    asked = wanted >= 0
+    return np.asarray(((decided == wanted) & asked).sum(2) / np.maximum(asked.sum(2), 1))
 
 
 def _first_sure(sure: Array, bars: Array) -> npt.NDArray[np.int64]:
@@ -195,7 +232,7 @@ class _Constant:
     def __init__(self, bar: float) -> None:
         self._bar = bar
 
-    def __call__(self, sure: Array, right: npt.NDArray[np.bool_]) -> Array:
+    def __call__(self, sure: Array, right: npt.NDArray[Any]) -> Array:
         return np.full(sure.shape[1], self._bar)
 
 
@@ -205,7 +242,7 @@ class _Harm:
     def __init__(self, harm: float) -> None:
         self._harm = harm
 
-    def __call__(self, sure: Array, right: npt.NDArray[np.bool_]) -> Array:
+    def __call__(self, sure: Array, right: npt.NDArray[Any]) -> Array:
         bars = np.full(sure.shape[1], NEVER)
         left = np.ones(len(sure), dtype=bool)
         for window in range(sure.shape[1] - 1):
@@ -233,6 +270,8 @@ def _families(sure: Array, loss: float) -> Iterator[_Constant | _Harm]:
 
 def _fit_temperature(sums: npt.NDArray[Any], targets: npt.NDArray[np.int64]) -> float:
     """The temperature at which the soft-max of the full sums has the least log loss."""
+    sums, targets = sums.reshape(-1, sums.shape[-1]), targets.flatten()
+    sums, targets = sums[targets >= 0], targets[targets >= 0]
     grid = np.geomspace(0.05, 200.0, 161)
     scaled = sums - sums.max(1, keepdims=True)
     rows = np.arange(len(sums))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from pydantic import Field
 
 from speck_adacal.errors import SettingsError
 from speck_adacal.events.constant import ConstantChannel
+from speck_adacal.readout.output_terms import OutputTerm
 from speck_adacal.recipe.verdict import Verdict
-from speck_adacal.validation import Count, CountOrZero, Positive, Share, checked, one_of
+from speck_adacal.validation import Count, CountOrZero, Positive, Several, Share, checked, one_of
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +93,8 @@ class AdaptSettings:
         max_pooling_loss: share of held-out calibration samples that a network without max pooling
             may decide otherwise.
 
+        outputs: what each output of the network is; one class vector need not be named.
+
     Raises:
         SettingsError: naming the field, the value found and what is allowed.
     """
@@ -118,6 +121,7 @@ class AdaptSettings:
     max_pooling: Annotated[str, one_of("refit", "keep")] = "refit"
     max_pooling_loss: Share = 0.15
     reset_each: bool | None = None
+    outputs: Several[OutputTerm] | None = None
 
     def __post_init__(self) -> None:
         if self.first_step is not None and self.first_step > self.time_steps:
@@ -149,7 +153,8 @@ class AdaptSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return plain | {"outputs": self.outputs and [asdict(term) for term in self.outputs]}
 
 
 @dataclass(frozen=True, eq=False)

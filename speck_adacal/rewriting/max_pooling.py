@@ -186,5 +186,11 @@ def _is_within(size: Any, before: tuple[int, ...]) -> bool:
 
 
 def _decisions(graph: LayerGraph, inputs: torch.Tensor) -> torch.Tensor:
-    found = [graph.run(piece)[graph.outputs[0]].flatten(1).argmax(1) for piece in inputs.split(128)]
+    """The largest channel of every output at each place, `[samples, places]`."""
+    axes = {name: 1 + graph[name].channel_axis for name in graph.outputs}
+    found = []
+    for piece in inputs.split(128):
+        values = graph.run(piece)
+        parts = [values[name].argmax(axis).reshape(len(piece), -1) for name, axis in axes.items()]
+        found.append(torch.cat(parts, 1))
     return torch.cat(found)

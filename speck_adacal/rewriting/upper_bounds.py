@@ -196,16 +196,23 @@ def _unbounded(graph: LayerGraph, names: Sequence[str]) -> LayerGraph:
 
 
 def _changed(
-    graph: LayerGraph, inputs: torch.Tensor, wanted: torch.Tensor, without: Sequence[str]
+    graph: LayerGraph, inputs: torch.Tensor, wanted: list[torch.Tensor], without: Sequence[str]
 ) -> float:
     """Share of the inputs that are decided otherwise; a single output decides by its value."""
     found = _outputs(graph, inputs, without)
+    parts = [_changed_output(own, old) for own, old in zip(found, wanted, strict=True)]
+    return sum(parts) / len(parts)
+
+
+def _changed_output(found: torch.Tensor, wanted: torch.Tensor) -> float:
     if wanted.shape[1] == 1:
         return float(((found - wanted).abs() > _MOVED * wanted.std(correction=0)).float().mean())
     return float((found.argmax(1) != wanted.argmax(1)).float().mean())
 
 
-def _outputs(graph: LayerGraph, inputs: torch.Tensor, without: Sequence[str]) -> torch.Tensor:
-    output, plain = graph.outputs[0], {name: Rectifier() for name in without}
-    found = [graph.run(piece, replace=plain)[output] for piece in inputs.split(128)]
-    return torch.cat([value.flatten(1) for value in found])
+def _outputs(graph: LayerGraph, inputs: torch.Tensor, without: Sequence[str]) -> list[torch.Tensor]:
+    """Every output, channels first."""
+    plain = {name: Rectifier() for name in without}
+    pieces = [graph.run(piece, replace=plain) for piece in inputs.split(128)]
+    axes = {name: 1 + graph[name].channel_axis for name in graph.outputs}
+    return [torch.cat([p[name] for p in pieces]).movedim(axis, 1) for name, axis in axes.items()]

@@ -8,6 +8,7 @@ import torch
 
 from speck_adacal.chip.deploy import deploy_network
 from speck_adacal.chip.simulation import run_on_twin
+from speck_adacal.readout.objective import decided
 from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.adapted import AdaptedNetwork
 
@@ -20,10 +21,8 @@ def reference_decisions(adapted: AdaptedNetwork, batches: Batches) -> npt.NDArra
     if adapted.recipe.came_spiking:
         counts = run_on_twin(deploy_network(adapted), batches.recordings()).class_counts
         return np.asarray(counts.argmax(1), dtype=np.int64)
-    output = adapted.ann.outputs[0]
+    graph, terms = adapted.ann, adapted.recipe.settings.outputs
     with torch.no_grad():
-        found = [
-            adapted.ann.run(batch)[output].flatten(1).argmax(1).numpy()
-            for batch in batches.network_inputs()
-        ]
+        inputs = batches.network_inputs()
+        found = [decided(graph, graph.run(batch), terms) for batch in inputs]
     return np.concatenate(found)

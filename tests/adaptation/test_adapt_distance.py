@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speck_adacal.adaptation import AdaptSettings
-from speck_adacal.adaptation.distance import best_scale, kl_divergence
 from speck_adacal.adaptation.engine import adapt_graph
 from speck_adacal.adaptation.measure import Evaluator
 from speck_adacal.adaptation.sensitivity import sensitivity
 from speck_adacal.ann import trace
+from speck_adacal.readout.distance import best_scale, kl_divergence
 
 
 def outputs(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,11 +16,11 @@ def kl_divergence(
     """KL(ANN ‖ SNN) per sample (eq. 9), in nats; from log-probabilities, so never log 0.
 
     Args:
-        target: the ANN's log-probabilities at the same temperature, `[batch, classes]`.
-        output: mean outputs of the spiking network, `[batch, classes]`.
+        target: the ANN's log-probabilities at the same temperature, `[..., classes]`.
+        output: mean outputs of the spiking network, `[..., classes]`.
         temperature: divides `output`.
     """
-    return (target.exp() * (target - F.log_softmax(output / temperature, 1))).sum(1)
+    return (target.exp() * (target - F.log_softmax(output / temperature, -1))).sum(-1)
 
 
 def half_uncertain(logits: torch.Tensor) -> float:
