@@ -69,6 +69,8 @@ from .host.sensor import SensorBackend as SensorBackend
 from .host.sensor import silence as silence
 from .host.session import Session as Session
 from .host.sources import open_source as open_source
+from .host.stream_exits import StreamExits as StreamExits
+from .host.stream_exits import exits_on_stream as exits_on_stream
 from .host.twin_backend import TwinBackend as TwinBackend
 from .host.windows import windows_of as windows_of
 from .inspection.alarms import Alarms as Alarms
@@ -86,6 +88,7 @@ from .readout.readouts import EarlyExit as EarlyExit
 from .readout.readouts import FirstToThreshold as FirstToThreshold
 from .readout.readouts import Readout as Readout
 from .readout.readouts import ThresholdThenArgmax as ThresholdThenArgmax
+from .readout.stream_exit import StreamExit as StreamExit
 from .recipe.recipe import AdaptSettings as AdaptSettings
 from .recipe.recipe import LayerRecipe as LayerRecipe
 from .recipe.recipe import Recipe as Recipe

@@ -29,6 +29,8 @@ class Verification:
         compared: what was compared; a board shows less than the twin, an old bundle holds less.
         device: what replayed.
         grade: `"simulated"` or `"measured on a chip"`.
+        made_for: what the network was adapted for, in words; empty where something differs.
+        warnings: what the bundle's network does not suit, such as a sensor that nobody resets.
     """
 
     same: bool
@@ -38,6 +40,8 @@ class Verification:
     compared: tuple[str, ...] = ()
     device: str = "twin"
     grade: str = "simulated"
+    made_for: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def verify_bundle(

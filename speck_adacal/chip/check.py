@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from speck_adacal.ann.graph import LayerGraph
+from speck_adacal.chip.deploy import sized, spread_readout
 from speck_adacal.chip.fitting import unit_recipe
 from speck_adacal.chip.fold import fold
 from speck_adacal.chip.operations import (
@@ -16,6 +17,7 @@ from speck_adacal.chip.operations import (
     unsupported_operations,
 )
 from speck_adacal.chip.rewritings import Planned, planned_rewritings
+from speck_adacal.chip.wiring import Wiring
 from speck_adacal.chip_description import DEFAULT_CHIP, ChipDescription, load_chip_description
 from speck_adacal.core_layers import FoldedLayer
 from speck_adacal.errors import ModelError
@@ -57,7 +59,9 @@ class CheckResult:
         return tuple(violation for violation in self.violations if violation.severity == "error")
 
 
-def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult:
+def check_network(
+    graph: LayerGraph, *, chip: str = DEFAULT_CHIP, wiring: Wiring | None = None
+) -> CheckResult:
     """Check a traced network against the design rules of a chip.
 
     All that is wrong is said at once: where operations or layers cannot be put on the chip, the
@@ -67,30 +71,49 @@ def check_network(graph: LayerGraph, *, chip: str = DEFAULT_CHIP) -> CheckResult
     Args:
         graph: of `trace`, or of `trace_whole`, stand-ins for unsupported operations included.
         chip: a name of `chip_description.known_chips()`.
+        wiring: the chip's own sensor and read-out layer, where they are asked for.
 
     Raises:
         ConfigurationError: the chip is not known.
     """
+    wiring = wiring or Wiring()
     description = load_chip_description(chip)
+    at_sensor = _at_sensor(graph, wiring, description)
     graph, rewritings = planned_rewritings(graph, description)
     refused = unsupported_operations(graph) + refused_layers(graph)
     folded: tuple[FoldedLayer, ...] = ()
     if not refused:
         try:
             folded = fold(graph, unit_recipe(graph))
-            class_map_of(graph)  # what could be put on cores, but not be read out
+            class_map = class_map_of(graph)  # on cores it could be, but perhaps not be read out
         except ModelError as error:  # of the network as a whole: its branches, its outputs
             refused = (structure(graph, error),)
     if refused:
         shapes = layer_shapes(graph)
-        violations = refused + check_layers(shapes, description) + bounds(graph)
+        violations = refused + check_layers(shapes, description) + bounds(graph) + at_sensor
         checked = _checked(shapes, description)
         return CheckResult(chip, checked, violations, rewritings=rewritings)
+    misread: tuple[Violation, ...] = ()
+    if wiring.readout is not None:
+        misread = wiring.readout.violations(folded[-1], class_map, description)
+        if not misread:
+            folded, _ = spread_readout(folded, class_map)
     shapes = tuple(LayerShape.of(layer) for layer in folded)
     broken = check_layers(shapes, description)
     change = smallest_change(shapes, description) if broken and is_chain(folded) else None
-    violations = broken + check_fan_out(folded, description) + bounds(graph)
+    violations = broken + check_fan_out(folded, description) + bounds(graph) + at_sensor + misread
     return CheckResult(chip, _checked(shapes, description), violations, change, rewritings)
+
+
+def _at_sensor(
+    graph: LayerGraph, wiring: Wiring, description: ChipDescription
+) -> tuple[Violation, ...]:
+    """What the sensor cannot show to the network."""
+    if wiring.sensor is None:
+        return ()
+    channels, height, width = sized(graph.input_shape)
+    shape = (channels, height, width)
+    return wiring.sensor.fitted(shape, description).violations(shape, description)
 
 
 def _checked(

@@ -156,7 +156,7 @@ def deploy_network(
     violations += bounds(adapted.graph, adapted.recipe)
     refuse_broken(violations, chip)
     mapped = map_network(layers, chip=chip, time_steps=steps, cores=cores)
-    shape = _sized(adapted.ann.input_shape)
+    shape = sized(adapted.ann.input_shape)
     if quantised is None:  # a bundle's wiring is settled, and its clock is put in by who reads it
         leaks = any(layer.bias.any() for layer in layers)
         leak_hz = slow_clock_hz(adapted.recipe) if leaks else None
@@ -220,7 +220,8 @@ def spread_readout(
     return (*folded[:-1], last), found
 
 
-def _sized(shape: tuple[int, ...]) -> tuple[int, int, int]:
+def sized(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """`(channels, height, width)` of an input that may be flat."""
     channels, height, width = (*shape, 1, 1)[:3]
     return channels, height, width
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
-from speck_adacal.cli import common, early, waiting
+from speck_adacal.cli import common, early, waiting, wiring_options
 
 NAME = "check"
 EXAMPLE = (
@@ -32,11 +32,23 @@ def command(
         str | None,
         typer.Option("--explain", help="Explain a design rule by its id instead, or all."),
     ] = None,
+    source: wiring_options.Source = "host",
+    origin: wiring_options.Origin = None,
+    pooling: wiring_options.Pooling = None,
+    mirror: wiring_options.Mirror = "",
+    polarities: wiring_options.Polarities = "fit",
+    noise_filter: wiring_options.NoiseFilter = "off",
+    readout: wiring_options.Readout = "host",
+    readout_window: wiring_options.ReadoutWindow = 1,
+    readout_threshold: wiring_options.ReadoutThreshold = 0,
     chip: common.Chip = DEFAULT_CHIP,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Check a network against the chip's design rules; exit code 3 where one is violated."""
+    """Check a network against the chip's design rules; exit code 3 where one is violated.
+
+    With `--input sensor` and `--readout chip` also what stands around it, as `deploy` takes it.
+    """
     if explain_rule is not None:
         _explain(explain_rule, chip, as_json=as_json, quiet=quiet)
         return
@@ -48,11 +60,16 @@ def command(
         raise SettingsError("check needs a network: give --arch, --model, or both.")
     if model is None and input_shape is None:
         raise SettingsError("check needs --input-shape, such as 1,28,28.")
+    asked = wiring_options.Asked(
+        *(source, origin, pooling, mirror, polarities, noise_filter),
+        *(readout, readout_window, readout_threshold, None, None),
+    )
     early.need_file(model, "--model")
     shape = common.parse_shape(input_shape) if input_shape else None
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), waiting.counting("Checking", quiet=hushed) as count:
         count(0, 0, waiting.LOADING)
+        wiring = wiring_options.wiring_of(asked)
         import speck_adacal
         from speck_adacal.ann.checkpoint import build_architecture
         from speck_adacal.ann.spiking.files import load_spiking
@@ -62,7 +79,7 @@ def command(
             network = build_architecture(str(arch))
         else:
             network, shape = load_spiking(model, arch, shape)
-        result = speck_adacal.check(network, input_shape=shape or (), chip=chip)
+        result = speck_adacal.check(network, input_shape=shape or (), chip=chip, wiring=wiring)
     results = {
         "chip": chip,
         "fits": not result.errors,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from speck_adacal.cli import common, early, waiting
+from speck_adacal.cli import stream_exit_options as exits
 
 NAME = "simulate"
 EXAMPLE = (
@@ -46,6 +47,10 @@ def command(
             help="Sliding window for --continuous; a third of the median recording by default.",
         ),
     ] = None,
+    bar: exits.Bar = None,
+    refractory_ms: exits.Refractory = None,
+    temperature: exits.Temperature = 1.0,
+    spare: exits.Spare = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write decisions and counts to this .npz.")
     ] = None,
@@ -57,18 +62,26 @@ def command(
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
     early.refuse_early(out, force=force)
     early.need_bundle(bundle)
+    exits.refuse_without_stream(bar, refractory_ms, continuous=continuous, spare=spare)
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), waiting.counting("Simulating", quiet=hushed) as count:
         data = early.samples_of(events, samples)
         count(0, 0, waiting.LOADING)
-        from speck_adacal import ContinuousSimulation, Simulation, load_deployment, simulate
+        from speck_adacal import (
+            ContinuousSimulation,
+            Simulation,
+            exits_on_stream,
+            load_deployment,
+            simulate,
+        )
         from speck_adacal.reporting.simulation_files import simulation_to_dict, write_simulation
 
         deployment = load_deployment(bundle, seed=seed)
         apart = simulate(deployment, data.inputs, progress=count)
         simulation: Simulation = apart
+        decided = None
         if continuous:
-            simulation = simulate(
+            simulation = stream = simulate(
                 deployment,
                 data.inputs,
                 continuous=True,
@@ -77,11 +90,23 @@ def command(
                 seed=seed or 0,
                 progress=count,
             )
+            readout = exits.stream_exit_of(
+                deployment, bar, stream.window_us, refractory_ms, temperature, spare=spare
+            )
+            if readout is not None:
+                decided = exits_on_stream(
+                    deployment, data.inputs, readout, gap_us=round(gap_ms * 1000), seed=seed or 0
+                )
         if out is not None:
             write_simulation(simulation, data.labels, out, force=force)
     from rich.console import Group, RenderableType
 
-    from speck_adacal.reporting.stream_table import stream_table, stream_to_dict
+    from speck_adacal.reporting.stream_table import (
+        exits_table,
+        exits_to_dict,
+        stream_table,
+        stream_to_dict,
+    )
     from speck_adacal.reporting.tables import simulation_table
 
     results = simulation_to_dict(deployment, simulation, data.labels)
@@ -89,4 +114,7 @@ def command(
     if isinstance(simulation, ContinuousSimulation):
         results["continuous"] = stream_to_dict(simulation, apart, data.labels)
         table = Group(table, stream_table(simulation, apart, data.labels))
+    if decided is not None:
+        results["exits"] = exits_to_dict(decided, data.labels)
+        table = Group(table, exits_table(decided, data.labels))
     common.show(results, table, as_json=as_json, quiet=quiet)

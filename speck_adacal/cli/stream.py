@@ -75,7 +75,13 @@ def command(
 
     from speck_adacal.reporting.live import verdict_text
 
-    common.show(recorded.to_dict(), Text(verdict_text(recorded)), as_json=as_json, quiet=quiet)
+    made_for = deployment.adapted.recipe.settings.made_for
+    begins = (
+        "nobody resets the sensor" if source == "devkit" else "the recording began with a reset"
+    )
+    said = f"{verdict_text(recorded)} The network was made for {made_for}; here {begins}."
+    results = {**recorded.to_dict(), "made_for": made_for}
+    common.show(results, Text(said), as_json=as_json, quiet=quiet)
 
 
 def _opened(bundle: Path, seed: int | None, *, hushed: bool) -> Deployment:

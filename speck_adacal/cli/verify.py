@@ -39,8 +39,10 @@ def command(
         outcome = speck_adacal.verify(bundle, device=device)
     said = (
         f"{bundle}: as recorded, on {outcome.events} events ({outcome.grade} on "
-        f"{outcome.device}; compared: {', '.join(outcome.compared)})"
+        f"{outcome.device}; compared: {', '.join(outcome.compared)}). The replay begins with a "
+        f"reset; the network was made for {outcome.made_for}."
     )
+    said += "".join(f"\nWarning: {warning}" for warning in outcome.warnings)
     if not outcome.same:
         said = f"{bundle}: differs from what was recorded: {outcome.difference}"
     common.show(asdict(outcome), said, as_json=as_json, quiet=quiet)

@@ -18,6 +18,7 @@ from speck_adacal.readout.readouts import (
     Readout,
     ThresholdThenArgmax,
 )
+from speck_adacal.readout.stream_exit import StreamExit
 
 __all__ = [
     "NO_DECISION",
@@ -36,6 +37,7 @@ __all__ = [
     "SensorBackend",
     "Session",
     "SessionLimits",
+    "StreamExit",
     "ThresholdThenArgmax",
     "TwinBackend",
     "calibrate_early_exit",

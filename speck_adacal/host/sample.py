@@ -8,6 +8,7 @@ import numpy as np
 
 from speck_adacal.events.types import Events
 from speck_adacal.host.backend import Backend
+from speck_adacal.host.windows import part
 from speck_adacal.readout.decision import NO_DECISION, Answer, Decision, Moment
 from speck_adacal.readout.readouts import Readout, Verdict
 
@@ -20,13 +21,15 @@ class Sample:
         readout: how it is read; None to collect output spikes only.
 
     Attributes:
-        decision: once it fell.
+        decision: once it fell; of a readout that goes on, the one that fell with the last piece.
+        spared: events that were not fed, since the readout rested.
     """
 
     def __init__(self, backend: Backend, readout: Readout | None) -> None:
         self._backend = backend
         self._readout = readout
         self.decision: Decision | None = None
+        self.spared = 0
         self._events = 0
         self._synops: int | None = 0
         self._until_us = 0
@@ -38,6 +41,9 @@ class Sample:
     def feed(self, piece: Events) -> Answer:
         """Run a piece; `decision` is set if it decides."""
         start = time.monotonic()
+        if self._readout is not None and self._readout.rests(self._until_us):
+            self.spared += len(piece)
+            piece = part(piece, 0, 0, piece.duration_us)
         answer = self._backend.feed(piece)
         self._events += answer.events
         self._until_us = answer.until_us
@@ -48,13 +54,16 @@ class Sample:
             return answer
         verdict = self._readout.update(answer)
         self._latency_s = time.monotonic() - start
-        if verdict is not None:
-            self.decision = self._decided(self._readout, verdict, early=True)
+        self.decision = (
+            None if verdict is None else self._decided(self._readout, verdict, early=True)
+        )
         return answer
 
     def finish(self) -> Decision | None:
-        """The sample is over; its decision (None without a readout)."""
-        if self._readout is None or self.decision is not None:
+        """The sample is over; its decision (None without a readout, or of one that goes on)."""
+        if self._readout is None or self._readout.goes_on:
+            return None
+        if self.decision is not None:
             return self.decision
         start = time.monotonic()
         charge = self._backend.charge() if self._readout.needs_charge else None

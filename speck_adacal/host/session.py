@@ -72,11 +72,15 @@ class Session:
                 to its `duration_us`. They are cut at the readout's windows.
 
         Raises:
-            SettingsError: the session has no readout, or is streaming.
+            SettingsError: the session has no readout, one that goes on, or is streaming.
             EventError: a piece has another shape, or goes back in time.
         """
         if self.readout is None:
             raise SettingsError("This session has no readout, so it cannot decide; give it one.")
+        if self.readout.goes_on:
+            raise SettingsError(
+                f"{self.readout.kind} decides again and again, and has no one decision; use watch."
+            )
         moments = deque(self.watch(source), maxlen=1)
         decision = moments.pop().decision
         if decision is None:
@@ -84,20 +88,26 @@ class Session:
         return decision
 
     def watch(self, source: Iterable[Events]) -> Iterator[Moment]:
-        """As `decide`, but yields how things stand after every piece; the last has the decision."""
+        """As `decide`, but yields how things stand after every piece; the last has the decision.
+
+        A readout that goes on (`StreamExit`) reads the source to its end, never resets the chip on
+        the way, and each moment has the decision that fell in it, if one did.
+        """
         self._refuse_closed()
         if self._stream is not None:
             raise SettingsError("This session is streaming; use another one to pull samples.")
         sample = Sample(self.backend, self.readout)
+        goes_on = self.readout is not None and self.readout.goes_on
         window_us = None if self.readout is None else self.readout.window_us
         for piece in split_at_windows(source, window_us):
             moment = sample.moment(sample.feed(piece))
             self._pulling.add(moment.latency_s)
             yield moment
-            if sample.decision is not None:
+            if sample.decision is not None and not goes_on:
                 return
-        sample.finish()
-        yield sample.moment(None)
+        if not goes_on:
+            sample.finish()
+            yield sample.moment(None)
 
     def warm_up(self, events: Events) -> None:
         """Run the first 500 events and forget them, so that the first latencies are not those of a

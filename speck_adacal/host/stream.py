@@ -204,7 +204,8 @@ class Stream:
             if runner.decided:
                 self._spare(len(part))
             else:
-                answer = runner.feed(part)
+                answer, spared = runner.feed(part)
+                self._spare(spared)
                 self._give_out(piece, answer, runner.decision)
 
     def _spare(self, events: int) -> None:
@@ -244,7 +245,8 @@ class _Runner:
     @property
     def decided(self) -> bool:
         """Is what follows of the sample not needed?"""
-        return self.decision is not None
+        goes_on = self._readout is not None and self._readout.goes_on
+        return self.decision is not None and not goes_on
 
     def parts(self, events: Events) -> Iterator[Events]:
         """The piece, cut at the readout's windows."""
@@ -252,11 +254,13 @@ class _Runner:
         start, self._covered_us = self._covered_us, max(self._covered_us, events.duration_us)
         return iter([events]) if window_us is None else cut(events, start, window_us)
 
-    def feed(self, part: Events) -> Answer:
-        """Run a part of the sample."""
+    def feed(self, part: Events) -> tuple[Answer, int]:
+        """Run a part of the sample; how many of its events were spared."""
         if self._sample is None:
             self._sample = Sample(self._backend, self._readout)
-        return self._sample.feed(part)
+        before = self._sample.spared
+        answer = self._sample.feed(part)
+        return answer, self._sample.spared - before
 
     def end(self) -> Decision | None:
         """The sample's decision; the next piece begins another."""

@@ -42,6 +42,7 @@ class Readout(ABC):
         kind: its name in a bundle.
         window_us: pieces must not reach over a multiple of it; None if it does not matter.
         needs_charge: `finish` needs the output neurons' membrane potentials.
+        goes_on: it decides again and again; a decision ends nothing.
 
     Raises:
         SettingsError: the names and the outputs are of different numbers of classes.
@@ -50,6 +51,7 @@ class Readout(ABC):
     kind = ""
     window_us: int | None = None
     needs_charge = False
+    goes_on = False
 
     def __init__(self, names: Sequence[str] | int, *, class_of: Ints | None = None) -> None:
         self.names = class_names(names)
@@ -80,6 +82,10 @@ class Readout(ABC):
     def start(self) -> None:
         """Begin a sample."""
         self._counts.clear()
+
+    def rests(self, t_us: int) -> bool:
+        """Whether events from this time on need not be fed, until a later piece asks again."""
+        return False
 
     def update(self, answer: Answer) -> Verdict | None:
         """Take the spikes of a piece; the decision, if it falls now."""

@@ -145,6 +145,11 @@ class AdaptSettings:
         """Whether the network is for a stream; where it was not said, it is not."""
         return self.reset_each is False
 
+    @property
+    def made_for(self) -> str:
+        """What the network was adapted for, in words."""
+        return "a stream that is never reset" if self.never_reset else "a reset before each sample"
+
     def for_stream(self) -> AdaptSettings:
         """The same for a stream that is never reset: initial potentials are worth nothing there,
         and are not corrected."""

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from speck_adacal.chip.simulation import Simulation
+from speck_adacal.host.stream_exits import StreamExits
 from speck_adacal.inspection.continuous import ContinuousSimulation
 from speck_adacal.recipe.verdict import fall_never_reset
 from speck_adacal.reporting.narrowing import NarrowingTable
@@ -73,6 +74,41 @@ def stream_table(
     table.add_row("last sixth against the first, points", f"{drift:+.2f} ± {error:.2f}")
     warning = found["warning"]
     return Group(table, Text(f"Warning: {warning}", style="bold")) if warning else table
+
+
+def exits_to_dict(found: StreamExits, labels: npt.NDArray[np.int64] | None) -> dict[str, Any]:
+    """Plain values of decisions on the way, for JSON; arguments as for `stream_to_dict`."""
+    values: dict[str, Any] = {
+        "decisions": len(found.labels),
+        "synops_per_s": found.synops_per_s,
+        "events_spared": found.spared,
+    }
+    if labels is None:
+        return values
+    latency, right = found.latency_us(labels), found.right(labels)
+    return values | {
+        "right": _finite(right),
+        "latency_us_median": _finite(np.median(latency)),
+        "changes_missed": float(np.mean(np.isinf(latency))),
+    }
+
+
+def exits_table(found: StreamExits, labels: npt.NDArray[np.int64] | None) -> Table:
+    """The same as a table."""
+    values = exits_to_dict(found, labels)
+    table = Table("what", "value", title="Decisions on the way, never reset (simulated)")
+    table.add_row("decisions", f"{values['decisions']:,}")
+    table.add_row("SynOps/s", f"{values['synops_per_s']:,.0f}")
+    table.add_row("input events not fed", f"{values['events_spared']:.1%}")
+    if labels is None:
+        return table
+    if values["right"] is not None:
+        table.add_row("right decisions", f"{values['right']:.2%}")
+    latency = values["latency_us_median"]
+    said = "never, for most" if latency is None else f"{latency / 1000:.1f} ms"
+    table.add_row("from a change of scene to the first right decision, median", said)
+    table.add_row("changes never noticed", f"{values['changes_missed']:.2%}")
+    return table
 
 
 def _finite(value: float) -> float | None:

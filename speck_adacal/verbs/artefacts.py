@@ -10,7 +10,7 @@ from speck_adacal.bundle import read_bundle, refuse_existing, write_bundle
 from speck_adacal.bundles.bundle_files import from_files, stored_configuration, to_files
 from speck_adacal.bundles.exports import write_export
 from speck_adacal.bundles.verify import Verification, verify_bundle
-from speck_adacal.chip.deploy import Deployment
+from speck_adacal.chip.deploy import Deployment, reset_warning
 from speck_adacal.chip_description import parse_device
 from speck_adacal.errors import BundleError
 from speck_adacal.host.devices import player_on
@@ -99,9 +99,12 @@ def verify(path: str | Path, *, device: str = "twin") -> Verification:
     bundle = read_bundle(Path(path))
     with player_on(named, stored_configuration(bundle).chip) as (play, grade):
         outcome = verify_bundle(bundle, play=play, device=str(named), grade=grade)
-    if outcome.same:
-        load_deployment(path)  # its network gives the stored configuration
-    return outcome
+    if not outcome.same:
+        return outcome
+    found = load_deployment(path)  # its network gives the stored configuration
+    warned = tuple(map(str, reset_warning(found.adapted, found.wiring)))
+    made_for = found.adapted.recipe.settings.made_for
+    return replace(outcome, made_for=made_for, warnings=warned)
 
 
 def export(path: str | Path, out: str | Path, *, format: str = "json", force: bool = False) -> Path:

@@ -39,7 +39,11 @@ from speck_adacal.verbs.calibration import calibrated, finer
 
 
 def check(
-    network: nn.Module, *, input_shape: Sequence[int], chip: str = DEFAULT_CHIP
+    network: nn.Module,
+    *,
+    input_shape: Sequence[int],
+    chip: str = DEFAULT_CHIP,
+    wiring: Wiring | None = None,
 ) -> CheckResult:
     """Would a network fit the chip? Shapes are enough, so it can be asked before training.
 
@@ -47,6 +51,7 @@ def check(
         network: as for `adapt` or `from_sinabs`; its weights do not matter.
         input_shape: shape of one input, such as `(1, 28, 28)`.
         chip: a name of `known_chips()`.
+        wiring: the chip's own sensor as source, its own read-out layer, as for `deploy`.
 
     Raises:
         ModelError: the network cannot be traced, or no chip configuration can say it.
@@ -54,9 +59,10 @@ def check(
     """
     shape = tuple(input_shape)
     if has_neurons(network):
-        return check_network(read_spiking(network, shape).graph, chip=chip)
-    graph, _ = trace_whole(network, shape)
-    return check_network(graph, chip=chip)
+        graph = read_spiking(network, shape).graph
+    else:
+        graph, _ = trace_whole(network, shape)
+    return check_network(graph, chip=chip, wiring=wiring)
 
 
 def adapt(

@@ -65,6 +65,7 @@ def test_it_stops_early_and_says_what_was_spared(bundle, capsys):
     assert found["synops_spared_estimated"] > 0
     assert found["grade"] == "simulated"
     assert found["names"] == list(NAMES)
+    assert found["made_for"] == "a reset before each sample"
     assert [m["t_us"] for m in found["moments"]] == [1000, 2000]
 
 
@@ -283,3 +284,6 @@ def test_the_sensor_of_a_virtual_dev_kit(bundle, capsys, tmp_path):
     silent = streamed(capsys, "devkit", "--bundle", bundle, "--seconds", 0.02)
     assert silent["decision"]["name"] == "no decision"
     assert silent["events"] == 0
+    assert run("stream", "devkit", "--bundle", bundle, "--seconds", 0.02) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "made for a reset before each sample; here nobody resets the sensor" in said

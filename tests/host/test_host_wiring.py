@@ -21,6 +21,7 @@ from speck_adacal import (
     Wiring,
     adapt,
     calibrated_readout,
+    check,
     deploy,
     load_deployment,
     parse_device,
@@ -30,6 +31,7 @@ from speck_adacal import (
     verify,
 )
 from speck_adacal.bundles.chip_configuration import checked_configuration, configuration_of
+from speck_adacal.chip.check import check_network
 from speck_adacal.cli import main
 from speck_adacal.errors import BundleError, DesignRuleError, SettingsError
 from speck_adacal.inspection.core_load import core_loads, load_changes
@@ -280,6 +282,38 @@ def test_a_scene_before_a_virtual_board_gives_the_decisions_that_simulate_gave(a
     assert len(said) > 5
 
 
+def test_verify_says_what_the_bundle_was_made_for(alone, tmp_path):
+    found = verify(save(alone, tmp_path / "resets.bundle"))
+    assert found.same
+    assert found.made_for == "a reset before each sample"
+    assert "a network made for a reset before each sample" in found.warnings[0]
+    recipe = alone.adapted.recipe
+    stream = replace(recipe, settings=replace(recipe.settings, reset_each=False))
+    streaming = deploy(replace(alone.adapted, recipe=stream), wiring=ALONE)
+    path = save(streaming, tmp_path / "stream.bundle")
+    assert verify(path).made_for == "a stream that is never reset"
+    assert not verify(path).warnings
+    said = ours("verify", path)
+    assert "made for a stream that is never reset" in " ".join(said.stdout.split())
+
+
+def test_ticks_of_the_internal_clock_are_counted_in_sensor_events(adapted):
+    wiring = Wiring(sensor=SensorWiring(), readout=ChipReadout(), clock_divider=14)
+    chip, scene = deploy(adapted, wiring=wiring), shown(6, count=100_000)
+    found = simulate(chip, scene)
+    said, t_us, classes = found.chip_decisions[0], found.output[0].t_us, found.output_class[0]
+    assert said.t_us.tolist() == scene.t_us[2**14 - 1 :: 2**14].tolist()
+    edges = np.searchsorted(t_us, said.t_us, side="left")
+    for begin, end, label in zip([0, *edges], edges, said.label, strict=False):
+        counts = np.bincount(classes[begin:end], minlength=3)
+        assert label == (counts.argmax() if counts.max() > 0 else -1)
+    board = show_scene(configuration_of(chip), parse_device("virtual"), scene)
+    meant = said.label >= 0
+    assert meant.sum() > 3
+    assert board.label.tolist() == said.label[meant].tolist()
+    assert board.t_us.tolist() == said.t_us[meant].tolist()
+
+
 @pytest.mark.parametrize("rate", [160.0, 300.0, 1000.0])
 def test_events_at_the_very_time_of_a_tick_count_alike_on_twin_and_board(adapted, rate):
     sensor = SensorWiring(noise_filter="background", filter_ticks=2)
@@ -327,6 +361,7 @@ def test_what_the_chip_cannot_do_breaks_a_rule(adapted, wiring, rule):
     with pytest.raises(DesignRuleError) as error:
         deploy(adapted, wiring=wiring)
     assert [violation.rule for violation in error.value.violations] == [rule]
+    assert error_rules(check_network(adapted.ann, wiring=wiring)) == [rule]
 
 
 @pytest.mark.parametrize(
@@ -343,6 +378,32 @@ def test_a_network_that_the_read_out_layer_cannot_count_breaks_a_rule(end, rule)
     with pytest.raises(DesignRuleError) as error:
         deploy(one, wiring=Wiring(readout=ChipReadout()))
     assert [violation.rule for violation in error.value.violations] == [rule]
+    before = check(network, input_shape=(2, 8, 8), wiring=Wiring(readout=ChipReadout()))
+    assert rule in error_rules(before)
+    assert rule not in error_rules(check(network, input_shape=(2, 8, 8)))
+
+
+def test_check_takes_the_sensor_as_deploy_does(capsys):
+    call = ["check", "--arch", "nmnist_cnn_nir_paper", "--input-shape", "2,34,34", "--json"]
+    for options, rules in (
+        (["--input", "sensor", "--readout", "chip"], []),
+        (["--input", "sensor", "--origin", "100,0", "--pooling", "1"], ["sensor-region"]),
+        (["--input", "sensor", "--pooling", "3"], ["sensor-pooling"]),
+        (["--readout", "chip", "--readout-window", "5"], ["readout-window"]),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([*call, *options])
+        assert (end.value.code or 0) == (3 if rules else 0)
+        found = json.loads(capsys.readouterr().out)["violations"]
+        assert [v["rule"] for v in found if v["severity"] == "error"] == rules
+    with pytest.raises(SystemExit) as end:
+        main([*call, "--input", "moon"])
+    assert end.value.code == 1
+    assert "--input must be one of host, sensor" in capsys.readouterr().err
+
+
+def error_rules(found):
+    return [violation.rule for violation in found.errors]
 
 
 def test_the_read_out_keeps_to_the_clock_of_the_leak():
