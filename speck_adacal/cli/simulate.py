@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from speck_adacal.cli import common, early, waiting
-from speck_adacal.cli import stream_exit_options as exits
+from speck_adacal.cli import simulate_options as options
 
 NAME = "simulate"
 EXAMPLE = (
@@ -17,43 +12,17 @@ EXAMPLE = (
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="What `deploy` wrote.")],
-    events: Annotated[
-        Path,
-        typer.Option(
-            "--samples-from",
-            "--events",
-            help="Recordings (.npz: x, y, p, t, offsets) or images (.npz).",
-        ),
-    ],
-    samples: Annotated[
-        str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
-    ] = None,
-    continuous: Annotated[
-        bool,
-        typer.Option(
-            "--continuous",
-            help="Recordings on end in random order (--seed), never reset: as at a camera.",
-        ),
-    ] = False,
-    gap_ms: Annotated[
-        float, typer.Option("--gap-ms", min=0, help="Silence behind each, for --continuous.")
-    ] = 0.0,
-    window_ms: Annotated[
-        float | None,
-        typer.Option(
-            "--window-ms",
-            min=0.01,
-            help="Sliding window for --continuous; a third of the median recording by default.",
-        ),
-    ] = None,
-    bar: exits.Bar = None,
-    refractory_ms: exits.Refractory = None,
-    temperature: exits.Temperature = 1.0,
-    spare: exits.Spare = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write decisions and counts to this .npz.")
-    ] = None,
+    bundle: options.Bundle,
+    events: options.Recordings,
+    samples: options.Samples = None,
+    continuous: options.Continuous = False,
+    gap_ms: options.GapMs = 0.0,
+    window_ms: options.WindowMs = None,
+    bar: options.Bar = None,
+    refractory_ms: options.Refractory = None,
+    temperature: options.Temperature = 1.0,
+    spare: options.Spare = False,
+    out: options.Out = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -62,7 +31,7 @@ def command(
     """Simulate the chip, event by event. Every figure is simulated, none is measured on a chip."""
     early.refuse_early(out, force=force)
     early.need_bundle(bundle)
-    exits.refuse_without_stream(bar, refractory_ms, continuous=continuous, spare=spare)
+    options.refuse_without_stream(bar, refractory_ms, continuous=continuous, spare=spare)
     hushed = quiet or as_json
     with common.calm_libraries(quiet=quiet), waiting.counting("Simulating", quiet=hushed) as count:
         data = early.samples_of(events, samples)
@@ -90,7 +59,7 @@ def command(
                 seed=seed or 0,
                 progress=count,
             )
-            readout = exits.stream_exit_of(
+            readout = options.stream_exit_of(
                 deployment, bar, stream.window_us, refractory_ms, temperature, spare=spare
             )
             if readout is not None:

@@ -93,10 +93,10 @@ def exits_to_dict(found: StreamExits, labels: npt.NDArray[np.int64] | None) -> d
     }
 
 
-def exits_table(found: StreamExits, labels: npt.NDArray[np.int64] | None) -> Table:
+def exits_table(found: StreamExits, labels: npt.NDArray[np.int64] | None) -> NarrowingTable:
     """The same as a table."""
     values = exits_to_dict(found, labels)
-    table = Table("what", "value", title="Decisions on the way, never reset (simulated)")
+    table = NarrowingTable("what", "value", title="Decisions on the way, never reset (simulated)")
     table.add_row("decisions", f"{values['decisions']:,}")
     table.add_row("SynOps/s", f"{values['synops_per_s']:,.0f}")
     table.add_row("input events not fed", f"{values['events_spared']:.1%}")

@@ -1,7 +1,8 @@
-"""The options of `simulate --continuous` that decide on the way, as its help shows them."""
+"""The options of `speck-adacal simulate`, as its help shows them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,39 @@ if TYPE_CHECKING:
     from speck_adacal.chip.deploy import Deployment
     from speck_adacal.readout.stream_exit import StreamExit
 
+Bundle = Annotated[Path, typer.Argument(help="What `deploy` wrote.")]
+Recordings = Annotated[
+    Path,
+    typer.Option(
+        "--samples-from",
+        "--events",
+        help="Recordings (.npz: x, y, p, t, offsets) or images (.npz).",
+    ),
+]
+Samples = Annotated[
+    str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
+]
+Continuous = Annotated[
+    bool,
+    typer.Option(
+        "--continuous",
+        help="Recordings on end in random order (--seed), never reset: as at a camera.",
+    ),
+]
+GapMs = Annotated[
+    float, typer.Option("--gap-ms", min=0, help="Silence behind each, for --continuous.")
+]
+WindowMs = Annotated[
+    float | None,
+    typer.Option(
+        "--window-ms",
+        min=0.01,
+        help="Sliding window for --continuous; a third of the median recording by default.",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Write decisions and counts to this .npz.")
+]
 Bar = Annotated[
     float | None,
     typer.Option(
