@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speck_adacal.chip.deploy import Deployment
-from speck_adacal.errors import SettingsError
+from speck_adacal.errors import EventError, SettingsError
 from speck_adacal.events.on_end import on_end
 from speck_adacal.events.types import Events
 from speck_adacal.host.session import Session
@@ -78,7 +79,7 @@ class StreamExits:
 
 def exits_on_stream(
     deployment: Deployment,
-    recordings: Sequence[Events],
+    recordings: Any,
     readout: StreamExit,
     *,
     gap_us: int = 0,
@@ -94,13 +95,19 @@ def exits_on_stream(
         seed: of the order.
 
     Raises:
-        EventError: there are no recordings, one has another shape, or the gap is below 0.
+        EventError: there are no recordings of events, one has another shape, or the gap is below
+            0.
         SettingsError: the chip's own sensor is the source, from which a host spares nothing.
     """
     if deployment.wiring.sensor is not None and readout.spare:
         raise SettingsError(
             "The chip's own sensor feeds this network, so that a host can spare it no events; "
             "leave sparing out, or deploy with --input host."
+        )
+    if not isinstance(recordings, Sequence) or not all(isinstance(r, Events) for r in recordings):
+        raise EventError(
+            f"Decisions on a stream need recordings of events, found {type(recordings).__name__}; "
+            "give a list of Events."
         )
     order = np.random.default_rng(seed).permutation(len(recordings))
     stream = on_end([recordings[i] for i in order], gap_us=gap_us)

@@ -69,6 +69,8 @@ class StreamExit(Readout):
         self.rule = ExitRule((bar,), metric, temperature)
         self.memory_us, self.refractory_us, self.spare = memory_us, refractory_us, spare
         self.window_us: int = step_us
+        self._t_us: Ints = np.zeros(0, dtype=np.int64)
+        self._labels: Ints = self._t_us
         self.start()
 
     @property

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speck_adacal import Events, exits_on_stream, save
 from speck_adacal.cli import main
-from speck_adacal.errors import SettingsError
+from speck_adacal.errors import EventError, SettingsError
 from speck_adacal.events.on_end import on_end
 from speck_adacal.host import Answer, Session, StreamExit, TwinBackend, windows_of
 from speck_adacal.host.stream_exits import StreamExits
@@ -142,6 +142,9 @@ def test_exits_on_a_stream_count_what_the_stream_costs(deployment, recording):
     spared = exits_on_stream(deployment, parts, readout, gap_us=500, seed=2)
     assert spared.synops < found.synops
     assert spared.spared > 0.2
+    for wrong in ([], np.zeros((2, *deployment.input_shape)), [recording(0), "scene"]):
+        with pytest.raises(EventError, match="ecordings"):
+            exits_on_stream(deployment, wrong, readout)
 
 
 @pytest.mark.parametrize(
