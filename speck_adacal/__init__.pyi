@@ -104,6 +104,7 @@ from .samples.batches import encode_samples as encode_samples
 from .snn.adapted import AdaptedNetwork as AdaptedNetwork
 from .snn.network import SpikingNetwork as SpikingNetwork
 from .snn.stock import from_sinabs as from_sinabs
+from .spread import spread_over as spread_over
 from .twin.assumptions import Assumptions as Assumptions
 from .twin.program import ChipProgram as ChipProgram
 from .twin.program import CoreProgram as CoreProgram

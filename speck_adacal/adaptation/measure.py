@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from speck_adacal.recipe.recipe import AdaptSettings, LayerRecipe, Recipe
 from speck_adacal.samples.encoded import encoded_batches
 from speck_adacal.snn.network import SpikingNetwork
 from speck_adacal.snn.synops import fan_out
+from speck_adacal.spread import in_pieces, is_spread
 
 Array = npt.NDArray[np.float64]
 
@@ -158,7 +160,7 @@ class Evaluator:
         key = digest("measure", self._data_key, graph, layer_values(recipe.layers))
         found = self.finished.get(key)
         if found is None:
-            found = self._run(self.network(graph, recipe))
+            found = self._run(recipe, graph)
             self.finished.put(key, found)
         return found
 
@@ -189,14 +191,10 @@ class Evaluator:
         """
         return self.objective.distance(target, output, self.temperature / self.output_scale)
 
-    @torch.no_grad()
-    def _run(self, network: SpikingNetwork) -> dict[str, np.ndarray]:
-        outputs, spikes, synops = [], [], []
-        for batch in self.inputs:
-            outputs.append(self.run_batch(network, batch))
-            layers = list(network.activity().values())
-            spikes.append(torch.stack([a.spikes for a in layers]))
-            synops.append(torch.stack([a.synops for a in layers if a.synops is not None]))
+    def _run(self, recipe: Recipe, graph: LayerGraph) -> dict[str, np.ndarray]:
+        run = partial(_run_batches, self.without_data(), recipe, graph)
+        found = list(in_pieces(run, self.inputs)) if is_spread() else run(self.inputs)
+        outputs, spikes, synops = zip(*found, strict=True)
         return {
             "outputs": torch.cat(outputs).numpy(),
             "spikes": torch.cat(spikes, 1).numpy(),
@@ -251,6 +249,21 @@ class Evaluator:
         fans = self.fan_out[self.graph.nodes[0].name].flatten()
         first = torch.cat([p.flatten(2).abs() @ fans for p in self.inputs]).double().numpy()
         return np.concatenate((first[None], synops))
+
+
+@torch.no_grad()
+def _run_batches(
+    evaluator: Evaluator, recipe: Recipe, graph: LayerGraph, batches: Sequence[torch.Tensor]
+) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Outputs, spikes and SynOps of each batch."""
+    network, found = evaluator.network(graph, recipe), []
+    for batch in batches:
+        outputs = evaluator.run_batch(network, batch)
+        layers = list(network.activity().values())
+        spikes = torch.stack([a.spikes for a in layers])
+        synops = torch.stack([a.synops for a in layers if a.synops is not None])
+        found.append((outputs, spikes, synops))
+    return found
 
 
 def same_layer(a: LayerRecipe, b: LayerRecipe) -> bool:

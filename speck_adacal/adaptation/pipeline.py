@@ -179,7 +179,6 @@ class Pipeline:
             list(self._data.between(0, samples)),
             self.settings.time_steps,
             lambda name, recipe: self.corrected(name, recipe, self.graph, like),
-            self.plan.jobs,
         )
 
     def _refined(
@@ -254,7 +253,6 @@ class Pipeline:
                 start.recipe,
                 candidates,
                 graph=start.graph,
-                jobs=self.plan.jobs,
                 mode=self.plan.mode,
                 epsilon=self.plan.epsilon,
                 table_evaluator=self.samples.table,

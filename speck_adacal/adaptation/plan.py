@@ -54,7 +54,6 @@ class AdaptPlan:
         frontier: whether the Pareto frontier and a descent over the candidates come first.
         refinements: rounds of measured steps around what was found (see `refine`); 0 leaves it.
         mode: sensitivities "in_situ" or "isolated".
-        jobs: joblib jobs for sensitivity tables.
         temperature: of the soft-max in the KL; 1 is eq. 9, None chooses one (see `Evaluator`).
         fit_scale: whether KL is taken at the scale of the outputs that suits each network. Which
             class is largest does not depend on it, so nothing is spent on bringing it back.
@@ -81,7 +80,6 @@ class AdaptPlan:
     frontier: bool = True
     refinements: CountOrZero = 2
     mode: Annotated[str, one_of(*MODES)] = "in_situ"
-    jobs: Count = 1
     temperature: Positive | None = None
     fit_scale: bool = True
     epsilon: PositiveOrZero = 0.0

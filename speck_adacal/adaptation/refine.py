@@ -97,7 +97,6 @@ class Instruments:
         inputs: encoded samples of the candidates' potentials, shown for all steps.
         steps: T of the corrections.
         settle: from a recipe with fresh potentials to a corrected stage.
-        jobs: joblib jobs of the tables.
     """
 
     graph: LayerGraph
@@ -107,7 +106,6 @@ class Instruments:
     inputs: Sequence[torch.Tensor]
     steps: int
     settle: Callable[[str, Recipe], Stage]
-    jobs: int = 1
 
 
 def refine(
@@ -144,7 +142,7 @@ def _round(
 ) -> Stage | None:
     offered = change.options(start.recipe)
     centred = centre(tools, start, offered)
-    table = sensitivity(tools.table, start.recipe, centred, graph=start.graph, jobs=tools.jobs)
+    table = sensitivity(tools.table, start.recipe, centred, graph=start.graph)
     before, held = (e.measure(start.recipe, start.graph) for e in (tools.search, tools.held_out))
     room = caps.room(before)
     best, least = None, 0.0

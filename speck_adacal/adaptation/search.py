@@ -105,7 +105,6 @@ class Search:
         recipe: gives everything but the candidates (settings, readout layers).
         candidates: candidates of each layer, in the same order for every layer.
         graph: the corrected graph, if it is not the evaluator's.
-        jobs: jobs for the sensitivity table.
         mode: of the sensitivity table.
         epsilon: thinning of the frontier, as a part of the reference KL.
         table_evaluator: what sensitivities are measured on, `evaluator` by default; because they
@@ -119,14 +118,13 @@ class Search:
         candidates: Mapping[str, Sequence[LayerRecipe]],
         *,
         graph: LayerGraph | None = None,
-        jobs: int = 1,
         mode: str = "in_situ",
         epsilon: float = 0.0,
         table_evaluator: Evaluator | None = None,
     ) -> None:
         self._table_evaluator = table_evaluator or evaluator
         self._evaluator, self._recipe, self._candidates = evaluator, recipe, candidates
-        self._graph, self._jobs, self._mode, self._epsilon = graph, jobs, mode, epsilon
+        self._graph, self._mode, self._epsilon = graph, mode, epsilon
         self._layers = [x.name for x in recipe.layers if not x.readout and x.name in candidates]
         self.trials: list[Trial] = []
 
@@ -163,7 +161,6 @@ class Search:
             {n: self._candidates[n] for n in self._layers},
             graph=self._graph,
             mode=self._mode,
-            jobs=self._jobs,
         )
         kl = table.kl - table.reference_kl
         synops = table.synops - table.reference_synops

@@ -69,15 +69,13 @@ def sensitivity(
     *,
     graph: LayerGraph | None = None,
     mode: str = "in_situ",
-    jobs: int = 1,
     exact: bool = False,
 ) -> SensitivityTable:
     """Measure every candidate of every layer.
 
     Batches go through the network once; at each spiking layer every candidate is run from
-    the values that are there, through the layers after it only. Batches are independent jobs for
-    `joblib`, whose back end (threads, processes, Dask, Ray) the caller may choose with
-    `joblib.parallel_config`; each finished batch is kept in the evaluator's folder, if any.
+    the values that are there, through the layers after it only. Batches are independent jobs
+    (`spread_over`); each finished batch is kept in the evaluator's folder, if any.
 
     Args:
         evaluator: samples and targets.
@@ -86,7 +84,6 @@ def sensitivity(
         graph: the corrected graph, if it is not the evaluator's.
         mode: "in_situ": all layers spike as in `recipe` but for layer i; "isolated": only layer
             i spikes, on the ANN's values, and the layers after it see its mean.
-        jobs: how many batches run at once.
         exact: in mode "isolated", run the layers after layer i for every candidate, instead of
             taking them as linear (`linear_response`).
     """
@@ -122,7 +119,7 @@ def sensitivity(
         evaluator.without_data(), graph, recipe, candidates, tuple(names), width, mode, exact
     )
     calls = [delayed(_keeping)(work, inputs[i], targets[i], setting) for i in todo]
-    results = Parallel(n_jobs=jobs, return_as="generator")(calls)
+    results = Parallel(return_as="generator")(calls)
     with progress() as bar:
         done = bar.track(results, total=len(todo), description=f"sensitivity ({mode})")
         for index, result in zip(todo, done, strict=True):

@@ -44,6 +44,8 @@ def command(
     max_synops: options.MaxSynops = None,
     work: options.Work = None,
     chip: common.Chip = DEFAULT_CHIP,
+    jobs: common.Jobs = 1,
+    dask: common.Dask = None,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -71,7 +73,8 @@ def command(
         reset_each=reset_each or None,
     )
     hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), waiting.counting("Adapting", quiet=hushed) as count:
+    counting = waiting.counting("Adapting", quiet=hushed)
+    with common.calm_libraries(quiet=quiet), counting as count, common.spread(jobs, dask):
         data = early.samples_of(calibration, samples)
         count(0, 0, waiting.LOADING)
         from speck_adacal import AdaptPlan, adapt, save

@@ -10,7 +10,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +30,13 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the output where
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 BundleSeed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed; the bundle's own if left out.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", help="How many pieces of work run at once on this machine.")
+]
+Dask = Annotated[
+    str | None,
+    typer.Option("--dask", help="A Dask scheduler, such as tcp://10.0.0.5:8786, to run them on."),
 ]
 BundleOut = Annotated[
     Path, typer.Option("--out", "-o", help="The bundle to write (folder, or .zip).")
@@ -65,6 +72,19 @@ def show(results: Any, rendered: RenderableType, *, as_json: bool, quiet: bool) 
         sys.stdout.write(json.dumps(results, indent=2, allow_nan=False) + "\n")
     elif not quiet:
         console().print(rendered)
+
+
+def spread(jobs: int, dask: str | None) -> AbstractContextManager[None]:
+    """`spread_over`, loaded where it is asked for.
+
+    Raises:
+        SettingsError: as `spread_over` says.
+    """
+    if jobs == 1 and dask is None:
+        return nullcontext()
+    from speck_adacal.spread import spread_over
+
+    return spread_over(jobs, dask)
 
 
 @contextmanager

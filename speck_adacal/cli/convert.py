@@ -53,6 +53,8 @@ def command(
     bias: options.Bias = "measured",
     reset_each: options.ResetEach = False,
     chip: common.Chip = DEFAULT_CHIP,
+    jobs: common.Jobs = 1,
+    dask: common.Dask = None,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -84,7 +86,7 @@ def command(
         chip,
     )
     counting = waiting.counting("Converting", quiet=quiet or as_json)
-    with common.calm_libraries(quiet=quiet), counting as count:
+    with common.calm_libraries(quiet=quiet), counting as count, common.spread(jobs, dask):
         deployment, summary = _convert(asked, settings, count)
         _write(deployment, summary, out, count, force=force)
     _show(summary, out, as_json=as_json, quiet=quiet)

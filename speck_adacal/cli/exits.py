@@ -33,6 +33,8 @@ def command(
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
     ] = None,
+    jobs: common.Jobs = 1,
+    dask: common.Dask = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -52,7 +54,8 @@ def command(
 
     check_value(Annotated[str, one_of(*METRICS)], metric, "--metric")
     hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), waiting.counting("Calibrating", quiet=hushed) as count:
+    counting = waiting.counting("Calibrating", quiet=hushed)
+    with common.calm_libraries(quiet=quiet), counting as count, common.spread(jobs, dask):
         data = early.labelled_samples(samples_from, samples)
         count(0, 0, waiting.LOADING)
         import speck_adacal

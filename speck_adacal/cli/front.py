@@ -27,6 +27,8 @@ def command(
     time_steps: options.TimeSteps = None,
     input_bursts: options.InputBursts = None,
     chip: common.Chip = DEFAULT_CHIP,
+    jobs: common.Jobs = 1,
+    dask: common.Dask = None,
     as_json: common.Json = False,
     seed: common.Seed = 0,
     force: common.Force = False,
@@ -43,7 +45,7 @@ def command(
     steps = common.parse_counts(time_steps, "--time-steps")
     bursts = common.parse_counts(input_bursts, "--input-bursts")
     counting = waiting.counting("Searching the front", quiet=quiet or as_json)
-    with common.calm_libraries(quiet=quiet), counting as count:
+    with common.calm_libraries(quiet=quiet), counting as count, common.spread(jobs, dask):
         data = early.samples_of(calibration, samples)
         count(0, 0, waiting.LOADING)
         import speck_adacal

@@ -29,6 +29,8 @@ def command(
     samples: Annotated[
         str | None, typer.Option("--samples", help="Which samples to use: N, or FROM:TO.")
     ] = None,
+    jobs: common.Jobs = 1,
+    dask: common.Dask = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -44,7 +46,8 @@ def command(
         early.refuse_early(path, force=force)
     early.need_bundle(bundle)
     hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), waiting.counting("Measuring", quiet=hushed) as count:
+    counting = waiting.counting("Measuring", quiet=hushed)
+    with common.calm_libraries(quiet=quiet), counting as count, common.spread(jobs, dask):
         data = None if samples_from is None else early.labelled_samples(samples_from, samples)
         count(0, 0, waiting.LOADING)
         import speck_adacal

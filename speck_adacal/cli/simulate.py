@@ -23,6 +23,8 @@ def command(
     temperature: options.Temperature = 1.0,
     spare: options.Spare = False,
     out: options.Out = None,
+    jobs: common.Jobs = 1,
+    dask: common.Dask = None,
     as_json: common.Json = False,
     seed: common.BundleSeed = None,
     force: common.Force = False,
@@ -33,7 +35,8 @@ def command(
     early.need_bundle(bundle)
     options.refuse_without_stream(bar, refractory_ms, continuous=continuous, spare=spare)
     hushed = quiet or as_json
-    with common.calm_libraries(quiet=quiet), waiting.counting("Simulating", quiet=hushed) as count:
+    counting = waiting.counting("Simulating", quiet=hushed)
+    with common.calm_libraries(quiet=quiet), counting as count, common.spread(jobs, dask):
         data = early.samples_of(events, samples)
         count(0, 0, waiting.LOADING)
         from speck_adacal import (

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,7 @@ from speck_adacal.twin.core_memories import CoreMemories
 from speck_adacal.twin.from_samna import program_from_configuration
 from speck_adacal.twin.inputs import checked_input
 from speck_adacal.twin.layout import lay_out
+from speck_adacal.twin.many_runs import Entering, run_each, run_on
 from speck_adacal.twin.program import ChipProgram
 from speck_adacal.twin.result import Done, TwinRun, counted
 from speck_adacal.twin.running import Plan, PreparedInput, RunningChip
@@ -155,7 +153,8 @@ class Twin(CoreMemories):
         """
         if reset:
             self.reset()
-        return self._run_on(self._chip, events, entry, outside, record_load)
+        how = Entering(self.entry if entry is None else entry, outside, record_load)
+        return run_on(self._plan, self._chip, events, how)
 
     def feed(
         self, events: Events, *, entry: int | npt.ArrayLike | None = None, outside: str = "error"
@@ -197,30 +196,12 @@ class Twin(CoreMemories):
         Args:
             recordings: inputs, or what `prepare` made of them.
             entry, outside, record_load: as in `run`.
-            threads: by default one a processor.
+            threads: by default one a processor, or wherever runs are spread to (`spread_over`).
             done: told the recordings done and their number.
         """
-        workers = os.cpu_count() or 1 if threads is None else threads
-        if workers < 1:
-            raise SettingsError(f"threads must be at least 1, found {threads}.")
-
-        layer = self.entry if entry is None else entry
-        idle: SimpleQueue[RunningChip] = SimpleQueue()
-        for _ in range(min(workers, len(recordings))):
-            idle.put(RunningChip(self._plan))
-
-        def run_one(events: Events | PreparedInput) -> TwinRun:
-            chip = idle.get()
-            try:
-                chip.reset()
-                if isinstance(events, PreparedInput):
-                    return chip.run_prepared(events, record_load=record_load)
-                return self._run_on(chip, events, layer, outside, record_load)
-            finally:
-                idle.put(chip)
-
-        with ThreadPoolExecutor(max_workers=workers) as pool:
-            return list(counted(pool.map(run_one, recordings), len(recordings), done))
+        how = Entering(self.entry if entry is None else entry, outside, record_load)
+        runs = run_each(self._plan, recordings, how, threads)
+        return list(counted(runs, len(recordings), done))
 
     def prepare(
         self, recordings: Sequence[Events], *, entry: int | None = None, outside: str = "error"
@@ -241,18 +222,6 @@ class Twin(CoreMemories):
             checked = checked_input(self.program, events, layer, after_us=0, outside=outside)
             prepared.append(chip.prepare(checked, events.duration_us))
         return prepared
-
-    def _run_on(
-        self,
-        chip: RunningChip,
-        events: Events,
-        entry: int | npt.ArrayLike | None,
-        outside: str,
-        record_load: bool,
-    ) -> TwinRun:
-        layer = self.entry if entry is None else entry
-        checked = checked_input(self.program, events, layer, after_us=chip.time_us, outside=outside)
-        return chip.run(checked, max(events.duration_us, chip.time_us), record_load=record_load)
 
 
 def _check_balancers(program: ChipProgram, assumptions: Assumptions) -> None:

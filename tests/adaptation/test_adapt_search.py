@@ -220,8 +220,8 @@ def test_jobs_and_journal_change_nothing(world, tmp_path):
     plain = sensitivity(evaluator, recipe, candidates)
     finished = FinishedWork(tmp_path)
     kept = Evaluator(graph, data, SETTINGS, finished=finished)
-    with joblib.parallel_config(backend="threading"):
-        first = sensitivity(kept, recipe, candidates, jobs=2)
+    with joblib.parallel_config(backend="threading", n_jobs=2):
+        first = sensitivity(kept, recipe, candidates)
     files = sorted(tmp_path.glob("*.npz"))
     assert len(files) == len(kept.inputs)
     files[0].write_bytes(b"damaged")

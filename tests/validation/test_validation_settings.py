@@ -40,7 +40,7 @@ ODD = [
         *({"time_steps": True}, {"time_step": 8}, {"estimator": "twin", "input_coding": "analog"}),
     )),
     *((AdaptPlan, fields) for fields in (
-        *({"mode": "foo"}, {"jobs": 0}, {"evaluations": -1}, {"epsilon": -1.0}, {"phis": ()}),
+        *({"mode": "foo"}, {"evaluations": -1}, {"epsilon": -1.0}, {"phis": ()}),
         *({"temperature": -1.0}, {"temperature": 0.0}, {"phis": (1.5,)}, {"phis": (True,)}),
         *({"rhos": ("a",)}, {"rhos": 2.0}, {"kl_ratio": NAN}, {"table_samples": 1}),
         *({"exit_loss": NAN}, {"search_samples": 2.5}, {"validation_samples": 1}),
@@ -94,10 +94,10 @@ def test_what_is_as_clear_is_taken():
 def test_checked_classes_are_ordinary_frozen_dataclasses():
     plan = AdaptPlan(phis=(1, 2))
     assert pickle.loads(pickle.dumps(plan)) == plan
-    assert dataclasses.replace(plan, jobs=2).phis == (1, 2)
+    assert dataclasses.replace(plan, refinements=1).phis == (1, 2)
     assert hash(plan) == hash(AdaptPlan(phis=(1, 2)))
     with pytest.raises(dataclasses.FrozenInstanceError):
-        plan.jobs = 3
+        plan.refinements = 3
 
 
 def test_every_settings_class_is_checked():
