@@ -90,7 +90,8 @@ def test_a_front_is_the_same(world, spread):
 def test_adapting_with_a_search_is_the_same(world, spread):
     network, images, _ = world
     chosen = AdaptSettings(input_coding="analog", time_steps=4, phi=2, correction="both")
-    plan = AdaptPlan(evaluations=2, refinements=1, search_samples=8, table_samples=8)
+    few = {"search_samples": 8, "table_samples": 8, "validation_samples": 4}
+    plan = AdaptPlan(search_rho=False, phis=(1, 2), evaluations=1, refinements=0, **few)
     made = {"input_shape": (1, 6, 6), "settings": chosen, "plan": plan}
     alone = adapt(network, images, **made)
     with spread():

@@ -17,8 +17,8 @@ from speck_adacal.ann.graph import LayerGraph, Node
 from speck_adacal.samples.batches import Batches
 from speck_adacal.snn.network import SpikingNetwork, Value, run_in_order, run_nodes
 
-LARGEST_LIVE = 1 << 29
-"""Values that a pass keeps at once, of both networks and all samples: 2 GiB."""
+LARGEST_LIVE = 1 << 28
+"""Values that a pass keeps at once, of both networks and all samples: 1 GiB."""
 
 
 class SideBySide:

@@ -34,19 +34,20 @@ def has_biases(graph: LayerGraph) -> bool:
 
 
 def ways_of_biases(
-    graph: LayerGraph, settings: AdaptSettings, *, searched: bool
+    graph: LayerGraph, settings: AdaptSettings, *, one_way: bool
 ) -> tuple[AdaptSettings, ...]:
     """The settings to adapt with, so that policies can be compared, the simplest way first.
 
     Args:
         graph: the network.
         settings: `bias="measured"` asks for all ways.
-        searched: whether adaptation searches φ or ρ, which is done for one way only.
+        one_way: whether there is to be one way only: adaptation searches φ or ρ, or no chip can
+            take the network.
     """
     measured = settings.bias == "measured"
     if not measured or settings.input_coding != "events":
         return (settings,)
-    if searched or not settings.chip_correction:
+    if one_way or not settings.chip_correction:
         return (replace(settings, bias="events"),)
     if not has_biases(graph):
         return (replace(settings, bias="initial"),)

@@ -118,7 +118,8 @@ def adapt(
     truth = _of(labels, seen)
     calibration_set = everything.part(seen)
     shaped = rewrite_for_cores(graph, calibration_set, settings, target)
-    ways = ways_of_biases(shaped.graph, settings, searched=plan is not None)
+    one_way = plan is not None or not target.fits(shaped.graph)
+    ways = ways_of_biases(shaped.graph, settings, one_way=one_way)
     work = None if folder is None else Path(folder)
     bases = [calibrated(graph, shaped, calibration_set, way, target, plan, work) for way in ways]
     if settings.input_coding != "events":
