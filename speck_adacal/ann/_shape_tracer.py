@@ -228,7 +228,7 @@ def _user_frame() -> str:
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(_HERE):
-            if frame.f_code.co_name == "trace":
+            if frame.f_code.co_name in ("trace", "trace_whole"):
                 return ""
         elif not name.startswith((_TORCH, "<")):
             return f"{Path(name).name}:{frame.f_lineno} ({frame.f_code.co_name})"
