@@ -286,3 +286,12 @@ def test_import_and_help_load_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_jobs_change_no_figure_and_wrong_ones_are_answered(bundle, capsys):
+    asked = ("simulate", bundle, "--samples-from", DIGITS, "--samples", "12", "--json")
+    alone, spread = (json.loads(run(capsys, *asked, "--jobs", n)) for n in ("1", "2"))
+    assert alone == spread
+    assert "at least 1, found 0" in " ".join(run(capsys, *asked, "--jobs", "0", code=1).split())
+    said = run(capsys, *asked, "--jobs", "2", "--dask", "tcp://127.0.0.1:1", code=1)
+    assert "leave one of the two out" in " ".join(said.split())
