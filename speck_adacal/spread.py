@@ -77,7 +77,7 @@ def spread_over(jobs: int = 1, dask: str | None = None) -> Iterator[None]:
 
 def _client(address: str) -> Any:
     try:
-        from distributed import Client
+        from dask.distributed import Client
     except ImportError:
         raise SettingsError(
             f"dask={address!r} needs the package dask.distributed, which is not installed; "

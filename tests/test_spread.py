@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from distributed import Client, LocalCluster
+from dask.distributed import Client, LocalCluster
 from torch import nn
 
 from speck_adacal import AdaptPlan, AdaptSettings, adapt, deploy, simulate
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True) as started:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as started:
         yield started
 
 
@@ -126,7 +126,7 @@ def _dying_once(mark: Path, items):
 def test_a_worker_that_dies_costs_its_piece_alone(tmp_path):
     mark = tmp_path / "died"
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True) as own,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as own,
         spread_over(dask=own.scheduler_address),
     ):
         found = list(in_pieces(partial(_dying_once, mark), range(16)))

@@ -77,9 +77,10 @@ def recipe_of(
 def refuse_silence(graph: LayerGraph) -> None:
     """Refuse a network in which nothing would become a spiking neuron."""
     if not graph.of_kind(*SPIKING):
+        found = [f"{node.name} ({node.module or node.kind.value})" for node in graph.nodes[1:]]
         raise ModelError(
-            "The network has no ReLU, ReLU6, Hardtanh or clamp, so no layer would spike; "
-            f"its nodes are {', '.join(graph.names)}: rectify its layers and train it so."
+            "The network has no ReLU, ReLU6, Hardtanh or clamp, so no layer would spike; its "
+            f"operations are {', '.join(found)}: rectify its layers and train it so."
         )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from speck_adacal.chip_description import DEFAULT_CHIP
 from speck_adacal.cli import common, early, waiting, wiring_options
+
+if TYPE_CHECKING:
+    from speck_adacal.chip.check import CheckResult
 
 NAME = "check"
 EXAMPLE = (
@@ -52,7 +56,6 @@ def command(
     if explain_rule is not None:
         _explain(explain_rule, chip, as_json=as_json, quiet=quiet)
         return
-    from dataclasses import asdict
 
     from speck_adacal.errors import SettingsError
 
@@ -80,7 +83,13 @@ def command(
         else:
             network, shape = load_spiking(model, arch, shape)
         result = speck_adacal.check(network, input_shape=shape or (), chip=chip, wiring=wiring)
-    results = {
+    common.show(_told(result, chip), check_table(result), as_json=as_json, quiet=quiet)
+    if result.errors:
+        raise typer.Exit(3)
+
+
+def _told(result: CheckResult, chip: str) -> dict[str, object]:
+    return {
         "chip": chip,
         "fits": not result.errors,
         "layers": [
@@ -96,14 +105,9 @@ def command(
         "violations": [asdict(violation) for violation in result.violations],
         "smallest_change": None if result.change is None else result.change.text,
     }
-    common.show(results, check_table(result), as_json=as_json, quiet=quiet)
-    if result.errors:
-        raise typer.Exit(3)
 
 
 def _explain(rule: str, chip: str, *, as_json: bool, quiet: bool) -> None:
-    from dataclasses import asdict
-
     from speck_adacal.reporting.tables import explanation_view
     from speck_adacal.rules.rule_book import explain, rule_ids
 

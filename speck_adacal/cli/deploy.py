@@ -90,14 +90,14 @@ def command(
     Exit code 3 where design rules are violated, with all of them listed.
     """
     early.refuse_early(out, force=force, bundle=True)
-    early.need_bundle(bundle, deployed=False)
-    early.need_file(recordings, "--samples-from")
-    common.parse_slice(samples)
     asked = wiring_options.Asked(
         *(source, origin, pooling, mirror, polarities, noise_filter),
         *(readout, readout_window, readout_threshold, slow_clock_hz, clock_divider),
     )
     wiring = wiring_options.wiring_of(asked)
+    early.need_bundle(bundle, deployed=False)
+    early.need_file(recordings, "--samples-from")
+    common.parse_slice(samples)
     alarms = None
     from speck_adacal import ChipPolicy
 

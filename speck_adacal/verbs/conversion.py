@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from speck_adacal.adaptation.plan import AdaptPlan
+from speck_adacal.ann.graph import LayerGraph
 from speck_adacal.ann.spiking import has_neurons, read_spiking
 from speck_adacal.ann.trace import trace, trace_whole
 from speck_adacal.chip.check import CheckResult, check_network
@@ -25,7 +26,7 @@ from speck_adacal.events.labels import checked_labels
 from speck_adacal.inspection.judging import measure_verdict
 from speck_adacal.recipe.recipe import AdaptSettings
 from speck_adacal.rewriting.rewrite import rewrite_for_cores
-from speck_adacal.samples.batches import Form, encode_samples
+from speck_adacal.samples.batches import Batches, Form, encode_samples
 from speck_adacal.samples.held_out import held_out_indices, remaining_indices
 from speck_adacal.snn.adapted import AdaptedNetwork
 from speck_adacal.twin_search.bases import compared, ways_of_biases
@@ -107,12 +108,10 @@ def adapt(
     """
     settings, target = settings or AdaptSettings(), target_chip(chip)
     graph = trace(ann, tuple(input_shape))
-    everything = encode_samples(calibration, graph.input_shape, settings)
+    everything = _encoded(calibration, graph, settings)
+    settings = everything.settings
     if labels is not None:
         labels = checked_labels(labels, everything.samples)
-    everything = replace(everything, settings=_for_use(settings, everything.form))
-    everything = everything.fitting(graph.largest_layer)
-    settings = everything.settings
     held_out = held_out_indices(everything.samples, settings.seed) if settings.hold_out else ()
     seen = remaining_indices(everything.samples, held_out)
     truth = _of(labels, seen)
@@ -147,6 +146,13 @@ def adapt(
     truth = _of(labels, held_out or seen)
     found = measure_verdict(adapted, judges, truth, held_out=bool(held_out), chip=chip)
     return replace(adapted, recipe=replace(adapted.recipe, verdict=found))
+
+
+def _encoded(calibration: Any, graph: LayerGraph, settings: AdaptSettings) -> Batches:
+    """The samples as steps, in batches that fit the memory, with settings for what they are."""
+    found = encode_samples(calibration, graph.input_shape, settings)
+    found = replace(found, settings=_for_use(settings, found.form))
+    return found.fitting(graph.largest_layer)
 
 
 def _of(labels: Any, indices: Sequence[int]) -> npt.NDArray[np.int64] | None:

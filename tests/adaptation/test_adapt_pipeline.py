@@ -117,11 +117,11 @@ def test_a_killed_run_goes_on(world, tmp_path, monkeypatch):
     runs = []
     original = evaluate.Evaluator._run
 
-    def dying(self, network):
+    def dying(*arguments):
         runs.append(1)
         if len(runs) == 4:
             raise KeyboardInterrupt
-        return original(self, network)
+        return original(*arguments)
 
     monkeypatch.setattr(evaluate.Evaluator, "_run", dying)
     with pytest.raises(KeyboardInterrupt):

@@ -150,10 +150,10 @@ def test_a_layer_has_one_name_in_every_verb(capsys, bundles, tmp_path):
 def test_show_says_what_a_bundle_is_and_what_it_was_made_with(capsys, bundles):
     shown = run(capsys, "show", bundles / "b")
     assert "made by a test" in shown
-    assert "input 1 × 28 × 28, T = 8" in shown
+    assert "input 1 × 28 × 28, T = 8" in " ".join(shown.split())
     told = json.loads(run(capsys, "show", bundles / "b", "--json"))
     verdict = told["verdict"]
-    assert f"on the chip {verdict['chip']:.1%}" in shown
+    assert f"on the chip {verdict['chip']:.1%}" in " ".join(shown.split())
     assert [layer["core"] for layer in told["layers"]] == [0, 1, 2, 3]
     assert told["layers"][1]["kernel_used"] == 6144  # 24 × 16 × 4 × 4, as the chip counts
 

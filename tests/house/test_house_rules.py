@@ -89,7 +89,8 @@ def test_a_module_has_its_name_for_itself():
 
 def test_what_the_package_imports_is_declared():
     declared = {distribution(r) for r in PROJECT["dependencies"]}
-    declared |= {distribution(r) for r in PROJECT["optional-dependencies"]["recordings"]}
+    for extra in ("recordings", "cluster"):
+        declared |= {distribution(r) for r in PROJECT["optional-dependencies"][extra]}
     assert undeclared(FILES, declared, {"speck_adacal"}) == {}
 
 
