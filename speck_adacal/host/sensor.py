@@ -18,6 +18,8 @@ from speck_adacal.events.types import Events
 from speck_adacal.host.backend import check_shape
 from speck_adacal.host.board_backend import BoardBackend
 from speck_adacal.readout.decision import Answer
+from speck_adacal.twin import Assumptions, program_from_configuration
+from speck_adacal.twin.dvs import DvsStage, StageEvents
 
 log = logging.getLogger("speck_adacal.host.sensor")
 
@@ -37,6 +39,7 @@ class SensorBackend(BoardBackend):
                 "resets it between two scenes; adapt on recordings of events without --reset-each."
             )
         self._wired = at_sensor(deployment)
+        self._stage = _stage_of(self._wired)
         super().__init__(deployment, *arguments, **options)
 
     def reset(self) -> None:
@@ -67,25 +70,26 @@ class SensorBackend(BoardBackend):
         return found
 
     def _seen(self, found: list[Any], until_us: int) -> Events:
-        """What the DVS stage's monitor showed, pooled, mirrored and cut as the network gets it."""
-        sensor = self._wired.wiring.sensor or SensorWiring()
-        stage = load_chip_description(self._deployment.chip).dvs_layer
-        pool, merged = sensor.pooling or 1, self.shape[0] == 1
-        seen = [  # the monitor counts from the corner of the region, before pooling
-            (e.timestamp, e.x // pool, e.y // pool, 0 if merged else e.feature)
+        """What the DVS stage's monitor showed, as the stage sends it on to the network."""
+        number = load_chip_description(self._deployment.chip).dvs_layer
+        shown = [
+            (e.timestamp, e.feature, e.y, e.x)
             for e in found
-            if type(e).__name__ == "Spike" and e.layer == stage
+            if type(e).__name__ == "Spike" and e.layer == number
         ]
-        t, x, y, p = np.array(seen, dtype=np.int64).reshape(-1, 4).T
-        right, bottom = sensor.cut(self.shape)
-        width, height = right + 1 - (sensor.left or 0), bottom + 1 - (sensor.top or 0)
-        keep = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        x = width - 1 - x if sensor.mirror_x else x
-        y = height - 1 - y if sensor.mirror_y else y
-        x, y = (y, x) if sensor.diagonal else (x, y)
-        t = np.maximum.accumulate(np.clip(t[keep], self._covered_us, until_us))
-        columns, rows, channel = (values[keep].astype(np.int16) for values in (x, y, p))
-        return Events(t, columns, rows, channel, self.shape, until_us)
+        t, channel, y, x = np.array(shown, dtype=np.int64).reshape(-1, 4).T
+        seen = self._stage.forwarded_of_monitored(StageEvents(np.arange(len(t)), channel, y, x))
+        t = np.maximum.accumulate(np.clip(t[seen.index], self._covered_us, until_us))
+        columns, rows, channels = (v.astype(np.int16) for v in (seen.x, seen.y, seen.channel))
+        return Events(t, columns, rows, channels, self.shape, until_us)
+
+
+def _stage_of(wired: Deployment) -> DvsStage:
+    """The DVS stage behind its noise filter, which has done its work when the monitor looks."""
+    description = load_chip_description(wired.chip)
+    program = program_from_configuration(wired.configuration, chip=wired.chip).dvs
+    side = description.limits.sensor_size
+    return DvsStage(replace(program, filter=None), side, Assumptions())
 
 
 def at_sensor(deployment: Deployment) -> Deployment:

@@ -72,10 +72,22 @@ class DvsStage:
         """What the stage's monitor shows of selected events, before pooling and mirroring."""
         if not self._monitor_region:
             return events
-        stage, inside = self.program, self._inside(events)
-        top, left = (stage.origin[i] * stage.pooling[i] for i in (0, 1))
+        top, left = self._corner
         moved = StageEvents(events.index, events.channel, events.y - top, events.x - left)
-        return moved.chosen(inside)
+        return moved.chosen(self._inside(events))
+
+    def forwarded_of_monitored(self, shown: StageEvents) -> StageEvents:
+        """What went on to the cores, of events as the stage's monitor shows them."""
+        top, left = self._corner if self._monitor_region else (0, 0)
+        return self.forwarded(
+            StageEvents(shown.index, shown.channel, shown.y + top, shown.x + left)
+        )
+
+    @property
+    def _corner(self) -> tuple[int, int]:
+        """First row and column of the region of interest, in pixels of the sensor."""
+        stage = self.program
+        return stage.origin[0] * stage.pooling[0], stage.origin[1] * stage.pooling[1]
 
     def _inside(self, events: StageEvents) -> npt.NDArray[np.bool_]:
         """Which selected events lie in the region of interest."""

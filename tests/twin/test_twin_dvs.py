@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speck_adacal.errors import ConfigurationError
 from speck_adacal.twin import Assumptions, Destination, DvsFilterProgram, DvsProgram, Twin
+from speck_adacal.twin.dvs import DvsStage
 
 DVS = 13
 
@@ -70,6 +73,31 @@ def test_the_monitor_counts_from_the_corner_of_the_region_before_pooling(through
     stage = run.monitored.layer == DVS
     assert run.monitored.x[stage].tolist() == [50 - 4 * 10]
     assert run.monitored.y[stage].tolist() == [21 - 2 * 8]
+
+
+@given(data=st.data(), monitored=st.sampled_from(["region", "sensor"]))
+def test_what_goes_on_is_known_from_what_the_monitor_shows(data, monitored):
+    pools = data.draw(st.tuples(*2 * [st.sampled_from([1, 2, 4])]))
+    origin = data.draw(st.tuples(*2 * [st.integers(0, 9)]))
+    cut = tuple(low + data.draw(st.integers(0, 9)) for low in origin)
+    program = DvsProgram(
+        pooling=pools,
+        origin=origin,
+        cut=cut,
+        merge=data.draw(st.booleans()),
+        mirror=data.draw(st.tuples(st.booleans(), st.booleans())),
+        mirror_diagonal=data.draw(st.booleans()),
+    )
+    stage = DvsStage(program, 128, Assumptions(dvs_monitor=monitored))
+    rows = data.draw(st.lists(st.tuples(*[st.integers(0, n) for n in (1, 99, 99)]), max_size=30))
+    channel, y, x = np.array(rows, dtype=np.int64).reshape(-1, 3).T
+    selected = stage.selected(channel, y, x, np.zeros_like(y))
+    sent, known = (
+        stage.forwarded(selected),
+        stage.forwarded_of_monitored(stage.monitored(selected)),
+    )
+    for name in ("index", "channel", "y", "x"):
+        assert getattr(sent, name).tolist() == getattr(known, name).tolist(), name
 
 
 def test_a_published_collectors_region_fills_its_frame(make_program, make_events):
