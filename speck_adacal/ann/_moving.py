@@ -64,7 +64,8 @@ def axes_of(call: Call) -> tuple[int, ...]:
     Raises:
         RefusedError: none, or the batch axis among them.
     """
-    x, dim = call.get("input"), call.get("dim")
+    # What is not named of `torch.max(x, 1)` is read as a second tensor.
+    x, dim = call.get("input"), call.get("dim", call.get("other"))
     if dim is None or isinstance(dim, torch.Tensor):
         raise RefusedError("it takes all samples together; name the axes of a sample")
     dims = tuple(d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim))

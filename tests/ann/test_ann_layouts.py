@@ -127,6 +127,7 @@ OPERATIONS = {
     "mean of tokens": lambda s, a, b: tokens(a).mean(1),
     "sum of rows": lambda s, a, b: a.sum(2),
     "largest of points": lambda s, a, b: torch.max(a.flatten(2), 2, keepdim=True)[0],
+    "largest, not named": lambda s, a, b: torch.max(a.flatten(2), 2)[0] + b.max(3)[0].max(-1)[0],
     "largest, by name": lambda s, a, b: a.flatten(2).max(dim=2).values,
     "largest of two": lambda s, a, b: torch.maximum(a, b),
     "gate": lambda s, a, b: a * torch.sigmoid(b),
