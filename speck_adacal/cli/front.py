@@ -36,8 +36,10 @@ def command(
 ) -> None:
     """Search the Pareto front of accuracy and SynOps on the chip twin; no training.
 
-    Thresholds and initial potentials change, weights do not. The first row is the network as it
-    came. Some samples are searched on, others choose the point, and others again measure it.
+    Thresholds and initial potentials change, and weights of linear layers that `adapt` fitted on
+    the twin: they are fitted again, to other samples than those that choose. The first row is the
+    network as it came. Some samples are searched on, others choose the point, and others again
+    measure it.
     """
     early.refuse_early(out, force=force, bundle=True)
     early.refuse_early(figure, force=force)
