@@ -30,6 +30,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/compare_simulators.py --data $(DATA)
 	$(BIN)/python benchmarks/compare_peers.py
 	$(BIN)/python benchmarks/speed_figure.py
+	$(BIN)/python benchmarks/headline_figure.py
 	$(BIN)/python scripts/update_docs.py
 
 docs: $(STAMP)

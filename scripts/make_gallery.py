@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("[0-9]*.py"))
 GALLERY = ROOT / "docs" / "gallery"
 PICTURES = (".svg", ".png", ".gif")
+_LINES, _COLUMNS = 7, 46  # of what a program prints, on its card
 
 
 def title_of(code: str) -> str:
@@ -43,14 +44,34 @@ def page_of(name: str, code: str, printed: str, pictures: list[str]) -> str:
 
 
 def index_of(pages: dict[str, str]) -> str:
-    """The list of all examples."""
-    lines = [f"| [{name}]({name}.md) | {title} |" for name, title in pages.items()]
+    """The list of all examples, each with its first picture, or with what it prints.
+
+    Args:
+        pages: titles by name; the pages themselves are read from the gallery.
+    """
+    cards = "\n".join(card_of(name, title) for name, title in pages.items())
     return (
-        "# Gallery\n\nEach page is a program, what it printed and the pictures that it wrote. "
-        "`python scripts/make_gallery.py` makes the pages; "
-        "the tests run every program and compare.\n\n"
-        "| program | what it shows |\n|---|---|\n" + "\n".join(lines) + "\n"
+        "# Gallery\n\nEach page is a program, what it printed and the pictures that it wrote; each "
+        "is a notebook too, in `examples/notebooks`. `python scripts/make_gallery.py` makes the "
+        "pages; the tests run every program and compare.\n\n"
+        f'<div class="cards" markdown>\n\n{cards}\n</div>\n'
     )
+
+
+def card_of(name: str, title: str) -> str:
+    """One example in the list."""
+    pictures = sorted((GALLERY / name).glob("*")) if (GALLERY / name).is_dir() else []
+    lines = printed_on((GALLERY / f"{name}.md").read_text()).splitlines()[:_LINES]
+    printed = "\n".join(cut(line) for line in lines)
+    shown = f"```text\n{printed}\n```"
+    if pictures:
+        shown = f"![{pictures[0].stem.replace('_', ' ')}]({name}/{pictures[0].name})"
+    return f'<div class="card" markdown>\n\n[{name}]({name}.md)\n\n{shown}\n\n{title}\n\n</div>\n'
+
+
+def cut(line: str) -> str:
+    """As much of a line as a card is wide."""
+    return line if len(line) <= _COLUMNS else f"{line[: _COLUMNS - 1].rstrip()}…"
 
 
 def printed_on(page: str) -> str:
